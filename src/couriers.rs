@@ -1,0 +1,326 @@
+//! Couriers: the trait they share, and a registry of those that are configured.
+//!
+//! An adapter's folder has `wire.rs`, which translates, and `mod.rs`, which speaks; a courier's wire shapes never leave it.
+//! Adapters know nothing of the store. What they answer says **what to do next**, decided where the answer is understood:
+//! a request that may have arrived is [`BookError::Unknown`], never a failure.
+
+pub mod client;
+pub mod simulated;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::Instant;
+use crate::domain::contact::{Address, Phone, Recipient};
+use crate::domain::ids::BookingReference;
+use crate::domain::shipment::TrackingStatus;
+use crate::privacy::Pii;
+
+/// Who sends every parcel: the shop, not a data subject.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// Contact person or desk at the shop.
+    pub name: String,
+    /// The shop's name, where it has one.
+    pub company: Option<String>,
+    /// Where couriers can reach the shop.
+    pub phone: Phone,
+    /// Where parcels start.
+    pub address: Address,
+}
+
+/// What is in every parcel.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Weight in grams.
+    pub weight_g: u32,
+    /// Length, width and height in millimetres.
+    pub size_mm: (u32, u32, u32),
+    /// What the waybill says is inside.
+    pub contents: String,
+}
+
+/// What an adapter needs to book one parcel. Holds a person: lives for one call.
+#[derive(Debug, Clone)]
+pub struct BookingRequest {
+    /// Our reference for this attempt; the courier must be able to find the parcel by it.
+    pub reference: BookingReference,
+    /// Who gets it.
+    pub consignee: Recipient,
+    /// Who sends it.
+    pub sender: Arc<Sender>,
+    /// What it is.
+    pub parcel: Arc<Parcel>,
+}
+
+/// A booked parcel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booked {
+    /// The courier's tracking number (personal data). `None`: accepted, the number comes later.
+    pub tracking_no: Option<Pii<String>>,
+    /// The courier's own id of the order, where it has one besides the reference.
+    pub provider_ref: Option<String>,
+}
+
+/// What is known of an attempt whose fate is to be found out, or of a parcel to be asked for or called off.
+#[derive(Debug, Clone)]
+pub struct ParcelRef {
+    /// Our reference.
+    pub reference: BookingReference,
+    /// What `prepare` or the booking's answer gave.
+    pub provider_ref: Option<String>,
+    /// The tracking number, once known.
+    pub tracking_no: Option<Pii<String>>,
+    /// The consignee's phone: some couriers answer only to its last four digits.
+    pub consignee_phone: Option<Phone>,
+    /// When the attempt was first sent, wall time.
+    pub first_sent_at: Option<Instant>,
+}
+
+/// Why a booking did not succeed, in terms of what may be done next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BookError {
+    /// Surely not booked; the same attempt may be sent again.
+    #[error("not booked, to be tried again ({code})")]
+    Retry {
+        /// Stable, without personal data: `rate_limited`, `unreachable`, `courier_busy`, a courier's own code.
+        code: String,
+        /// How long the courier asked to wait, wall time.
+        after: Option<Duration>,
+    },
+    /// Surely not booked, and sending the same again is pointless.
+    #[error("refused ({code})")]
+    Fail {
+        /// Stable, without personal data.
+        code: String,
+    },
+    /// The request may have arrived: reconcile before anything is sent again.
+    #[error("outcome unknown ({code})")]
+    Unknown {
+        /// Stable, without personal data.
+        code: String,
+    },
+}
+
+impl BookError {
+    /// Surely not booked; no wait was asked for.
+    pub fn retry(code: impl Into<String>) -> Self {
+        Self::Retry { code: code.into(), after: None }
+    }
+
+    /// Refused for good.
+    pub fn fail(code: impl Into<String>) -> Self {
+        Self::Fail { code: code.into() }
+    }
+
+    /// May have arrived.
+    pub fn unknown(code: impl Into<String>) -> Self {
+        Self::Unknown { code: code.into() }
+    }
+
+    /// The code, whatever the kind.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Retry { code, .. } | Self::Fail { code } | Self::Unknown { code } => code,
+        }
+    }
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reconciled {
+    /// It is booked.
+    Booked(Booked),
+    /// The courier has nothing under this reference, now. It counts only once the settle time is over.
+    NotThere,
+    /// Asking is not possible, but the same id sent again does not book twice before this time (wall).
+    SafeToResendUntil(Instant),
+    /// No query can tell: a person resolves it.
+    CannotTell,
+}
+
+/// What a courier said to a cancellation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelAnswer {
+    /// Called off, or was already, or never existed.
+    Cancelled,
+    /// Too late, or not possible.
+    Refused {
+        /// Stable, without personal data.
+        code: String,
+    },
+}
+
+/// A query or cancellation that got no usable answer; may be sent again, for it changes nothing or is idempotent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the courier gave no usable answer ({code})")]
+pub struct CallError {
+    /// Stable, without personal data.
+    pub code: String,
+    /// How long the courier asked to wait, wall time.
+    pub after: Option<Duration>,
+}
+
+impl CallError {
+    /// No usable answer; no wait was asked for.
+    pub fn new(code: impl Into<String>) -> Self {
+        Self { code: code.into(), after: None }
+    }
+}
+
+/// One piece of news about a parcel, authentic, in this service's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CourierEvent {
+    /// Our reference, where the courier echoes it.
+    pub reference: Option<BookingReference>,
+    /// The tracking number it is about.
+    pub tracking_no: Option<Pii<String>>,
+    /// The parcel goes on under this number.
+    pub new_tracking_no: Option<Pii<String>>,
+    /// What happened; `None` keeps the state (an unknown code is counted, not guessed at).
+    pub status: Option<TrackingStatus>,
+    /// The courier's own code, for the log and the metric; never free text.
+    pub code: String,
+    /// When it happened.
+    pub at: Instant,
+    /// What the courier wrote (personal data: "signed for by ...").
+    pub remark: Option<Pii<String>>,
+}
+
+/// An incoming call on `/webhooks/{courier}`, before anything in it is believed.
+#[derive(Debug)]
+pub struct WebhookRequest<'a> {
+    /// Header names in lower case, values as sent.
+    pub headers: &'a [(String, String)],
+    /// The raw body; signatures are over these bytes.
+    pub body: &'a [u8],
+    /// The token in the path, for couriers that do not sign.
+    pub token: Option<&'a str>,
+    /// For signature tolerance, wall time.
+    pub now: Instant,
+}
+
+impl WebhookRequest<'_> {
+    /// The first header of that name (lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why a webhook was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WebhookError {
+    /// Signature, secret or token is missing or wrong: 401, and nothing changes.
+    #[error("not authentic")]
+    NotAuthentic,
+    /// Authentic, but not a message this adapter knows.
+    #[error("not understood")]
+    Malformed,
+}
+
+/// What to tell the courier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookOutcome {
+    /// Taken in (or not needed any more): do not send it again.
+    Accepted,
+    /// Could not be stored: send it again.
+    Failed,
+}
+
+/// An answer in the courier's own format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// `Content-Type`.
+    pub content_type: &'static str,
+    /// Body.
+    pub body: String,
+}
+
+/// A courier's API, as this service needs it.
+#[async_trait]
+pub trait Courier: Send + Sync + fmt::Debug {
+    /// The name in orders, paths and configuration.
+    fn name(&self) -> &'static str;
+
+    /// The longest that `prepare` and `commit` together can take; the job's lease outlasts it.
+    fn deadline(&self) -> Duration;
+
+    /// Creates what the courier needs before buying and returns its id, which is stored before `commit`.
+    /// Buys nothing, so an error here is never [`BookError::Unknown`].
+    ///
+    /// # Errors
+    /// `Retry` or `Fail`.
+    async fn prepare(&self, _request: &BookingRequest) -> Result<Option<String>, BookError> {
+        Ok(None)
+    }
+
+    /// Books the parcel; `prepared` is what `prepare` returned for this attempt.
+    ///
+    /// # Errors
+    /// What may be done next.
+    async fn commit(&self, request: &BookingRequest, prepared: Option<&str>) -> Result<Booked, BookError>;
+
+    /// Finds out what became of an attempt.
+    ///
+    /// # Errors
+    /// No usable answer: ask again later.
+    async fn reconcile(&self, attempt: &ParcelRef) -> Result<Reconciled, CallError>;
+
+    /// Calls a parcel off. Idempotent: one already called off is `Cancelled`.
+    ///
+    /// # Errors
+    /// No usable answer: the parcel may or may not be cancelled; ask again.
+    async fn cancel(&self, parcel: &ParcelRef) -> Result<CancelAnswer, CallError>;
+
+    /// What is known of these parcels, oldest first; a parcel without news is simply absent.
+    ///
+    /// # Errors
+    /// No usable answer.
+    async fn track(&self, parcels: &[ParcelRef]) -> Result<Vec<CourierEvent>, CallError>;
+
+    /// Checks authenticity over the raw bytes, then reads the events.
+    ///
+    /// # Errors
+    /// Not authentic, or not understood.
+    fn read_webhook(&self, request: &WebhookRequest<'_>) -> Result<Vec<CourierEvent>, WebhookError>;
+
+    /// The acknowledgement of a webhook, in the courier's own format (which may depend on the request's).
+    fn acknowledge(&self, request: &WebhookRequest<'_>, outcome: WebhookOutcome) -> WebhookAnswer;
+}
+
+/// The configured couriers.
+#[derive(Debug, Clone)]
+pub struct Couriers {
+    by_name: BTreeMap<&'static str, Arc<dyn Courier>>,
+    default: &'static str,
+}
+
+impl Couriers {
+    /// Those couriers; `None` when `default` is not among them.
+    pub fn new(couriers: impl IntoIterator<Item = Arc<dyn Courier>>, default: &str) -> Option<Self> {
+        let by_name: BTreeMap<_, _> = couriers.into_iter().map(|courier| (courier.name(), courier)).collect();
+        let default = *by_name.keys().find(|name| **name == default)?;
+        Some(Self { by_name, default })
+    }
+
+    /// The courier of that name, if it is configured.
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Courier>> {
+        self.by_name.get(name)
+    }
+
+    /// The courier that orders get when they name none.
+    pub fn default_name(&self) -> &'static str {
+        self.default
+    }
+
+    /// Every configured courier's name.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.by_name.keys().copied()
+    }
+}

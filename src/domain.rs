@@ -1,0 +1,14 @@
+//! Pure values and rules: no I/O, nothing async, no SQL. A value with a rule has a type, a private field and one
+//! `parse`; its error never repeats the value.
+
+pub mod contact;
+pub mod ids;
+pub mod invalid;
+pub mod job;
+pub mod money;
+pub mod order;
+pub mod person;
+pub mod photo_size;
+pub mod retention;
+pub mod scope;
+pub mod shipment;

@@ -1,0 +1,68 @@
+//! Work that must not be forgotten: kinds of job and when a failed one is tried again.
+
+use std::time::Duration;
+
+/// What a job row asks for. A payload is an id and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Drive the order's current booking attempt one step: send it, or find out what became of it.
+    Ship,
+    /// Call off, at the courier, a parcel that should not exist (a late second booking).
+    CancelParcel,
+}
+
+impl JobKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Ship, Self::CancelParcel];
+
+    /// As it is written in rows, metrics and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ship => "ship",
+            Self::CancelParcel => "cancel_parcel",
+        }
+    }
+
+    /// Reads the spelling of [`as_str`](Self::as_str).
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Waits between tries, in business time: quick for a hiccup, then spaced so that a courier that is down for a day is
+/// outlived (27 hours and a half in all) without being hammered.
+const RETRY_AFTER: [Duration; 7] = [
+    Duration::from_secs(5),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(5 * 3600),
+    Duration::from_secs(10 * 3600),
+    Duration::from_secs(10 * 3600),
+];
+
+/// How long to wait after `failures` failed tries (1 or more); `None` when all are used up and the job is dead.
+/// `jitter` in 0..=1 spreads the wait by 20 % either way, so that what failed together does not come back together.
+pub fn retry_wait(failures: u32, jitter: f64) -> Option<Duration> {
+    let index = usize::try_from(failures.checked_sub(1)?).ok()?;
+    RETRY_AFTER.get(index).map(|wait| wait.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)))
+}
+
+/// A courier's own `Retry-After` is honoured, within these bounds.
+pub fn bounded_retry_after(asked: Duration) -> Duration {
+    asked.clamp(Duration::from_secs(1), Duration::from_secs(2 * 3600))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_stay_within_the_jitter_and_end() {
+        assert_eq!(retry_wait(1, 0.5), Some(Duration::from_secs(5)));
+        assert_eq!(retry_wait(2, 0.0), Some(Duration::from_secs(240)));
+        assert_eq!(retry_wait(2, 1.0), Some(Duration::from_secs(360)));
+        assert_eq!(retry_wait(8, 0.5), None);
+        assert_eq!(retry_wait(0, 0.5), None);
+    }
+}
