@@ -8,6 +8,9 @@
 //! ```
 
 pub mod clock;
+pub mod config;
 pub mod couriers;
 pub mod domain;
 pub mod privacy;
+pub mod store;
+pub mod vault;
