@@ -185,6 +185,11 @@ impl Keyring {
         self.epochs.contains_key(&epoch)
     }
 
+    /// The newest epoch that has a key here; a value under a newer one may only need a fresh ring.
+    pub fn newest(&self) -> Option<i64> {
+        self.epochs.keys().next_back().copied()
+    }
+
     /// Seals a value for a row.
     ///
     /// # Errors
