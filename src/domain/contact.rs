@@ -68,12 +68,20 @@ impl Recipient {
             Err(_) => None,
         };
         let address = Address::parse(&place, pointer_prefix, errors);
-        Some(Self { name: name?, phone: phone?, address: address? })
+        Some(Self {
+            name: name?,
+            phone: phone?,
+            address: address?,
+        })
     }
 
     /// What may be shown by default.
     pub fn masked(&self) -> MaskedRecipient {
-        MaskedRecipient { name: self.name.masked(), phone: self.phone.masked(), region: self.address.masked() }
+        MaskedRecipient {
+            name: self.name.masked(),
+            phone: self.phone.masked(),
+            region: self.address.masked(),
+        }
     }
 
     /// The form in which it is sealed.
@@ -142,7 +150,11 @@ impl StoredRecipient {
             postal_code: self.postal_code.as_deref(),
             country: Some(&self.country),
         })?;
-        Ok(Recipient { name: Name::restore(self.name)?, phone: Phone::restore(self.e164, self.national)?, address })
+        Ok(Recipient {
+            name: Name::restore(self.name)?,
+            phone: Phone::restore(self.e164, self.national)?,
+            address,
+        })
     }
 }
 

@@ -31,10 +31,14 @@ impl Phone {
     pub fn parse(text: &str, home: Country) -> Result<Self, Invalid> {
         let dialled = dialled(text)?;
         if let Some(mobile) = chinese_mobile(&dialled, home) {
-            let national = if home == Country::CN { mobile.to_owned() } else { format!("+86{mobile}") };
-            return Ok(Self { e164: Pii::new(format!("+86{mobile}")), national: Pii::new(national) });
+            return Ok(Self::by_plan("+86", "", mobile, home == Country::CN));
         }
-        known_number(&dialled, home).and_then(|number| Self::from_library(&number, home)).ok_or_else(invalid)
+        if let Some(landline) = russian_landline(&dialled, home) {
+            return Ok(Self::by_plan("+7", "8", landline, matches!(home.as_str(), "RU" | "KZ")));
+        }
+        known_number(&dialled, home)
+            .and_then(|number| Self::from_library(&number, home))
+            .ok_or_else(invalid)
     }
 
     /// Takes the texts of [`Self::e164`] and [`Self::national`] as they were sealed.
@@ -43,11 +47,15 @@ impl Phone {
     /// `corrupt` when they cannot have come from a parsed number.
     pub fn restore(e164: String, national: String) -> Result<Self, Invalid> {
         let digits = national.strip_prefix('+').unwrap_or(&national);
-        let alike = digits.len() >= 3 && digits.bytes().all(|b| b.is_ascii_digit()) && last4_of(digits) == last4_of(&e164);
+        let alike =
+            digits.len() >= 3 && digits.bytes().all(|b| b.is_ascii_digit()) && last4_of(digits) == last4_of(&e164);
         if !is_e164(&e164) || !alike {
             return Err(corrupt());
         }
-        Ok(Self { e164: Pii::new(e164), national: Pii::new(national) })
+        Ok(Self {
+            e164: Pii::new(e164),
+            national: Pii::new(national),
+        })
     }
 
     /// `+` and digits: `+8613800138000`. The same person's number is the same text, however it was typed.
@@ -72,20 +80,45 @@ impl Phone {
         last4_of(self.e164()).to_owned()
     }
 
-    fn from_library(number: &PhoneNumber, home: Country) -> Option<Self> {
-        let e164 = formatted(number, Mode::E164)?;
-        let at_home = DATABASE.by_id(home.as_str()).is_some_and(|meta| meta.country_code() == number.code().value());
+    /// A number that our own rules know: its country code, what is dialled before it at home, and its digits.
+    fn by_plan(code: &str, trunk: &str, digits: &str, at_home: bool) -> Self {
+        let e164 = format!("{code}{digits}");
         let national = if at_home {
-            formatted(number, Mode::National)?.chars().filter(char::is_ascii_digit).collect()
+            format!("{trunk}{digits}")
         } else {
             e164.clone()
         };
-        is_e164(&e164).then(|| Self { e164: Pii::new(e164), national: Pii::new(national) })
+        Self {
+            e164: Pii::new(e164),
+            national: Pii::new(national),
+        }
+    }
+
+    fn from_library(number: &PhoneNumber, home: Country) -> Option<Self> {
+        let e164 = formatted(number, Mode::E164)?;
+        let at_home = DATABASE
+            .by_id(home.as_str())
+            .is_some_and(|meta| meta.country_code() == number.code().value());
+        let national = if at_home {
+            formatted(number, Mode::National)?
+                .chars()
+                .filter(char::is_ascii_digit)
+                .collect()
+        } else {
+            e164.clone()
+        };
+        is_e164(&e164).then(|| Self {
+            e164: Pii::new(e164),
+            national: Pii::new(national),
+        })
     }
 }
 
 fn invalid() -> Invalid {
-    Invalid::new("invalid_phone", "must be a phone number that exists in its country; foreign ones begin with + and the country code")
+    Invalid::new(
+        "invalid_phone",
+        "must be a phone number that exists in its country; foreign ones begin with + and the country code",
+    )
 }
 
 /// The digits, with `+` in front where the number is international.
@@ -143,15 +176,38 @@ fn chinese_mobile(dialled: &str, home: Country) -> Option<&str> {
     mobile.then_some(national)
 }
 
-/// A number that the library knows to be valid, in a country.
+/// The ten digits of a Russian landline whose area code begins with 8 (812: Saint Petersburg). By our own rule, because
+/// the library takes that 8 for the one dialled before long-distance calls and then finds the number too short.
+fn russian_landline(dialled: &str, home: Country) -> Option<&str> {
+    let national = match dialled.strip_prefix("+7") {
+        Some(national) => national,
+        None if home.as_str() != "RU" => return None,
+        None if dialled.len() == 11 => dialled.strip_prefix(['7', '8'])?,
+        None => dialled,
+    };
+    let digits = national.as_bytes();
+    let landline = digits.len() == 10
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits.first() == Some(&b'8')
+        && digits.get(1).is_some_and(|second| (b'1'..=b'7').contains(second));
+    landline.then_some(national)
+}
+
+/// A number that the library knows to be valid, and that belongs to a country (freephone `+800` and the like do not).
 fn known_number(dialled: &str, home: Country) -> Option<PhoneNumber> {
     let international = dialled.starts_with('+');
     // With a country given, the library strips that country's trunk prefix from a foreign number too.
-    let hint = if international { None } else { Some(home.as_str().parse().ok()?) };
+    let hint = if international {
+        None
+    } else {
+        Some(home.as_str().parse().ok()?)
+    };
     let number = phonenumber::parse(hint, dialled).ok()?;
     // For the same reason a foreign number behind a prefix other than 00 is not trusted.
     let trusted = international || number.code().source() != Source::Idd;
-    (trusted && number.extension().is_none() && number.is_valid() && number.country().id().is_some()).then_some(number)
+    let regions = DATABASE.region(&number.code().value()).unwrap_or_default();
+    let of_a_country = !regions.is_empty() && !regions.contains(&"001");
+    (trusted && of_a_country && number.extension().is_none() && number.is_valid()).then_some(number)
 }
 
 /// `None` where `Display` fails, which `to_string` would turn into a panic.

@@ -16,7 +16,11 @@ const ZHANG_SAN: RecipientParts<'_> = RecipientParts {
 fn parse(parts: &RecipientParts<'_>) -> Result<Recipient, Vec<(String, &'static str)>> {
     let mut errors = FieldErrors::new();
     let parsed = Recipient::parse(parts, "/recipient", &mut errors);
-    let errors: Vec<_> = errors.into_vec().into_iter().map(|error| (error.pointer, error.invalid.code)).collect();
+    let errors: Vec<_> = errors
+        .into_vec()
+        .into_iter()
+        .map(|error| (error.pointer, error.invalid.code))
+        .collect();
     match parsed {
         Some(recipient) => {
             assert_eq!(errors, [], "a recipient is read exactly when nothing is refused");
@@ -48,22 +52,56 @@ fn a_recipient_is_shown_only_masked() {
 
 #[test]
 fn every_field_that_is_wrong_is_said_at_once() {
-    let bad = RecipientParts { name: " ", phone: "12345", street: "", postal_code: Some("1"), ..ZHANG_SAN };
-    let expected = [("name", "required"), ("phone", "invalid_phone"), ("street", "required"), ("postal_code", "invalid_format")];
-    assert_eq!(parse(&bad), Err(expected.map(|(field, code)| (format!("/recipient/{field}"), code)).to_vec()));
+    let bad = RecipientParts {
+        name: " ",
+        phone: "12345",
+        street: "",
+        postal_code: Some("1"),
+        ..ZHANG_SAN
+    };
+    let expected = [
+        ("name", "required"),
+        ("phone", "invalid_phone"),
+        ("street", "required"),
+        ("postal_code", "invalid_format"),
+    ];
+    assert_eq!(
+        parse(&bad),
+        Err(expected
+            .map(|(field, code)| (format!("/recipient/{field}"), code))
+            .to_vec())
+    );
 }
 
 #[test]
 fn a_phone_number_is_not_blamed_for_an_unknown_country() {
-    let bad = RecipientParts { country: Some("XX"), ..ZHANG_SAN };
-    assert_eq!(parse(&bad), Err(vec![("/recipient/country".to_owned(), "unknown_country")]));
+    let bad = RecipientParts {
+        country: Some("XX"),
+        ..ZHANG_SAN
+    };
+    assert_eq!(
+        parse(&bad),
+        Err(vec![("/recipient/country".to_owned(), "unknown_country")])
+    );
 }
 
 #[test]
 fn a_phone_number_is_read_by_the_country_of_the_address() {
-    let abroad = RecipientParts { phone: "(650) 253-0000", postal_code: Some("94043"), country: Some("US"), ..ZHANG_SAN };
+    let abroad = RecipientParts {
+        phone: "(650) 253-0000",
+        postal_code: Some("94043"),
+        country: Some("US"),
+        ..ZHANG_SAN
+    };
     assert_eq!(parse(&abroad).unwrap().phone.e164(), "+16502530000");
-    assert!(parse(&RecipientParts { country: None, postal_code: None, ..abroad }).is_err());
+    assert!(
+        parse(&RecipientParts {
+            country: None,
+            postal_code: None,
+            ..abroad
+        })
+        .is_err()
+    );
 }
 
 #[test]
@@ -76,7 +114,13 @@ fn the_sealed_form_is_stable() {
 #[test]
 fn what_was_opened_is_still_not_believed_blindly() {
     let sealed = serde_json::to_string(&parse(&ZHANG_SAN).unwrap().to_stored()).unwrap();
-    for (was, is) in [("张三", ""), ("+8613800138000", "13800138000"), ("广东省", "\\u0000"), ("深圳市", ""), ("\"CN\"", "\"cn\"")] {
+    for (was, is) in [
+        ("张三", ""),
+        ("+8613800138000", "13800138000"),
+        ("广东省", "\\u0000"),
+        ("深圳市", ""),
+        ("\"CN\"", "\"cn\""),
+    ] {
         let damaged = sealed.replacen(was, is, 1);
         assert_ne!(damaged, sealed);
         let stored: StoredRecipient = serde_json::from_str(&damaged).unwrap();

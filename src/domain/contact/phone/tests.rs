@@ -33,8 +33,15 @@ fn a_chinese_mobile_is_the_same_however_it_is_typed() {
 
 #[test]
 fn every_mobile_range_in_use_in_china_is_taken() {
-    let ranges = (130..=139).chain(145..=149).chain([150, 151, 152, 153, 155, 156, 157, 158, 159]);
-    let ranges = ranges.chain([162, 165, 166, 167]).chain(170..=178).chain(180..=189).chain([190, 191, 192, 193]).chain(195..=199);
+    let ranges = (130..=139)
+        .chain(145..=149)
+        .chain([150, 151, 152, 153, 155, 156, 157, 158, 159]);
+    let ranges = ranges
+        .chain([162, 165, 166, 167])
+        .chain(170..=178)
+        .chain(180..=189)
+        .chain([190, 191, 192, 193])
+        .chain(195..=199);
     for range in ranges {
         let number = format!("{range}12345678");
         assert_eq!(read(&number, "CN"), pair(&format!("+86{number}"), &number), "{range}");
@@ -72,6 +79,23 @@ fn a_number_of_the_country_the_parcel_goes_to_needs_no_country_code() {
     assert_eq!(read("5123 4567", "HK"), pair("+85251234567", "51234567"));
     assert_eq!(read("020 7031 3000", "GB"), pair("+442070313000", "02070313000"));
     assert_eq!(read("03-3224-9999", "JP"), pair("+81332249999", "0332249999"));
+    assert_eq!(read("02 3661 8300", "IT"), pair("+390236618300", "0236618300"));
+    assert_eq!(read("8 (916) 123-45-67", "RU"), pair("+79161234567", "89161234567"));
+}
+
+#[test]
+fn an_area_code_that_begins_like_a_trunk_prefix_is_kept() {
+    for (text, home) in [
+        ("+7 812 345-67-89", "RU"),
+        ("8 (812) 345-67-89", "RU"),
+        ("812 345 67 89", "RU"),
+        ("+7 812 345-67-89", "KZ"),
+    ] {
+        assert_eq!(read(text, home), pair("+78123456789", "88123456789"), "{text}");
+    }
+    assert_eq!(read("+7 812 345-67-89", "CN"), pair("+78123456789", "+78123456789"));
+    // In China 812 is Panzhihua.
+    assert_eq!(read("8123456789", "CN"), pair("+868123456789", "08123456789"));
 }
 
 #[test]
@@ -98,15 +122,24 @@ fn what_cannot_be_called_is_refused() {
     assert_eq!(read("138\0 0013", "CN"), Err("control_character"));
     // No numbers are known there; an international one still is.
     assert_eq!(read("13800138000", "AQ"), Err("invalid_phone"));
-    assert_eq!(read("+672 105 000", "AQ").is_ok(), phonenumber::parse(None, "+672105000").unwrap().is_valid());
+    assert_eq!(
+        read("+672 105 000", "AQ").is_ok(),
+        phonenumber::parse(None, "+672105000").unwrap().is_valid()
+    );
 }
 
 #[test]
 fn masks_and_last_digits_show_what_they_may() {
     let phone = Phone::parse("13800138000", Country::CN).unwrap();
-    assert_eq!((phone.masked().as_str(), phone.last4().as_str()), ("138******00", "8000"));
+    assert_eq!(
+        (phone.masked().as_str(), phone.last4().as_str()),
+        ("138******00", "8000")
+    );
     assert!(!format!("{phone:?}").contains("138"));
-    assert_eq!(Phone::parse("+1 650 253 0000", Country::CN).unwrap().masked(), "165******00");
+    assert_eq!(
+        Phone::parse("+1 650 253 0000", Country::CN).unwrap().masked(),
+        "165******00"
+    );
 }
 
 #[test]
@@ -117,9 +150,18 @@ fn a_refusal_does_not_repeat_the_number() {
 
 #[test]
 fn a_stored_number_comes_back_and_a_broken_one_does_not() {
-    for (text, home) in [("13800138000", "CN"), ("0755-12345678", "CN"), ("+1 650 253 0000", "CN"), ("020 7031 3000", "GB")] {
+    for (text, home) in [
+        ("13800138000", "CN"),
+        ("0755-12345678", "CN"),
+        ("+1 650 253 0000", "CN"),
+        ("020 7031 3000", "GB"),
+    ] {
         let phone = Phone::parse(text, Country::parse(home).unwrap()).unwrap();
-        assert_eq!(Phone::restore(phone.e164().to_owned(), phone.national()), Ok(phone), "{text}");
+        assert_eq!(
+            Phone::restore(phone.e164().to_owned(), phone.national()),
+            Ok(phone),
+            "{text}"
+        );
     }
     for (e164, national) in [
         ("", ""),
@@ -131,7 +173,11 @@ fn a_stored_number_comes_back_and_a_broken_one_does_not() {
         ("+861", "861"),
         ("+1234567890123456", "3456"),
     ] {
-        assert_eq!(Phone::restore(e164.into(), national.into()).unwrap_err().code, "corrupt", "{e164} {national}");
+        assert_eq!(
+            Phone::restore(e164.into(), national.into()).unwrap_err().code,
+            "corrupt",
+            "{e164} {national}"
+        );
     }
 }
 
