@@ -8,6 +8,7 @@
 //! ```
 
 pub mod clock;
+pub mod config;
 pub mod couriers;
 pub mod domain;
 pub mod privacy;
