@@ -12,3 +12,4 @@ pub mod config;
 pub mod couriers;
 pub mod domain;
 pub mod privacy;
+pub mod telemetry;
