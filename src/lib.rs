@@ -13,4 +13,5 @@ pub mod couriers;
 pub mod domain;
 pub mod privacy;
 pub mod store;
+pub mod telemetry;
 pub mod vault;
