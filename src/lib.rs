@@ -10,4 +10,5 @@
 pub mod clock;
 pub mod couriers;
 pub mod domain;
+pub mod http;
 pub mod privacy;
