@@ -62,31 +62,78 @@ pub(super) fn read(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use actix_web::middleware::from_fn;
     use actix_web::test::TestRequest;
+    use actix_web::{App, HttpResponse, HttpServer, web};
 
     use super::*;
+    use crate::http::boundary;
 
     async fn read_of(request: TestRequest) -> Result<Bytes, Problem> {
         let (request, mut payload) = request.to_http_parts();
         RawBody::from_request(&request, &mut payload).await.map(|body| body.0)
     }
 
+    // `set_payload` announces the true length; what is said here stands instead.
+    fn announcing(length: &str, body: Vec<u8>) -> TestRequest {
+        TestRequest::post().set_payload(body).insert_header((CONTENT_LENGTH, length))
+    }
+
     #[actix_web::test]
     async fn a_body_up_to_the_limit_is_read_and_one_byte_more_is_refused_whatever_its_length_says() {
         let (fits, over) = (vec![b'x'; MAX_BYTES], vec![b'x'; MAX_BYTES + 1]);
         assert_eq!(read_of(TestRequest::post().set_payload(fits.clone())).await.unwrap(), fits);
-        for announced in [None, Some("10"), Some("nonsense"), Some("65537")] {
-            let mut request = TestRequest::post().set_payload(over.clone());
-            if let Some(length) = announced {
-                request = request.insert_header((CONTENT_LENGTH, length));
-            }
-            assert_eq!(read_of(request).await.unwrap_err().code(), "payload_too_large", "{announced:?}");
+        for announced in ["10", "nonsense", "65536", "65537"] {
+            let refused = read_of(announcing(announced, over.clone())).await.unwrap_err();
+            assert_eq!(refused.code(), "payload_too_large", "{announced}");
         }
     }
 
     #[actix_web::test]
     async fn an_announced_body_that_is_too_large_is_refused_before_it_is_read() {
-        let request = TestRequest::post().insert_header((CONTENT_LENGTH, "70000")).set_payload("x");
-        assert_eq!(read_of(request).await.unwrap_err().code(), "payload_too_large");
+        let refused = read_of(announcing("70000", vec![b'x'])).await.unwrap_err();
+        assert_eq!(refused.code(), "payload_too_large");
+    }
+
+    /// What a real server answers to these bytes.
+    async fn over_the_wire(request: Vec<u8>) -> String {
+        let server = HttpServer::new(|| {
+            App::new()
+                .wrap(from_fn(boundary::handle))
+                .route("/", web::post().to(|_: RawBody| HttpResponse::NoContent()))
+        });
+        let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        let exchange = move || {
+            let mut socket = std::net::TcpStream::connect(address).unwrap();
+            socket.write_all(&request).unwrap();
+            let mut answer = [0; 4096];
+            let read = socket.read(&mut answer).unwrap();
+            String::from_utf8_lossy(&answer[..read]).into_owned()
+        };
+        let answer = web::block(exchange).await.unwrap();
+        handle.stop(false).await;
+        answer
+    }
+
+    #[actix_web::test]
+    async fn over_the_wire_a_large_body_is_413_chunked_or_not_and_a_small_one_is_taken() {
+        let head = "POST / HTTP/1.1\r\nHost: x\r\n";
+        let body = "x".repeat(70 * 1024);
+        let announced = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        for request in [announced, chunked] {
+            let answer = over_the_wire(request.into_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+            assert!(answer.contains("application/problem+json") && answer.contains("x-request-id: "), "{answer}");
+            assert!(!answer.to_ascii_lowercase().contains("\r\nserver:"), "{answer}");
+        }
+        let small = format!("{head}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+        assert!(over_the_wire(small.into_bytes()).await.starts_with("HTTP/1.1 204 "));
     }
 }

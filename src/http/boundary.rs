@@ -151,15 +151,13 @@ fn is_problem(response: &HttpResponse) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use actix_web::http::header::ALLOW;
     use actix_web::middleware::from_fn;
     use actix_web::{App, test};
     use serde_json::Value;
-    use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
+    use crate::http::testing::Logs;
 
     async fn fail() -> Result<HttpResponse, Problem> {
         context::note_key("k7");
@@ -175,7 +173,10 @@ mod tests {
                         .route(web::put().to(HttpResponse::NoContent)),
                 )
                 .service(web::resource("/fails").route(web::post().to(fail)))
-                .service(web::resource("/needs").route(web::get().to(|_: web::Data<u8>| async { HttpResponse::Ok() })))
+                .service(
+                    web::resource("/needs")
+                        .route(web::get().to(|_: web::Data<u8>| async { HttpResponse::Ok().finish() })),
+                )
                 .service(
                     web::resource("/own").route(web::get().to(|| async { HttpResponse::BadRequest().body("SUCCESS") })),
                 )
@@ -255,39 +256,16 @@ mod tests {
         assert_ne!(head.headers().get("content-type").map(|v| v.as_bytes()), Some(problem::CONTENT_TYPE.as_bytes()));
     }
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl<'a> MakeWriter<'a> for Lines {
-        type Writer = Self;
-
-        fn make_writer(&'a self) -> Self {
-            self.clone()
-        }
-    }
-
     #[actix_web::test]
     async fn a_request_is_one_log_line_and_a_failure_one_more_without_path_query_or_headers() {
-        let lines = Lines::default();
-        let subscriber =
-            tracing_subscriber::fmt().json().with_writer(lines.clone()).with_max_level(tracing::Level::INFO);
-        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        let logs = Logs::capture();
+        answer(test::TestRequest::post().uri("/v1/fails")).await;
+        logs.restart();
         let planted = "/v1/orders/13800138000?name=%E5%BC%A0%E4%B8%89";
         answer(test::TestRequest::get().uri(planted).insert_header(("Authorization", "Bearer hunter2"))).await;
         answer(test::TestRequest::post().uri("/v1/fails")).await;
 
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = logs.text();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let ours: Vec<&Value> =
             lines.iter().filter(|line| line["target"] == module_path!().trim_end_matches("::tests")).collect();
@@ -305,7 +283,7 @@ mod tests {
         let metrics = web::Data::new(Metrics::new().unwrap());
         let app =
             test::init_service(App::new().app_data(metrics.clone()).wrap(from_fn(handle)).configure(routes)).await;
-        for uri in ["/v1/orders/1", "/v1/orders/2", "/wp-admin.php", "/.env"] {
+        for uri in ["/v1/orders/1", "/v1/orders/2", "/wp-admin.php", "/v1/.env"] {
             test::call_service(&app, test::TestRequest::get().uri(uri).to_request()).await;
         }
         let text = metrics.render().unwrap();
