@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod couriers;
 pub mod domain;
+pub mod http;
 pub mod privacy;
 pub mod store;
 pub mod telemetry;
