@@ -133,27 +133,30 @@ fn write(app: &App, batch: Vec<Submission>) {
         });
         rest = later;
         match write_round(app, &round) {
-            Ok(answers) => answer(round.into_iter().zip(answers.into_iter().map(Ok))),
+            Ok(answers) => round.into_iter().zip(answers).for_each(|(new, answer)| reply(new, answer)),
             // The whole database or the vault is in trouble: trying one by one would only take longer to say so.
-            Err(error) if round.len() == 1 || is_general(&error) => {
-                let mut error = Some(error);
-                answer(round.into_iter().map(|new| {
-                    let own = error.take().unwrap_or(AppError::Overloaded { part: "database" });
-                    (new, Err(own))
-                }));
+            Err(error) if is_general(&error) => {
+                tracing::error!(%error, orders = round.len(), "a batch of orders could not be written");
+                round.into_iter().for_each(|new| reply(new, Err(again(&error))));
             }
+            Err(error) if round.len() == 1 => round.into_iter().for_each(|new| reply(new, Err(again(&error)))),
             Err(error) => {
                 tracing::warn!(%error, orders = round.len(), "a batch failed; writing its orders one by one");
                 for new in round {
-                    let written = write_round(app, std::slice::from_ref(&new));
-                    let written = written.and_then(|mut one| {
-                        one.pop().unwrap_or_else(|| Err(AppError::Internal("a round lost its order".to_owned())))
-                    });
-                    answer(std::iter::once((new, written.map(Ok).unwrap_or_else(Err))).map(|(new, w)| (new, w)));
+                    let answer = match write_round(app, std::slice::from_ref(&new)) {
+                        Ok(mut answers) => answers.pop().unwrap_or(Err(AppError::Overloaded { part: "database" })),
+                        Err(error) => Err(error),
+                    };
+                    reply(new, answer);
                 }
             }
         }
     }
+}
+
+fn reply(new: Submission, answer: Result<Written, AppError>) {
+    // Nobody waits any more when the connection was closed; the order is in all the same.
+    let _gone = new.reply.send(answer);
 }
 
 fn is_general(error: &AppError) -> bool {
@@ -162,4 +165,218 @@ fn is_general(error: &AppError) -> bool {
         AppError::Vault(VaultError::Unavailable(_))
             | AppError::Store(StoreError::Unavailable(_) | StoreError::CommitUnknown(_))
     )
+}
+
+/// The same error for one more submission of the batch.
+fn again(error: &AppError) -> AppError {
+    match error {
+        AppError::Vault(VaultError::Unavailable(cause)) => VaultError::Unavailable(cause.clone()).into(),
+        AppError::Store(StoreError::CommitUnknown(cause)) => StoreError::CommitUnknown(cause.clone()).into(),
+        AppError::Store(StoreError::Unavailable(cause)) => StoreError::Unavailable(cause.clone()).into(),
+        other => AppError::Internal(other.to_string()),
+    }
+}
+
+/// What a round's transaction finds out about one submission.
+enum Fate {
+    Placed,
+    Known { order_id: OrderId, same_body: bool },
+    ReferenceTaken(OrderId),
+}
+
+/// Writes submissions that share neither key nor reference, in one transaction.
+fn write_round(app: &App, round: &[Submission]) -> Result<Vec<Result<Written, AppError>>, AppError> {
+    let days = app.vault.idempotency_days();
+    let fates = with_keys(&app.vault, |ring| {
+        app.orders.write_blocking(|conn| write_round_in_tx(conn, ring, days, round, app.clock.business_now()))
+    })?;
+    Ok(round
+        .iter()
+        .zip(fates)
+        .map(|(new, fate)| match fate {
+            Fate::Placed => Ok(Written::New(Box::new(fresh_view(new)))),
+            Fate::Known { order_id, same_body: true } => Ok(Written::Known(order_id)),
+            Fate::Known { .. } => Err(AppError::IdempotencyReused),
+            Fate::ReferenceTaken(order_id) => Err(AppError::ReferenceTaken { order_id }),
+        })
+        .collect())
+}
+
+fn write_round_in_tx(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    days: [i64; 2],
+    round: &[Submission],
+    now: Instant,
+) -> Result<Vec<Fate>, AppError> {
+    let epoch = people::current_epoch(conn, ring, now)?;
+    let records: Vec<Vec<IdempotencyRow>> = round.iter().map(|new| records(ring, days, new)).collect::<Result<_, _>>()?;
+    // Yesterday's keys are other keys: a repeat across midnight is found by asking, today's by the UNIQUE.
+    let earlier: Vec<Vec<u8>> =
+        records.iter().flat_map(|all| all.iter().skip(1)).map(|record| record.key_hash.clone()).collect();
+    let earlier = idempotency::find(conn, &earlier)?;
+    let was_earlier = |records: &[IdempotencyRow]| {
+        earlier.iter().find(|known| records.iter().skip(1).any(|record| record.key_hash == known.key_hash)).cloned()
+    };
+    let mut batch = Vec::with_capacity(round.len());
+    for (new, records) in round.iter().zip(&records) {
+        if was_earlier(records).is_none() {
+            if let Some(today) = records.first() {
+                batch.push(rows(ring, epoch, new, today)?);
+            }
+        }
+    }
+    let mut outcomes = insert_batch_in_tx(conn, &batch)?.into_iter();
+    let mut fates = Vec::with_capacity(round.len());
+    for (new, records) in round.iter().zip(&records) {
+        let fate = match was_earlier(records) {
+            Some(known) => known_fate(&known, records)?,
+            None => match outcomes.next() {
+                Some(Outcome::Placed) => Fate::Placed,
+                Some(Outcome::KeyTaken) => {
+                    let hashes: Vec<Vec<u8>> = records.iter().map(|record| record.key_hash.clone()).collect();
+                    match idempotency::find(conn, &hashes)?.pop() {
+                        Some(known) => known_fate(&known, records)?,
+                        // It was there a moment ago: its order was refused and the key is free again.
+                        None => return Err(StoreError::Unavailable("an idempotency key was given back".into()).into()),
+                    }
+                }
+                Some(Outcome::ReferenceTaken) | None => {
+                    let id = by_reference(conn, &new.client, &new.order.reference)?
+                        .ok_or_else(|| StoreError::Unavailable("a reference was given back".into()))?;
+                    Fate::ReferenceTaken(id.parse().map_err(|_| StoreError::corrupt("orders", &id))?)
+                }
+            },
+        };
+        fates.push(fate);
+    }
+    Ok(fates)
+}
+
+fn known_fate(known: &IdempotencyRow, records: &[IdempotencyRow]) -> Result<Fate, AppError> {
+    Ok(Fate::Known {
+        order_id: known.order_id.parse().map_err(|_| StoreError::corrupt("idempotency_keys", &known.order_id))?,
+        same_body: records.iter().any(|record| record.day == known.day && record.body_hash == known.body_hash),
+    })
+}
+
+/// The record of a submission under each day's key that exists, today's first.
+fn records(ring: &Keyring, days: [i64; 2], new: &Submission) -> Result<Vec<IdempotencyRow>, AppError> {
+    let identity = new.order.identity();
+    let body: Vec<&[u8]> = identity.iter().map(Vec::as_slice).collect();
+    let [today, _] = days;
+    days.iter()
+        .filter(|day| **day == today || ring.knows_day(**day))
+        .map(|day| {
+            Ok(IdempotencyRow {
+                key_hash: ring.idempotency_hash(*day, &[b"key", new.client.as_bytes(), new.key.expose().as_bytes()])?,
+                day: *day,
+                body_hash: ring.idempotency_hash(*day, &body)?,
+                order_id: new.id.to_string(),
+            })
+        })
+        .collect()
+}
+
+fn status_of(new: &Submission) -> OrderStatus {
+    if new.order.confirm { OrderStatus::Placed } else { OrderStatus::Draft }
+}
+
+fn person_of(new: &Submission) -> PersonRecord {
+    PersonRecord {
+        recipient: new.order.recipient.clone(),
+        photos: new.order.items.iter().map(|item| item.photo.clone()).collect(),
+        tracking: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn items_of(new: &Submission) -> Vec<ItemRow> {
+    (0..)
+        .zip(&new.order.items)
+        .map(|(line, item)| ItemRow {
+            order_id: new.id.to_string(),
+            line,
+            photo_size: item.size.code.to_owned(),
+            copies: item.copies,
+            sheets: item.sheets,
+        })
+        .collect()
+}
+
+fn order_row(new: &Submission) -> OrderRow {
+    let consent = &new.order.consent;
+    let now = to_row(new.now);
+    OrderRow {
+        id: new.id.to_string(),
+        client: new.client.clone(),
+        reference: new.order.reference.clone(),
+        reference_free: false,
+        status: status_of(new).as_str().to_owned(),
+        amount_minor: new.order.amount.minor(),
+        currency: new.order.amount.currency().code().to_owned(),
+        courier: new.courier.clone(),
+        minor: consent.minor,
+        policy_version: consent.policy_version.clone(),
+        consent_at: to_row(consent.accepted_at),
+        legal_basis: consent.legal_basis.as_str().to_owned(),
+        cross_border: consent.cross_border,
+        guardian_consent: consent.guardian_consent,
+        created_at: now,
+        updated_at: now,
+        moved_at: now,
+        attempt: 0,
+        print_lessee: None,
+        print_lease_until: None,
+        ended_at: None,
+        first_ended_at: None,
+        purge_due_at: None,
+        hold_until: None,
+        purge_decided_at: None,
+        purge_reason: None,
+        purged_at: None,
+    }
+}
+
+fn rows(ring: &Keyring, epoch: i64, new: &Submission, record: &IdempotencyRow) -> Result<NewOrderRows, AppError> {
+    let status = status_of(new);
+    Ok(NewOrderRows {
+        idempotency: record.clone(),
+        order: order_row(new),
+        items: items_of(new),
+        person: people::seal(ring, epoch, new.id, &person_of(new))?,
+        event: EventRow::new(new.id, new.now, status.as_str(), status, &new.actor, None),
+    })
+}
+
+/// The answer to a new order, from what was just written: asking the database again would cost a round trip.
+fn fresh_view(new: &Submission) -> OrderView {
+    OrderView {
+        order: Order {
+            id: new.id,
+            client: new.client.clone(),
+            reference: new.order.reference.clone(),
+            status: status_of(new),
+            amount: new.order.amount,
+            courier: new.courier.clone(),
+            minor: new.order.consent.minor,
+            created_at: new.now,
+            updated_at: new.now,
+            moved_at: new.now,
+            attempt: 0,
+            print_lessee: None,
+            print_lease_until: None,
+            ended_at: None,
+            first_ended_at: None,
+            purge_due_at: None,
+            hold_until: None,
+            purge_decided_at: None,
+            purge_reason: None,
+            purged_at: None,
+        },
+        items: items_of(new),
+        person: PersonView::Known(Box::new(person_of(new))),
+        shipment: None,
+        held: false,
+    }
 }

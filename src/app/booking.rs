@@ -1,0 +1,242 @@
+//! What all who change an order's parcel share: a new attempt, a recorded booking, a step of the order.
+
+use crate::app::{AppError, people};
+use crate::clock::{Instant, delta};
+use crate::domain::ids::OrderId;
+use crate::domain::job::JobKind;
+use crate::domain::order::{OrderStatus, Step};
+use crate::domain::person::{Note, TrackingNumber};
+use crate::domain::retention::purge_due_at;
+use crate::domain::shipment::ShipmentState;
+use crate::privacy::Pii;
+use crate::store::orders::{Change, Order, change_in_tx};
+use crate::store::shipments::{self, Attempt, TrackingRow};
+use crate::store::timeline::{self, EventRow};
+use crate::store::{AnyConn, jobs};
+use crate::vault::keyring::{Keyring, Kind};
+
+/// Both times, read once for a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) business: Instant,
+    pub(crate) wall: Instant,
+}
+
+impl Now {
+    pub(crate) fn of(clock: &crate::clock::Clock) -> Self {
+        Self { business: clock.business_now(), wall: clock.wall_now() }
+    }
+}
+
+/// Takes an order one step on: its status, the stuck clock, the timeline and, at an end, the retention clock.
+/// `order` is locked and is brought up to date.
+///
+/// # Errors
+/// The step is impossible; the store.
+pub(crate) fn step(
+    conn: &mut AnyConn,
+    order: &mut Order,
+    step: Step,
+    change: Change,
+    actor: &str,
+    code: Option<&str>,
+    now: Instant,
+    window: std::time::Duration,
+) -> Result<(), AppError> {
+    let status = order.status.after(step)?;
+    let forward = !matches!(step, Step::Release);
+    let mut change = change.status(status, now, forward);
+    if status.is_ended() {
+        let first = order.first_ended_at.unwrap_or(now);
+        let due = purge_due_at(now, first, delta(window));
+        change = change.ended(now, first, due);
+        order.ended_at = Some(now);
+        order.first_ended_at = Some(first);
+        order.purge_due_at = Some(due);
+    }
+    change_in_tx(conn, order.id, &change)?;
+    order.status = status;
+    order.updated_at = now;
+    let kind = match step {
+        Step::Confirm => "confirmed",
+        Step::Claim => "claimed",
+        Step::Release => "released",
+        _ => status.as_str(),
+    };
+    timeline::add_in_tx(conn, &EventRow::new(order.id, now, kind, status, actor, code))?;
+    Ok(())
+}
+
+/// Adds an entry to an order's timeline that changes no status.
+///
+/// # Errors
+/// The store.
+pub(crate) fn note_event(
+    conn: &mut AnyConn,
+    order: &Order,
+    kind: &str,
+    actor: &str,
+    code: Option<&str>,
+    now: Instant,
+) -> Result<(), AppError> {
+    timeline::add_in_tx(conn, &EventRow::new(order.id, now, kind, order.status, actor, code))?;
+    Ok(())
+}
+
+/// Starts a new attempt to book a parcel for a locked order, and the job that drives it.
+///
+/// # Errors
+/// All 99 attempts are used up; the store.
+pub(crate) fn new_attempt(
+    conn: &mut AnyConn,
+    order: &mut Order,
+    courier: &str,
+    now: Now,
+) -> Result<(), AppError> {
+    let number = order.attempt.saturating_add(1);
+    if number > 99 {
+        return Err(AppError::conflict("too_many_attempts", "all 99 booking attempts of this order are used up"));
+    }
+    shipments::add_in_tx(conn, order.id, number, courier, now.business)?;
+    change_in_tx(conn, order.id, &Change::at(now.business).attempt(number, courier))?;
+    order.attempt = number;
+    order.courier = courier.to_owned();
+    enqueue_ship(conn, order.id, now)
+}
+
+/// Makes sure that the order's current attempt is driven on, at once.
+///
+/// # Errors
+/// The store.
+pub(crate) fn enqueue_ship(conn: &mut AnyConn, order: OrderId, now: Now) -> Result<(), AppError> {
+    jobs::enqueue_in_tx(conn, JobKind::Ship, &order.to_string(), now.business, now.wall)?;
+    Ok(())
+}
+
+/// Records that an attempt's parcel exists: its state, its tracking number (sealed) and the number's fingerprint.
+/// `order` is locked. Once the purge is decided the fact is kept and the number is not.
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn record_booked(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    order: &Order,
+    attempt: &mut Attempt,
+    tracking_no: Option<&Pii<String>>,
+    provider_ref: Option<&str>,
+    actor: &str,
+    now: Instant,
+) -> Result<(), AppError> {
+    if attempt.state != ShipmentState::Booked {
+        let mut change = shipments::Change::at(now).booked(now);
+        if let (Some(provider_ref), None) = (provider_ref, order.purge_decided_at) {
+            change = change.provider_ref(provider_ref);
+        }
+        shipments::change_in_tx(conn, attempt.id, &change)?;
+        attempt.state = ShipmentState::Booked;
+        attempt.booked_at = Some(now);
+        note_event(conn, order, "booked", actor, Some(&attempt.courier), now)?;
+    }
+    if let (Some(number), None) = (tracking_no, order.purge_decided_at) {
+        add_tracking(conn, ring, order, attempt, number, now)?;
+    }
+    Ok(())
+}
+
+/// Adds a tracking number to an attempt of a locked order, unless it is known already.
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn add_tracking(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    order: &Order,
+    attempt: &Attempt,
+    number: &Pii<String>,
+    now: Instant,
+) -> Result<(), AppError> {
+    let mut person = match people::find(conn, ring, order.id) {
+        Ok(person) => person,
+        // The person cannot be opened any more: the number has no place to be kept, the parcel goes on.
+        Err(AppError::Gone(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if person.tracking.iter().any(|known| known.attempt == attempt.number && known.number == *number) {
+        return Ok(());
+    }
+    person.tracking.push(TrackingNumber { attempt: attempt.number, number: number.clone() });
+    people::replace(conn, ring, order.id, &person, now)?;
+    let epoch = people::current_epoch(conn, ring, now)?;
+    shipments::add_tracking_in_tx(
+        conn,
+        &TrackingRow {
+            id: crate::domain::ids::RowId::generate().to_string(),
+            order_id: order.id.to_string(),
+            attempt: attempt.number.into(),
+            courier: attempt.courier.clone(),
+            epoch,
+            tracking_print: ring.print(epoch, Kind::Tracking, number.expose())?,
+        },
+    )?;
+    Ok(())
+}
+
+/// A parcel that should not exist: a late second booking, or one of an order that was called off. It is noted, sealed,
+/// alarmed, and a job calls it off at the courier.
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn stray_parcel(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    order: &Order,
+    attempt: &Attempt,
+    tracking_no: Option<&Pii<String>>,
+    now: Now,
+) -> Result<(), AppError> {
+    tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "a parcel exists that should not: calling it off");
+    if let (Some(number), None) = (tracking_no, order.purge_decided_at) {
+        let note = Note { kind: STRAY.to_owned(), about: attempt.id.to_string(), text: number.clone() };
+        crate::app::notes::add(conn, ring, order.id, note, now.business)?;
+    }
+    note_event(conn, order, "stray_parcel", "system", Some(&attempt.courier), now.business)?;
+    jobs::enqueue_in_tx(conn, JobKind::CancelParcel, &attempt.id.to_string(), now.business, now.wall)?;
+    Ok(())
+}
+
+/// The kind of note that keeps a stray parcel's tracking number.
+pub(crate) const STRAY: &str = "stray_tracking";
+
+/// Whether an order's current parcel may still be about to be booked.
+pub(crate) fn refuse_in_flight(attempt: Option<&Attempt>) -> Result<(), AppError> {
+    match attempt {
+        Some(attempt) if attempt.state.is_in_flight() => Err(AppError::conflict(
+            "booking_in_progress",
+            "the parcel is being booked, or it is not known yet whether it is; try again shortly",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The order's current attempt.
+///
+/// # Errors
+/// The store.
+pub(crate) fn current(conn: &mut AnyConn, order: &Order) -> Result<Option<Attempt>, AppError> {
+    Ok(shipments::of_order(conn, order.id, order.attempt)?)
+}
+
+/// Calls an attempt off, in the books.
+///
+/// # Errors
+/// The store.
+pub(crate) fn close_attempt(conn: &mut AnyConn, attempt: &Attempt, now: Instant) -> Result<(), AppError> {
+    shipments::change_in_tx(conn, attempt.id, &shipments::Change::at(now).state(ShipmentState::Cancelled))?;
+    Ok(())
+}
+
+/// Whether the parcel of an order has left or may leave: what a purge on request must not cross.
+pub(crate) const fn in_fulfilment(status: OrderStatus) -> bool {
+    matches!(status, OrderStatus::Printing | OrderStatus::Printed | OrderStatus::Shipped)
+}

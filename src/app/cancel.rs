@@ -1,0 +1,117 @@
+//! Calling an order off before it is shipped. A parcel that is booked already is called off at the courier first, and
+//! the courier's answer decides.
+
+use crate::app::booking::{self, Now, close_attempt, refuse_in_flight, step};
+use crate::app::notes;
+use crate::app::query::visible;
+use crate::app::view::{self, OrderView};
+use crate::app::{App, AppError, Caller, people};
+use crate::couriers::{CancelAnswer, ParcelRef};
+use crate::domain::ids::OrderId;
+use crate::domain::order::{OrderStatus, Step};
+use crate::domain::shipment::ShipmentState;
+use crate::privacy::Pii;
+use crate::store::AnyConn;
+use crate::store::orders::{Change, Order};
+use crate::store::shipments::Attempt;
+use crate::vault::keyring::Keyring;
+
+/// Cancels an order; `only_own` is the caller where it may act on its own client's orders alone.
+///
+/// # Errors
+/// Not found, not cancellable, a booking in progress, the courier refuses or does not answer, store or vault.
+pub async fn cancel(
+    app: &App,
+    caller: &Caller,
+    only_own: bool,
+    id: OrderId,
+    reason: Pii<String>,
+) -> Result<OrderView, AppError> {
+    let owner = only_own.then(|| caller.clone());
+    let booked = {
+        let owner = owner.clone();
+        app.read_sealed(move |conn, ring| {
+            let order = visible(lock_free(conn, id), owner.as_ref())?;
+            order.status.after(Step::Cancel)?;
+            booked_parcel(conn, ring, &order)
+        })
+        .await?
+    };
+    if let Some((attempt, parcel)) = &booked {
+        call_off(app, attempt, parcel).await?;
+    }
+    let called_off = booked.map(|(attempt, _)| attempt.id);
+    let (now, window, actor) = (Now::of(&app.clock), app.settings.window, caller.actor());
+    app.write_sealed(move |conn, ring| {
+        let mut order = visible(people::lock(conn, id), owner.as_ref())?;
+        let attempt = booking::current(conn, &order)?;
+        refuse_in_flight(attempt.as_ref())?;
+        if let Some(attempt) = attempt {
+            // Booked in between: the courier was not asked about this one.
+            if attempt.state == ShipmentState::Booked && called_off != Some(attempt.id) {
+                return Err(AppError::conflict("booking_in_progress", "the parcel was booked just now; try again"));
+            }
+            if attempt.state != ShipmentState::Failed {
+                close_attempt(conn, &attempt, now.business)?;
+            }
+        }
+        let mut change = Change::at(now.business).end_lease(true);
+        if order.status == OrderStatus::Draft {
+            change = change.free_reference();
+        }
+        notes::add(conn, ring, id, notes::note("cancel_reason", id, &reason), now.business)?;
+        step(conn, &mut order, Step::Cancel, change, &actor, None, now.business, window)?;
+        view::one(conn, Some(ring), order, now.business)
+    })
+    .await
+}
+
+/// Reads an order for a decision that is made again under its lock.
+fn lock_free(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
+    let order = crate::store::orders::find(conn, id)?.ok_or(AppError::NotFound)?;
+    if order.purge_decided_at.is_some() { Err(AppError::Gone("purged")) } else { Ok(order) }
+}
+
+/// The order's booked parcel, as its courier must be asked about it; `None` where none is booked.
+///
+/// # Errors
+/// A booking is in flight; keys or store.
+pub(crate) fn booked_parcel(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    order: &Order,
+) -> Result<Option<(Attempt, ParcelRef)>, AppError> {
+    let attempt = booking::current(conn, order)?;
+    refuse_in_flight(attempt.as_ref())?;
+    match attempt {
+        Some(attempt) if attempt.state == ShipmentState::Booked => {
+            let person = people::find(conn, ring, order.id)?;
+            let parcel = ParcelRef {
+                reference: attempt.reference.clone(),
+                provider_ref: attempt.provider_ref.clone(),
+                tracking_no: person.tracking_of(attempt.number).cloned(),
+                consignee_phone: Some(person.recipient.phone),
+                first_sent_at: attempt.first_sent_at,
+            };
+            Ok(Some((attempt, parcel)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Calls a booked parcel off at its courier.
+///
+/// # Errors
+/// The courier refuses (409 `not_cancellable`), does not answer, or is no longer configured.
+pub(crate) async fn call_off(app: &App, attempt: &Attempt, parcel: &ParcelRef) -> Result<(), AppError> {
+    let trouble = |code: &str| AppError::Courier { courier: attempt.courier.clone(), code: code.to_owned() };
+    let courier = app.couriers.get(&attempt.courier).ok_or_else(|| trouble("courier_not_configured"))?;
+    match courier.cancel(parcel).await {
+        Ok(CancelAnswer::Cancelled) => Ok(()),
+        Ok(CancelAnswer::Refused { code }) => {
+            tracing::info!(courier = attempt.courier, code, "the courier refuses to call a parcel off");
+            Err(AppError::conflict("not_cancellable", "the courier no longer calls this parcel off"))
+        }
+        Err(error) => Err(trouble(&error.code)),
+    }
+}

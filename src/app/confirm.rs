@@ -1,0 +1,23 @@
+//! A draft becomes an order.
+
+use crate::app::booking::step;
+use crate::app::query::visible;
+use crate::app::view::{self, OrderView};
+use crate::app::{App, AppError, Caller};
+use crate::domain::ids::OrderId;
+use crate::domain::order::Step;
+use crate::store::orders::Change;
+
+/// Confirms a draft.
+///
+/// # Errors
+/// Not found, not a draft, store or vault.
+pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView, AppError> {
+    let (now, window, caller) = (app.clock.business_now(), app.settings.window, caller.clone());
+    app.write_sealed(move |conn, ring| {
+        let mut order = visible(crate::app::people::lock(conn, id), Some(&caller))?;
+        step(conn, &mut order, Step::Confirm, Change::at(now), &caller.actor(), None, now, window)?;
+        view::one(conn, Some(ring), order, now)
+    })
+    .await
+}
