@@ -109,7 +109,7 @@ pub(super) async fn book(shared: Data<Shared>, body: Bytes) -> Reply {
     // The person ends here: what follows may outlive the request.
     let reference = request.reference.clone();
     drop((request, body));
-    // A task of its own: a caller that gives up drops the handler, not the booking.
+    // A task of its own: whatever the server does with the handler of a caller that gave up, the booking goes on.
     let booking = tokio::spawn(book_for(shared.into_inner(), reference));
     booking.await.unwrap_or_else(|_| Reply::not_stored())
 }
