@@ -80,7 +80,8 @@ impl Simulated {
     /// The URL or the secret cannot be used.
     pub fn new(config: SimulatedConfig) -> Result<Self, SimulatedError> {
         // A base without its closing slash would lose its last segment when a path is joined to it.
-        let base = Url::parse(&format!("{}/", config.base_url.trim_end_matches('/'))).map_err(|_| SimulatedError::BaseUrl)?;
+        let base =
+            Url::parse(&format!("{}/", config.base_url.trim_end_matches('/'))).map_err(|_| SimulatedError::BaseUrl)?;
         if !matches!(base.scheme(), "http" | "https") || base.query().is_some() || base.fragment().is_some() {
             return Err(SimulatedError::BaseUrl);
         }
@@ -116,9 +117,8 @@ impl Courier for Simulated {
     }
 
     async fn commit(&self, request: &BookingRequest, _prepared: Option<&str>) -> Result<Booked, BookError> {
-        let call = self
-            .post("parcels", &wire::BookBody::from(request))
-            .map_err(|error| BookError::retry(error.code))?;
+        let call =
+            self.post("parcels", &wire::BookBody::from(request)).map_err(|error| BookError::retry(error.code))?;
         let response = call.send().await.map_err(|error| {
             let code = send_code(&error);
             if surely_not_sent(&error) { BookError::retry(code) } else { BookError::unknown(code) }

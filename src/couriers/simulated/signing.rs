@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn the_published_example_is_signed_as_published() {
         let at = DateTime::from_timestamp(1_614_265_330, 0).unwrap();
-        let signed = Signer::new(&secret(GOOD)).unwrap().sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, br#"{"test": 2432232314}"#);
+        let signed =
+            Signer::new(&secret(GOOD)).unwrap().sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, br#"{"test": 2432232314}"#);
         assert_eq!(signed.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
     }
 

@@ -269,8 +269,15 @@ mod tests {
 
     #[test]
     fn what_has_no_meaning_is_refused() {
-        for bad in [json!([]), json!({"slow": {"delay": -1}}), json!({"slow": {"dealy": 1}}), json!({"lost": 1.5}),
-            json!({"lost": false}), json!({"refuse": {"code": "张三"}}), json!({"down": {"on": ["everything"]}})] {
+        for bad in [
+            json!([]),
+            json!({"slow": {"delay": -1}}),
+            json!({"slow": {"dealy": 1}}),
+            json!({"lost": 1.5}),
+            json!({"lost": false}),
+            json!({"refuse": {"code": "张三"}}),
+            json!({"down": {"on": ["everything"]}}),
+        ] {
             assert_eq!(Faults::from_json(&bad), Err(FaultError::Invalid), "{bad}");
         }
         assert_eq!(Faults::from_json(&json!({"fire": 1})), Err(FaultError::Unknown));

@@ -24,13 +24,28 @@ const LARGEST_BATCH: usize = 4096;
 #[serde(tag = "line", rename_all = "snake_case")]
 pub(super) enum Line {
     /// The first: what makes this installation's tracking numbers its own.
-    Installation { number: u64 },
-    Booked { ordinal: u64, reference: String, at: Instant, end: End },
-    Cancelled { ordinal: u64, at: Instant },
+    Installation {
+        number: u64,
+    },
+    Booked {
+        ordinal: u64,
+        reference: String,
+        at: Instant,
+        end: End,
+    },
+    Cancelled {
+        ordinal: u64,
+        at: Instant,
+    },
     /// The webhook of a stage was answered with 2xx.
-    Acknowledged { ordinal: u64, stage: u32 },
+    Acknowledged {
+        ordinal: u64,
+        stage: u32,
+    },
     /// All faults, as they are from here on.
-    Faults { faults: Faults },
+    Faults {
+        faults: Faults,
+    },
 }
 
 /// Why a state file cannot be used.
@@ -56,9 +71,19 @@ pub(super) struct NotStored;
 
 enum Command {
     /// The writer gives the ordinal, so that ordinals stand in the file in order.
-    Book { reference: String, at: Instant, end: End, reply: oneshot::Sender<Result<u64, NotStored>> },
-    Write { line: Line, reply: Option<oneshot::Sender<Result<(), NotStored>>> },
-    Close { reply: oneshot::Sender<()> },
+    Book {
+        reference: String,
+        at: Instant,
+        end: End,
+        reply: oneshot::Sender<Result<u64, NotStored>>,
+    },
+    Write {
+        line: Line,
+        reply: Option<oneshot::Sender<Result<(), NotStored>>>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// The handle to the writing thread.
@@ -330,7 +355,8 @@ mod tests {
         let path = folder.path().join("state.jsonl");
         let opened = Journal::open(&path).unwrap();
         let all = (0..500).map(|n| opened.journal.book(format!("R{n}"), at(), End::Delivered));
-        let mut ordinals: Vec<u64> = futures_util::future::join_all(all).await.into_iter().map(Result::unwrap).collect();
+        let mut ordinals: Vec<u64> =
+            futures_util::future::join_all(all).await.into_iter().map(Result::unwrap).collect();
         ordinals.sort_unstable();
         assert_eq!(ordinals, (1..=500).collect::<Vec<_>>());
         let faults = Faults::from_flags(["down,times=3"]).unwrap();

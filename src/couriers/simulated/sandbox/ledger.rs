@@ -129,7 +129,8 @@ impl Ledger {
 
     /// The parcel that bears a tracking number.
     pub(super) fn by_tracking_no(&self, tracking_no: &str) -> Option<&Parcel> {
-        let digits = tracking_no.strip_prefix("SM").filter(|d| d.len() == 12 && d.bytes().all(|b| b.is_ascii_digit()))?;
+        let digits =
+            tracking_no.strip_prefix("SM").filter(|d| d.len() == 12 && d.bytes().all(|b| b.is_ascii_digit()))?;
         let number: u64 = digits.parse().ok()?;
         self.get((number + NUMBERS - self.installation) % NUMBERS)
     }

@@ -63,15 +63,8 @@ const RETURNED_LIFE: &[Stage] = &[
     RETURNING,
     RETURNED,
 ];
-const REJECTED_LIFE: &[Stage] = &[
-    ACCEPTED,
-    PICKED_UP,
-    IN_TRANSIT,
-    OUT_FOR_DELIVERY,
-    stage(30, Rejected, "S70", "收件人拒收"),
-    RETURNING,
-    RETURNED,
-];
+const REJECTED_LIFE: &[Stage] =
+    &[ACCEPTED, PICKED_UP, IN_TRANSIT, OUT_FOR_DELIVERY, stage(30, Rejected, "S70", "收件人拒收"), RETURNING, RETURNED];
 
 impl End {
     /// The life that ends so, in order.

@@ -249,7 +249,9 @@ impl Post {
             data.reference = None;
         }
         let id = ledger.message_id(ordinal, stage);
-        let Ok(body) = serde_json::to_vec(&Message { kind: "parcel.updated", timestamp: happened_at, data }) else { return };
+        let Ok(body) = serde_json::to_vec(&Message { kind: "parcel.updated", timestamp: happened_at, data }) else {
+            return;
+        };
         drop(ledger);
         let twice = shared.strike(FaultKind::WebhookTwice, Call::Book).is_some();
         let letter = Letter { client: self.client.clone(), url: url.to_owned(), id, body, twice };
