@@ -1,6 +1,7 @@
 //! Pure values and rules: no I/O, nothing async, no SQL. A value with a rule has a type, a private field and one
 //! `parse`; its error never repeats the value.
 
+pub mod checkout;
 pub mod contact;
 pub mod ids;
 pub mod invalid;

@@ -8,6 +8,11 @@
 //! ```
 
 pub mod clock;
+pub mod config;
 pub mod couriers;
 pub mod domain;
+pub mod http;
 pub mod privacy;
+pub mod store;
+pub mod telemetry;
+pub mod vault;

@@ -1,0 +1,83 @@
+//! Why a verb was not done, in terms that both doors can answer with.
+
+use crate::domain::ids::OrderId;
+use crate::domain::invalid::FieldError;
+use crate::domain::order::IllegalStep;
+use crate::store::StoreError;
+use crate::vault::VaultError;
+
+/// Why a verb was not done. Nothing in it is personal.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// There is no such thing, or the caller may not know of it.
+    #[error("not found")]
+    NotFound,
+    /// The thing is not in a state that allows this.
+    #[error("conflict: {code}")]
+    Conflict {
+        /// Stable code.
+        code: &'static str,
+        /// What to do instead.
+        detail: &'static str,
+    },
+    /// The client has an order with that reference already.
+    #[error("the reference is taken")]
+    ReferenceTaken {
+        /// That order.
+        order_id: OrderId,
+    },
+    /// The idempotency key was used for another body.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyReused,
+    /// Values that are not what they must be.
+    #[error("invalid values")]
+    Invalid(Vec<FieldError>),
+    /// The personal data is gone: `purged` or `unreadable`.
+    #[error("gone: {0}")]
+    Gone(&'static str),
+    /// Too much to do: nothing was done, try again.
+    #[error("{part} is overloaded")]
+    Overloaded {
+        /// The part that is.
+        part: &'static str,
+    },
+    /// A courier gave no usable answer: nothing was changed here, try again.
+    #[error("courier {courier} gave no usable answer ({code})")]
+    Courier {
+        /// Its name.
+        courier: String,
+        /// Stable code.
+        code: String,
+    },
+    /// A key newer than the cached ones is needed; handled by `App::write_sealed`.
+    #[error("a key of epoch {0} is needed")]
+    NeedsEpoch(i64),
+    /// The orders database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A fault of this program.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl AppError {
+    /// The thing is not in a state that allows this.
+    pub const fn conflict(code: &'static str, detail: &'static str) -> Self {
+        Self::Conflict { code, detail }
+    }
+}
+
+impl From<IllegalStep> for AppError {
+    fn from(IllegalStep(code): IllegalStep) -> Self {
+        let detail = match code {
+            "not_cancellable" => "the order can no longer be cancelled",
+            "not_a_draft" => "only a draft can be confirmed",
+            "already_printed" => "the order is printed already; POST .../reprint records another print",
+            _ => "the order's status does not allow this",
+        };
+        Self::Conflict { code, detail }
+    }
+}

@@ -1,0 +1,90 @@
+//! Opening and changing the sealed person of an order.
+
+use crate::app::AppError;
+use crate::clock::Instant;
+use crate::domain::ids::OrderId;
+use crate::domain::person::PersonRecord;
+use crate::store::person::{self, PersonRow, Refused};
+use crate::store::{AnyConn, StoreError, epochs, orders::Order};
+use crate::vault::keyring::{Keyring, Kind, Table};
+use crate::vault::{VaultError, record};
+
+/// Locks an order for a change of its personal data: the house rule, in the app's words.
+///
+/// # Errors
+/// There is no such order, or its purge is decided (410 `purged`).
+pub(crate) fn lock(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
+    match person::lock_for_writing_in_tx(conn, id)? {
+        Ok(order) => Ok(order),
+        Err(Refused::NotFound) => Err(AppError::NotFound),
+        Err(Refused::Purged) => Err(AppError::Gone("purged")),
+    }
+}
+
+/// The epoch for new sealed values, held open until the transaction ends, certainly with a key in `ring`.
+///
+/// # Errors
+/// The ring must be fetched anew; the store.
+pub(crate) fn current_epoch(conn: &mut AnyConn, ring: &Keyring, now: Instant) -> Result<i64, AppError> {
+    let epoch = epochs::current_in_tx(conn, now)?;
+    if ring.knows(epoch) { Ok(epoch) } else { Err(AppError::NeedsEpoch(epoch)) }
+}
+
+/// Opens a sealed person.
+///
+/// # Errors
+/// The key is gone or newer than the ring; the value is corrupt.
+pub(crate) fn open(ring: &Keyring, row: &PersonRow) -> Result<PersonRecord, AppError> {
+    let plain = match ring.open(row.epoch, Table::OrderPerson, &row.order_id, &row.sealed) {
+        Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {
+            return Err(AppError::NeedsEpoch(row.epoch));
+        }
+        opened => opened?,
+    };
+    record::person_from_bytes(&plain)
+        .ok_or_else(|| StoreError::corrupt(Table::OrderPerson.name(), &row.order_id).into())
+}
+
+/// Opens the person of an order.
+///
+/// # Errors
+/// 410 `unreadable` where the key no longer exists; otherwise as [`open`].
+pub(crate) fn find(conn: &mut AnyConn, ring: &Keyring, order: OrderId) -> Result<PersonRecord, AppError> {
+    let row = person::find(conn, order)?.ok_or_else(|| StoreError::corrupt("order_person", order))?;
+    match open(ring, &row) {
+        Err(AppError::Vault(VaultError::KeyGone)) => Err(AppError::Gone("unreadable")),
+        opened => opened,
+    }
+}
+
+/// Seals a person for its row, under an epoch from [`current_epoch`].
+///
+/// # Errors
+/// The epoch has no key.
+pub(crate) fn seal(
+    ring: &Keyring,
+    epoch: i64,
+    order: OrderId,
+    person: &PersonRecord,
+) -> Result<PersonRow, AppError> {
+    let order_id = order.to_string();
+    let sealed = ring.seal(epoch, Table::OrderPerson, &order_id, &record::person_to_bytes(person))?;
+    let phone_print = ring.print(epoch, Kind::Phone, person.recipient.phone.e164())?;
+    Ok(PersonRow { order_id, epoch, sealed, phone_print })
+}
+
+/// Replaces the sealed person of an order that [`lock`] has locked.
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn replace(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    order: OrderId,
+    person: &PersonRecord,
+    now: Instant,
+) -> Result<(), AppError> {
+    let epoch = current_epoch(conn, ring, now)?;
+    person::replace_in_tx(conn, &seal(ring, epoch, order, person)?)?;
+    Ok(())
+}

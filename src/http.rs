@@ -1,0 +1,30 @@
+//! The edge: what a request must look like to come in and how every answer leaves. Handlers live beside their DTOs
+//! and read from top to bottom: extract, authorise, parse into the domain, one app call, answer.
+//!
+//! What each piece is for:
+//! - [`boundary`] is the outermost middleware (`App::wrap(from_fn(boundary::handle))`): request id, span, the one log
+//!   line, metrics, headers, and the last word on errors. Nothing may be wrapped around it.
+//! - [`problem`] is the only error a handler returns; [`json`], [`body`], [`page`] and [`path`] are the extractors.
+//! - [`rate_limit`] and [`client_address`] say who may ask how often; [`openapi`] serves the contract.
+//!
+//! Must not: name diesel, hold rules of the domain, or put a caller's value, path, query, header or body in an answer
+//! or a log. Routes are registered as `web::resource(path).route(web::get().to(..))`, one resource for a path:
+//! the handler macros make one resource a method, and a wrong method would then be 404 instead of 405.
+
+pub mod body;
+pub mod boundary;
+pub mod client_address;
+pub mod context;
+pub mod headers;
+pub mod json;
+pub mod metrics;
+pub mod openapi;
+pub mod page;
+pub mod path;
+pub mod problem;
+pub mod query;
+pub mod rate_limit;
+pub mod request_id;
+mod shape;
+#[cfg(test)]
+mod testing;

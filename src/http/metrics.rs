@@ -1,0 +1,151 @@
+//! What Prometheus may know. Every label value comes from a closed set (route patterns, known methods, status codes,
+//! order states): never an id, a path, a client or anything a caller sent. Owned by the app, no globals.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::domain::order::OrderStatus;
+
+/// Latency buckets in seconds: an order is acknowledged within milliseconds; what takes ten seconds has failed.
+const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+macro_rules! gauges {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $help:literal;)*) => {
+        /// A number that someone else looks up and sets now and then.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Gauge {
+            $(#[doc = $help] $variant,)*
+        }
+
+        impl Gauge {
+            /// Every gauge.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            const fn name_and_help(self) -> (&'static str, &'static str) {
+                match self {
+                    $(Self::$variant => ($name, $help),)*
+                }
+            }
+        }
+    };
+}
+
+gauges! {
+    JobsReady = "safelight_jobs_ready", "Jobs that are due and not yet claimed.";
+    JobsDead = "safelight_jobs_dead", "Jobs whose retries are exhausted; someone must look.";
+    ShipmentsUnknown = "safelight_shipments_unknown", "Bookings whose outcome nobody knows yet.";
+    ShipmentsFailed = "safelight_shipments_failed", "Bookings that were refused for good.";
+    OldestUnprinted = "safelight_oldest_unprinted_seconds", "Age of the oldest order that waits for the print floor, in seconds.";
+    PurgesDue = "safelight_purges_due", "Orders whose retention window is over.";
+    PurgesOverdue = "safelight_purges_overdue", "Orders that should have been purged a day ago or more.";
+    OrdersUnreadable = "safelight_orders_unreadable", "Orders whose key is gone and whose facts are all that is left.";
+}
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    orders: IntGaugeVec,
+    gauges: Vec<(Gauge, IntGauge)>,
+}
+
+impl Metrics {
+    /// Starts counting from nothing.
+    ///
+    /// # Errors
+    /// Two metrics have one name (a mistake in this file).
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new("http_requests_total", "Requests answered, by method, route pattern and status."),
+            &["method", "route", "status"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        let durations = HistogramVec::new(
+            HistogramOpts::new("http_request_duration_seconds", "Time to the answer, by route pattern.")
+                .buckets(BUCKETS.to_vec()),
+            &["route"],
+        )?;
+        registry.register(Box::new(durations.clone()))?;
+        let orders = IntGaugeVec::new(Opts::new("safelight_orders", "Orders by status."), &["status"])?;
+        registry.register(Box::new(orders.clone()))?;
+        let mut gauges = Vec::with_capacity(Gauge::ALL.len());
+        for gauge in Gauge::ALL {
+            let (name, help) = gauge.name_and_help();
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            gauges.push((*gauge, metric));
+        }
+        Ok(Self { registry, requests, durations, orders, gauges })
+    }
+
+    /// Counts an answer. `method` is one of the known ones, `route` a pattern, never a path.
+    pub fn observe(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[method, route, status.to_string().as_str()]).inc();
+        self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+
+    /// Sets one gauge.
+    pub fn set(&self, gauge: Gauge, value: i64) {
+        if let Some((_, metric)) = self.gauges.iter().find(|(known, _)| *known == gauge) {
+            metric.set(value);
+        }
+    }
+
+    /// Sets how many orders have a status.
+    pub fn set_orders(&self, status: OrderStatus, count: i64) {
+        self.orders.with_label_values(&[status.as_str()]).set(count);
+    }
+
+    /// For metrics that other rooms own.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// All of them in Prometheus' text format.
+    ///
+    /// # Errors
+    /// A metric cannot be written (a collector that another room registered).
+    pub fn render(&self) -> prometheus::Result<String> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_and_timed_by_route_pattern() {
+        let metrics = Metrics::new().unwrap();
+        metrics.observe("POST", "/v1/orders", 201, Duration::from_millis(3));
+        metrics.observe("POST", "/v1/orders", 201, Duration::from_millis(30));
+        let text = metrics.render().unwrap();
+        assert!(text.contains(r#"http_requests_total{method="POST",route="/v1/orders",status="201"} 2"#), "{text}");
+        assert!(text.contains(r#"http_request_duration_seconds_bucket{route="/v1/orders",le="0.005"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn every_gauge_shows_what_it_was_set_to() {
+        let metrics = Metrics::new().unwrap();
+        for (value, gauge) in (7_i64..).zip(Gauge::ALL) {
+            metrics.set(*gauge, value);
+        }
+        metrics.set_orders(OrderStatus::Placed, 3);
+        let text = metrics.render().unwrap();
+        for (value, gauge) in (7_i64..).zip(Gauge::ALL) {
+            assert!(text.contains(&format!("\n{} {value}\n", gauge.name_and_help().0)), "{gauge:?}: {text}");
+        }
+        assert!(text.contains("safelight_orders{status=\"placed\"} 3"), "{text}");
+    }
+}

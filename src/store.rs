@@ -1,0 +1,45 @@
+//! The only room that speaks SQL, for both databases and both engines; one file per aggregate.
+//!
+//! Functions here take a connection, do one thing, and say in their names when they need to be inside a transaction
+//! (`_in_tx`). They decide nothing: rules live in `domain`, steps in `app` and `vault`. Rows are untrusted input: a
+//! row that cannot be read is [`StoreError::Corrupt`], naming the row and never its content.
+
+pub mod audit;
+pub mod conn;
+pub mod dialect;
+pub mod epochs;
+pub mod error;
+pub mod idempotency;
+pub mod intake;
+pub mod jobs;
+pub mod keys;
+pub mod meta;
+pub mod migrate;
+pub mod orders;
+pub mod parked;
+pub mod person;
+pub mod prints;
+pub mod purges;
+pub mod reveals;
+pub mod schema;
+pub mod shipments;
+pub mod stats;
+pub mod timeline;
+pub mod vault_rows;
+
+pub use conn::{AnyConn, Database};
+pub use error::StoreError;
+
+use chrono::NaiveDateTime;
+
+use crate::clock::Instant;
+
+/// A moment as both engines keep it: UTC without saying so.
+pub(crate) fn to_row(at: Instant) -> NaiveDateTime {
+    at.naive_utc()
+}
+
+/// A stored moment.
+pub(crate) fn from_row(at: NaiveDateTime) -> Instant {
+    at.and_utc()
+}

@@ -1,0 +1,240 @@
+//! What cannot be said once for both engines. With `conn.rs` the only file that matches on the engine; each function
+//! here means the same on both.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use crate::store::{AnyConn, StoreError};
+
+/// Locks an order's row until the transaction ends and says whether it exists. On SQLite the transaction holds the
+/// database's only write lock already.
+///
+/// # Errors
+/// The database.
+pub fn lock_order_row(conn: &mut AnyConn, id: &str) -> Result<bool, StoreError> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = Text)]
+        #[expect(dead_code, reason = "only its presence counts")]
+        id: String,
+    }
+    let found: Option<Found> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query("SELECT id FROM orders WHERE id = $1")
+            .bind::<Text, _>(id)
+            .get_result(conn)
+            .optional()?,
+        AnyConn::Postgres(conn) => diesel::sql_query("SELECT id FROM orders WHERE id = $1 FOR UPDATE")
+            .bind::<Text, _>(id)
+            .get_result(conn)
+            .optional()?,
+    };
+    Ok(found.is_some())
+}
+
+/// A row's text key.
+#[derive(QueryableByName)]
+struct Key {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// Ids of at most `limit` rows that `condition` picks from `table`, in `order`, each locked until the transaction ends;
+/// rows that another transaction holds are passed over. `$1` in the condition is `now`.
+///
+/// Table, condition and order are code, never input.
+///
+/// # Errors
+/// The database.
+pub fn pick_and_lock(
+    conn: &mut AnyConn,
+    table: &'static str,
+    condition: &'static str,
+    order: &'static str,
+    now: chrono::NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    use diesel::sql_types::Timestamp;
+    let select = format!("SELECT id FROM {table} WHERE {condition} ORDER BY {order} LIMIT $2");
+    let keys: Vec<Key> = match conn {
+        AnyConn::Sqlite(conn) => {
+            diesel::sql_query(select).bind::<Timestamp, _>(now).bind::<BigInt, _>(limit).load(conn)?
+        }
+        AnyConn::Postgres(conn) => diesel::sql_query(select + " FOR UPDATE SKIP LOCKED")
+            .bind::<Timestamp, _>(now)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?,
+    };
+    Ok(keys.into_iter().map(|key| key.id).collect())
+}
+
+/// Ids of at most `limit` ready jobs that are due by both clocks, longest due first, each locked; those that another
+/// transaction holds are passed over.
+///
+/// # Errors
+/// The database.
+pub fn pick_due_jobs(
+    conn: &mut AnyConn,
+    now: chrono::NaiveDateTime,
+    wall: chrono::NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    use diesel::sql_types::Timestamp;
+    const SELECT: &str =
+        "SELECT id FROM jobs WHERE state = 'ready' AND run_at <= $1 AND not_before <= $2 ORDER BY run_at LIMIT $3";
+    let keys: Vec<Key> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT)
+            .bind::<Timestamp, _>(now)
+            .bind::<Timestamp, _>(wall)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?,
+        AnyConn::Postgres(conn) => diesel::sql_query(format!("{SELECT} FOR UPDATE SKIP LOCKED"))
+            .bind::<Timestamp, _>(now)
+            .bind::<Timestamp, _>(wall)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?,
+    };
+    Ok(keys.into_iter().map(|key| key.id).collect())
+}
+
+/// The newest open epoch that has begun, its row held against being closed until the transaction ends.
+///
+/// # Errors
+/// The database.
+pub fn share_current_epoch(conn: &mut AnyConn, now: chrono::NaiveDateTime) -> Result<Option<i64>, StoreError> {
+    use diesel::sql_types::Timestamp;
+    #[derive(QueryableByName)]
+    struct Epoch {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
+    const SELECT: &str = "SELECT id FROM key_epochs WHERE state = 'open' AND starts_at <= $1 \
+        ORDER BY starts_at DESC, id DESC LIMIT 1";
+    let epoch: Option<Epoch> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT).bind::<Timestamp, _>(now).get_result(conn).optional()?,
+        AnyConn::Postgres(conn) => {
+            // A row that is closed while we wait for it drops out of the result: ask once more.
+            let ask = |conn: &mut diesel::PgConnection| {
+                diesel::sql_query(format!("{SELECT} FOR SHARE")).bind::<Timestamp, _>(now).get_result(conn).optional()
+            };
+            match ask(conn)? {
+                Some(epoch) => Some(epoch),
+                None => ask(conn)?,
+            }
+        }
+    };
+    Ok(epoch.map(|epoch| epoch.id))
+}
+
+/// Locks one row of `meta` until the transaction ends and returns its value.
+///
+/// # Errors
+/// The database.
+pub fn lock_meta(conn: &mut AnyConn, key: &str) -> Result<Option<String>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Value {
+        #[diesel(sql_type = Text)]
+        value: String,
+    }
+    let value: Option<Value> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query("SELECT value FROM meta WHERE key = $1")
+            .bind::<Text, _>(key)
+            .get_result(conn)
+            .optional()?,
+        AnyConn::Postgres(conn) => diesel::sql_query("SELECT value FROM meta WHERE key = $1 FOR UPDATE")
+            .bind::<Text, _>(key)
+            .get_result(conn)
+            .optional()?,
+    };
+    Ok(value.map(|value| value.value))
+}
+
+/// Moves what was deleted out of SQLite's write-ahead log, so that no old page is left in it. `false`: a reader is in
+/// the way, ask again. PostgreSQL's log is its own; there is nothing to do.
+///
+/// # Errors
+/// The database.
+pub fn truncate_log(conn: &mut AnyConn) -> Result<bool, StoreError> {
+    #[derive(QueryableByName)]
+    struct Checkpoint {
+        #[diesel(sql_type = diesel::sql_types::Integer)]
+        busy: i32,
+    }
+    match conn {
+        AnyConn::Sqlite(conn) => {
+            let checkpoint: Checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(conn)?;
+            Ok(checkpoint.busy == 0)
+        }
+        AnyConn::Postgres(_) => Ok(true),
+    }
+}
+
+/// Inserts rows, passing over those that break a UNIQUE; returns how many went in. One statement on PostgreSQL.
+macro_rules! insert_or_pass {
+    ($conn:expr, $table:expr, $rows:expr) => {{
+        let rows = $rows;
+        match $conn {
+            $crate::store::AnyConn::Sqlite(conn) => {
+                let mut inserted = 0;
+                for row in rows {
+                    inserted += diesel::insert_into($table).values(row).on_conflict_do_nothing().execute(conn)?;
+                }
+                inserted
+            }
+            $crate::store::AnyConn::Postgres(conn) if !rows.is_empty() => {
+                diesel::insert_into($table).values(rows).on_conflict_do_nothing().execute(conn)?
+            }
+            $crate::store::AnyConn::Postgres(_) => 0,
+        }
+    }};
+}
+
+/// As `insert_or_pass`, returning `$column` of the rows that went in.
+macro_rules! insert_or_pass_returning {
+    ($conn:expr, $table:expr, $rows:expr, $column:expr) => {{
+        let rows = $rows;
+        let mut inserted = Vec::with_capacity(rows.len());
+        match $conn {
+            $crate::store::AnyConn::Sqlite(conn) => {
+                for row in rows {
+                    inserted.extend(
+                        diesel::insert_into($table)
+                            .values(row)
+                            .on_conflict_do_nothing()
+                            .returning($column)
+                            .get_result(conn)
+                            .optional()?,
+                    );
+                }
+            }
+            $crate::store::AnyConn::Postgres(conn) if !rows.is_empty() => {
+                inserted = diesel::insert_into($table)
+                    .values(rows)
+                    .on_conflict_do_nothing()
+                    .returning($column)
+                    .get_results(conn)?;
+            }
+            $crate::store::AnyConn::Postgres(_) => {}
+        }
+        inserted
+    }};
+}
+
+/// Inserts rows; one statement on PostgreSQL.
+macro_rules! insert_all {
+    ($conn:expr, $table:expr, $rows:expr) => {{
+        let rows = $rows;
+        match $conn {
+            $crate::store::AnyConn::Sqlite(conn) => {
+                for row in rows {
+                    diesel::insert_into($table).values(row).execute(conn)?;
+                }
+            }
+            $crate::store::AnyConn::Postgres(conn) if !rows.is_empty() => {
+                diesel::insert_into($table).values(rows).execute(conn)?;
+            }
+            $crate::store::AnyConn::Postgres(_) => {}
+        }
+    }};
+}
+
+pub(crate) use {insert_all, insert_or_pass, insert_or_pass_returning};

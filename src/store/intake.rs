@@ -1,0 +1,94 @@
+//! Writes a batch of new orders in one transaction, so that many share one commit.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+
+use crate::store::idempotency::{self, IdempotencyRow};
+use crate::store::orders::{ItemRow, OrderRow};
+use crate::store::person::PersonRow;
+use crate::store::schema::{order_events, order_items, order_person, orders};
+use crate::store::timeline::EventRow;
+use crate::store::{AnyConn, StoreError, dialect};
+
+/// Every row of one new order.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "a row of each table, named after it")]
+pub struct NewOrderRows {
+    pub idempotency: IdempotencyRow,
+    pub order: OrderRow,
+    pub items: Vec<ItemRow>,
+    pub person: PersonRow,
+    pub event: EventRow,
+}
+
+/// What became of one order of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in.
+    Placed,
+    /// Its idempotency key is taken already.
+    KeyTaken,
+    /// Its client has an order with that reference already.
+    ReferenceTaken,
+}
+
+/// Writes the orders of a batch that are new; says what became of each, in the order given.
+///
+/// No two of a batch may share an idempotency key or a client's reference. Each table's rows are written in the order of
+/// the UNIQUE they can wait on, and the tables always in the same order, so that two batches cannot deadlock.
+///
+/// # Errors
+/// The database; nothing is written then.
+pub fn insert_batch_in_tx(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<Vec<Outcome>, StoreError> {
+    let mut keys: Vec<IdempotencyRow> = batch.iter().map(|new| new.idempotency.clone()).collect();
+    keys.sort_unstable_by(|a, b| a.key_hash.cmp(&b.key_hash));
+    let fresh: HashSet<Vec<u8>> = idempotency::add_in_tx(conn, &keys)?.into_iter().collect();
+
+    let mut rows: Vec<&OrderRow> =
+        batch.iter().filter(|new| fresh.contains(&new.idempotency.key_hash)).map(|new| &new.order).collect();
+    rows.sort_unstable_by(|a, b| (&a.client, &a.reference).cmp(&(&b.client, &b.reference)));
+    let placed: Vec<String> = dialect::insert_or_pass_returning!(conn, orders::table, rows, orders::id);
+    let placed: HashSet<String> = placed.into_iter().collect();
+
+    let outcomes: Vec<Outcome> = batch
+        .iter()
+        .map(|new| match (fresh.contains(&new.idempotency.key_hash), placed.contains(&new.order.id)) {
+            (false, _) => Outcome::KeyTaken,
+            (true, true) => Outcome::Placed,
+            (true, false) => Outcome::ReferenceTaken,
+        })
+        .collect();
+
+    let refused: Vec<Vec<u8>> = batch
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, outcome)| **outcome == Outcome::ReferenceTaken)
+        .map(|(new, _)| new.idempotency.key_hash.clone())
+        .collect();
+    idempotency::remove_in_tx(conn, &refused)?;
+
+    // Children only for orders that are in.
+    let new = || batch.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Placed).map(|(new, _)| new);
+    let items: Vec<&ItemRow> = new().flat_map(|new| &new.items).collect();
+    dialect::insert_all!(conn, order_items::table, items);
+    let persons: Vec<&PersonRow> = new().map(|new| &new.person).collect();
+    dialect::insert_all!(conn, order_person::table, persons);
+    let events: Vec<&EventRow> = new().map(|new| &new.event).collect();
+    dialect::insert_all!(conn, order_events::table, events);
+    Ok(outcomes)
+}
+
+/// The living order of a client with that reference.
+///
+/// # Errors
+/// The database.
+pub fn by_reference(conn: &mut AnyConn, client: &str, reference: &str) -> Result<Option<String>, StoreError> {
+    Ok(orders::table
+        .filter(orders::client.eq(client))
+        .filter(orders::reference.eq(reference))
+        .filter(orders::reference_free.eq(false))
+        .select(orders::id)
+        .first(conn)
+        .optional()?)
+}

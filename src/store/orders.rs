@@ -1,0 +1,392 @@
+//! The facts of orders: rows, look-ups, lists, and the changes that the app's verbs make.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::clock::Instant;
+use crate::domain::ids::OrderId;
+use crate::domain::money::{Currency, Money};
+use crate::domain::order::OrderStatus;
+use crate::domain::retention::PurgeReason;
+use crate::domain::shipment::ShipmentState;
+use crate::store::schema::{order_items, orders, shipment_attempts};
+use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
+
+/// A row of `orders`, exactly as stored.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = orders)]
+pub struct OrderRow {
+    pub(crate) id: String,
+    pub(crate) client: String,
+    pub(crate) reference: String,
+    pub(crate) reference_free: bool,
+    pub(crate) status: String,
+    pub(crate) amount_minor: i64,
+    pub(crate) currency: String,
+    pub(crate) courier: String,
+    pub(crate) minor: bool,
+    pub(crate) policy_version: String,
+    pub(crate) consent_at: NaiveDateTime,
+    pub(crate) legal_basis: String,
+    pub(crate) cross_border: bool,
+    pub(crate) guardian_consent: bool,
+    pub(crate) created_at: NaiveDateTime,
+    pub(crate) updated_at: NaiveDateTime,
+    pub(crate) moved_at: NaiveDateTime,
+    pub(crate) attempt: i16,
+    pub(crate) print_lessee: Option<String>,
+    pub(crate) print_lease_until: Option<NaiveDateTime>,
+    pub(crate) ended_at: Option<NaiveDateTime>,
+    pub(crate) first_ended_at: Option<NaiveDateTime>,
+    pub(crate) purge_due_at: Option<NaiveDateTime>,
+    pub(crate) hold_until: Option<NaiveDateTime>,
+    pub(crate) purge_decided_at: Option<NaiveDateTime>,
+    pub(crate) purge_reason: Option<String>,
+    pub(crate) purged_at: Option<NaiveDateTime>,
+}
+
+/// The facts of an order, read and checked.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
+pub struct Order {
+    pub id: OrderId,
+    pub client: String,
+    pub reference: String,
+    pub status: OrderStatus,
+    pub amount: Money,
+    pub courier: String,
+    pub minor: bool,
+    pub created_at: Instant,
+    pub updated_at: Instant,
+    pub moved_at: Instant,
+    pub attempt: u8,
+    pub print_lessee: Option<String>,
+    pub print_lease_until: Option<Instant>,
+    pub ended_at: Option<Instant>,
+    pub first_ended_at: Option<Instant>,
+    pub purge_due_at: Option<Instant>,
+    pub hold_until: Option<Instant>,
+    pub purge_decided_at: Option<Instant>,
+    pub purge_reason: Option<PurgeReason>,
+    pub purged_at: Option<Instant>,
+}
+
+impl TryFrom<OrderRow> for Order {
+    type Error = StoreError;
+
+    fn try_from(row: OrderRow) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::corrupt("orders", &row.id);
+        let currency = Currency::parse(&row.currency).map_err(|_| corrupt())?;
+        Ok(Self {
+            id: row.id.parse().map_err(|_| corrupt())?,
+            status: OrderStatus::parse(&row.status).ok_or_else(corrupt)?,
+            amount: Money::from_minor(row.amount_minor, currency).map_err(|_| corrupt())?,
+            attempt: u8::try_from(row.attempt).map_err(|_| corrupt())?,
+            purge_reason: match &row.purge_reason {
+                Some(reason) => Some(PurgeReason::parse(reason).ok_or_else(corrupt)?),
+                None => None,
+            },
+            created_at: from_row(row.created_at),
+            updated_at: from_row(row.updated_at),
+            moved_at: from_row(row.moved_at),
+            print_lease_until: row.print_lease_until.map(from_row),
+            ended_at: row.ended_at.map(from_row),
+            first_ended_at: row.first_ended_at.map(from_row),
+            purge_due_at: row.purge_due_at.map(from_row),
+            hold_until: row.hold_until.map(from_row),
+            purge_decided_at: row.purge_decided_at.map(from_row),
+            purged_at: row.purged_at.map(from_row),
+            client: row.client,
+            reference: row.reference,
+            courier: row.courier,
+            minor: row.minor,
+            print_lessee: row.print_lessee,
+        })
+    }
+}
+
+impl Order {
+    /// Whether a hold stops everything but storage, now.
+    pub fn is_held(&self, now: Instant) -> bool {
+        self.hold_until.is_some_and(|until| until > now)
+    }
+}
+
+/// One line of an order, without its photo reference.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = order_items)]
+#[expect(missing_docs, reason = "the columns of migrations/orders")]
+pub struct ItemRow {
+    pub order_id: String,
+    pub line: i16,
+    pub photo_size: String,
+    pub copies: i16,
+    pub sheets: i16,
+}
+
+/// Which orders a list shows. Newest first, by id.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the filters of the contract, by their names")]
+pub struct Filter {
+    pub client: Option<String>,
+    pub reference: Option<String>,
+    pub status: Option<OrderStatus>,
+    pub courier: Option<String>,
+    pub shipment_state: Option<ShipmentState>,
+    pub created_after: Option<Instant>,
+    pub created_before: Option<Instant>,
+    /// Only these orders, where a search by fingerprint found some.
+    pub among: Option<Vec<String>>,
+    /// Only orders before this one (the last of the page before).
+    pub before: Option<OrderId>,
+}
+
+/// One order.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn find(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError> {
+    let row: Option<OrderRow> =
+        orders::table.find(id.to_string()).select(OrderRow::as_select()).first(conn).optional()?;
+    row.map(Order::try_from).transpose()
+}
+
+/// Locks an order's row until the transaction ends, then reads it: every change starts here.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn lock_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError> {
+    if dialect::lock_order_row(conn, &id.to_string())? { find(conn, id) } else { Ok(None) }
+}
+
+/// A page of orders, newest first.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn list(conn: &mut AnyConn, filter: &Filter, limit: i64) -> Result<Vec<Order>, StoreError> {
+    let mut query = orders::table.select(OrderRow::as_select()).order(orders::id.desc()).limit(limit).into_boxed();
+    if let Some(client) = &filter.client {
+        query = query.filter(orders::client.eq(client));
+    }
+    if let Some(reference) = &filter.reference {
+        query = query.filter(orders::reference.eq(reference));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(orders::status.eq(status.as_str()));
+    }
+    if let Some(courier) = &filter.courier {
+        query = query.filter(orders::courier.eq(courier));
+    }
+    if let Some(state) = filter.shipment_state {
+        let current = shipment_attempts::table
+            .filter(shipment_attempts::order_id.eq(orders::id))
+            .filter(shipment_attempts::number.eq(orders::attempt))
+            .filter(shipment_attempts::state.eq(state.as_str()));
+        query = query.filter(diesel::dsl::exists(current));
+    }
+    if let Some(after) = filter.created_after {
+        query = query.filter(orders::created_at.ge(to_row(after)));
+    }
+    if let Some(before) = filter.created_before {
+        query = query.filter(orders::created_at.lt(to_row(before)));
+    }
+    if let Some(among) = &filter.among {
+        query = query.filter(orders::id.eq_any(among));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(orders::id.lt(before.to_string()));
+    }
+    let rows: Vec<OrderRow> = query.load(conn)?;
+    rows.into_iter().map(Order::try_from).collect()
+}
+
+/// The items of these orders, in their lines' order.
+///
+/// # Errors
+/// The database.
+pub fn items_of(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<ItemRow>, StoreError> {
+    let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    Ok(order_items::table
+        .filter(order_items::order_id.eq_any(&ids))
+        .order((order_items::order_id, order_items::line))
+        .select(ItemRow::as_select())
+        .load(conn)?)
+}
+
+/// What a step writes into an order's row. `None` in an outer option leaves the column as it is.
+#[derive(Debug, Default, AsChangeset)]
+#[diesel(table_name = orders)]
+pub struct Change {
+    status: Option<&'static str>,
+    updated_at: Option<NaiveDateTime>,
+    moved_at: Option<NaiveDateTime>,
+    attempt: Option<i16>,
+    courier: Option<String>,
+    reference_free: Option<bool>,
+    print_lessee: Option<Option<String>>,
+    print_lease_until: Option<Option<NaiveDateTime>>,
+    ended_at: Option<Option<NaiveDateTime>>,
+    first_ended_at: Option<Option<NaiveDateTime>>,
+    purge_due_at: Option<Option<NaiveDateTime>>,
+    hold_until: Option<Option<NaiveDateTime>>,
+}
+
+impl Change {
+    /// A change made at `now`.
+    pub fn at(now: Instant) -> Self {
+        Self { updated_at: Some(to_row(now)), ..Self::default() }
+    }
+
+    /// Sets the status; a step forward also restarts the stuck clock.
+    pub fn status(mut self, status: OrderStatus, now: Instant, forward: bool) -> Self {
+        self.status = Some(status.as_str());
+        if forward {
+            self.moved_at = Some(to_row(now));
+        }
+        self
+    }
+
+    /// Restarts the stuck clock.
+    pub fn moved(mut self, now: Instant) -> Self {
+        self.moved_at = Some(to_row(now));
+        self
+    }
+
+    /// Sets the current booking attempt and the courier it goes to.
+    pub fn attempt(mut self, number: u8, courier: &str) -> Self {
+        self.attempt = Some(i16::from(number));
+        self.courier = Some(courier.to_owned());
+        self
+    }
+
+    /// Gives the reference back to the client.
+    pub fn free_reference(mut self) -> Self {
+        self.reference_free = Some(true);
+        self
+    }
+
+    /// Leases the order to the floor.
+    pub fn lease(mut self, lessee: &str, until: Instant) -> Self {
+        self.print_lessee = Some(Some(lessee.to_owned()));
+        self.print_lease_until = Some(Some(to_row(until)));
+        self
+    }
+
+    /// Ends the floor's lease; the lessee is kept until somebody else takes the order, `forget` forgets it.
+    pub fn end_lease(mut self, forget: bool) -> Self {
+        self.print_lease_until = Some(None);
+        if forget {
+            self.print_lessee = Some(None);
+        }
+        self
+    }
+
+    /// Starts (or restarts) the retention clock.
+    pub fn ended(mut self, ended_at: Instant, first_ended_at: Instant, purge_due_at: Instant) -> Self {
+        self.ended_at = Some(Some(to_row(ended_at)));
+        self.first_ended_at = Some(Some(to_row(first_ended_at)));
+        self.purge_due_at = Some(Some(to_row(purge_due_at)));
+        self
+    }
+
+    /// Sets or lifts a hold.
+    pub fn hold(mut self, until: Option<Instant>) -> Self {
+        self.hold_until = Some(until.map(to_row));
+        self
+    }
+}
+
+/// Writes a change to an order whose row this transaction has locked.
+///
+/// # Errors
+/// The database.
+pub fn change_in_tx(conn: &mut AnyConn, id: OrderId, change: &Change) -> Result<(), StoreError> {
+    diesel::update(orders::table.find(id.to_string())).set(change).execute(conn)?;
+    Ok(())
+}
+
+fn parse_ids(ids: Vec<String>) -> Result<Vec<OrderId>, StoreError> {
+    ids.into_iter().map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id))).collect()
+}
+
+/// Orders for the print floor, oldest first, each locked: leased ones whose lease is over at `wall`, then those placed
+/// until `now`.
+///
+/// # Errors
+/// The database.
+pub fn pick_printable_in_tx(
+    conn: &mut AnyConn,
+    now: Instant,
+    wall: Instant,
+    limit: i64,
+) -> Result<Vec<OrderId>, StoreError> {
+    let lapsed = dialect::pick_and_lock(
+        conn,
+        "orders",
+        "status = 'printing' AND print_lease_until <= $1 AND purge_decided_at IS NULL",
+        "print_lease_until",
+        to_row(wall),
+        limit,
+    )?;
+    let left = limit.saturating_sub(i64::try_from(lapsed.len()).unwrap_or(limit));
+    let placed = if left > 0 {
+        dialect::pick_and_lock(
+            conn,
+            "orders",
+            "status = 'placed' AND purge_decided_at IS NULL AND created_at <= $1",
+            "id",
+            to_row(now),
+            left,
+        )?
+    } else {
+        Vec::new()
+    };
+    parse_ids(lapsed.into_iter().chain(placed).collect())
+}
+
+/// Leased orders whose lease is over at `wall`, each locked.
+///
+/// # Errors
+/// The database.
+pub fn pick_lapsed_in_tx(conn: &mut AnyConn, wall: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+    parse_ids(dialect::pick_and_lock(
+        conn,
+        "orders",
+        "status = 'printing' AND print_lease_until <= $1",
+        "print_lease_until",
+        to_row(wall),
+        limit,
+    )?)
+}
+
+/// Drafts older than `cutoff`, each locked.
+///
+/// # Errors
+/// The database.
+pub fn pick_expired_drafts_in_tx(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+    parse_ids(dialect::pick_and_lock(
+        conn,
+        "orders",
+        "ended_at IS NULL AND moved_at <= $1 AND status = 'draft' AND purge_decided_at IS NULL",
+        "moved_at",
+        to_row(cutoff),
+        limit,
+    )?)
+}
+
+/// Orders that have not ended and have not moved since `cutoff`; drafts expire by themselves. Not locked: ending one may
+/// ask the courier first.
+///
+/// # Errors
+/// The database.
+pub fn stuck(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+    let ids: Vec<String> = orders::table
+        .filter(orders::ended_at.is_null())
+        .filter(orders::moved_at.le(to_row(cutoff)))
+        .filter(orders::status.ne("draft"))
+        .order(orders::moved_at)
+        .limit(limit)
+        .select(orders::id)
+        .load(conn)?;
+    parse_ids(ids)
+}

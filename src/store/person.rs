@@ -1,0 +1,129 @@
+//! The sealed rows of persons, and the house rule that guards every write of personal data.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::domain::ids::OrderId;
+use crate::store::orders::{self, Order};
+use crate::store::schema::{courier_remark, order_person};
+use crate::store::{AnyConn, StoreError};
+
+/// A sealed person and the epoch whose key opens it.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = order_person)]
+#[expect(missing_docs, reason = "the columns of migrations/orders")]
+pub struct PersonRow {
+    pub order_id: String,
+    pub epoch: i64,
+    pub sealed: Vec<u8>,
+    pub phone_print: Vec<u8>,
+}
+
+/// A sealed remark of a courier.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = courier_remark)]
+#[expect(missing_docs, reason = "the columns of migrations/orders")]
+pub struct RemarkRow {
+    pub id: String,
+    pub order_id: String,
+    pub attempt: i16,
+    pub at: NaiveDateTime,
+    pub epoch: i64,
+    pub sealed: Vec<u8>,
+    pub remark_print: Vec<u8>,
+}
+
+/// Why personal data of an order may not be written.
+#[derive(Debug)]
+pub enum Refused {
+    /// There is no such order.
+    NotFound,
+    /// Its purge is decided: nothing may put the person back.
+    Purged,
+}
+
+/// **The house rule**: every transaction that writes personal data of an order comes through here. Locks the order's row
+/// and refuses once the purge is decided, so that no late webhook, label or correction puts a person back.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn lock_for_writing_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Result<Order, Refused>, StoreError> {
+    Ok(match orders::lock_in_tx(conn, id)? {
+        None => Err(Refused::NotFound),
+        Some(order) if order.purge_decided_at.is_some() => Err(Refused::Purged),
+        Some(order) => Ok(order),
+    })
+}
+
+/// The sealed persons of these orders.
+///
+/// # Errors
+/// The database.
+pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<PersonRow>, StoreError> {
+    let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    Ok(order_person::table.filter(order_person::order_id.eq_any(&ids)).select(PersonRow::as_select()).load(conn)?)
+}
+
+/// The sealed person of an order.
+///
+/// # Errors
+/// The database.
+pub fn find(conn: &mut AnyConn, order: OrderId) -> Result<Option<PersonRow>, StoreError> {
+    Ok(order_person::table.find(order.to_string()).select(PersonRow::as_select()).first(conn).optional()?)
+}
+
+/// Replaces the sealed person of an order locked by [`lock_for_writing_in_tx`].
+///
+/// # Errors
+/// The database.
+pub fn replace_in_tx(conn: &mut AnyConn, row: &PersonRow) -> Result<(), StoreError> {
+    diesel::update(order_person::table.find(&row.order_id)).set(row).execute(conn)?;
+    Ok(())
+}
+
+/// The orders whose phone has one of these fingerprints, newest first.
+///
+/// # Errors
+/// The database.
+pub fn orders_by_phone(conn: &mut AnyConn, prints: &[Vec<u8>]) -> Result<Vec<String>, StoreError> {
+    Ok(order_person::table
+        .filter(order_person::phone_print.eq_any(prints))
+        .order(order_person::order_id.desc())
+        .limit(500)
+        .select(order_person::order_id)
+        .load(conn)?)
+}
+
+/// Stores a courier's remark of an order locked by [`lock_for_writing_in_tx`].
+///
+/// # Errors
+/// The database.
+pub fn add_remark_in_tx(conn: &mut AnyConn, row: &RemarkRow) -> Result<(), StoreError> {
+    diesel::insert_into(courier_remark::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// Whether the same remark is already there, under any of these fingerprints.
+///
+/// # Errors
+/// The database.
+pub fn has_remark(conn: &mut AnyConn, order: OrderId, prints: &[Vec<u8>]) -> Result<bool, StoreError> {
+    let known: i64 = courier_remark::table
+        .filter(courier_remark::order_id.eq(order.to_string()))
+        .filter(courier_remark::remark_print.eq_any(prints))
+        .count()
+        .get_result(conn)?;
+    Ok(known > 0)
+}
+
+/// The sealed remarks of an order, oldest first.
+///
+/// # Errors
+/// The database.
+pub fn remarks_of(conn: &mut AnyConn, order: OrderId) -> Result<Vec<RemarkRow>, StoreError> {
+    Ok(courier_remark::table
+        .filter(courier_remark::order_id.eq(order.to_string()))
+        .order(courier_remark::id)
+        .select(RemarkRow::as_select())
+        .load(conn)?)
+}

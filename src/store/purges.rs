@@ -1,0 +1,200 @@
+//! The steps of a purge on the orders' side: what is due, the decision, the destruction with its receipts.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::clock::Instant;
+use crate::domain::ids::OrderId;
+use crate::domain::retention::PurgeReason;
+use crate::store::schema::{courier_remark, order_person, order_tracking, orders, purge_receipts, shipment_attempts};
+use crate::store::{AnyConn, StoreError, dialect, to_row};
+
+/// A receipt: that, when and why a person's data was destroyed.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = purge_receipts)]
+#[expect(missing_docs, reason = "the columns of migrations/orders")]
+pub struct ReceiptRow {
+    pub order_id: String,
+    pub reason: String,
+    pub decided_at: NaiveDateTime,
+    pub purged_at: NaiveDateTime,
+    pub purged_columns: String,
+    pub epoch: Option<i64>,
+    pub journal: Option<i64>,
+    pub hash: String,
+    pub audit_seq: i64,
+}
+
+/// An order whose purge is decided and not done.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The order.
+    pub id: OrderId,
+    /// Why.
+    pub reason: PurgeReason,
+    /// When it was decided.
+    pub decided_at: Instant,
+    /// The epoch of its sealed person; `None` where there is none left.
+    pub epoch: Option<i64>,
+}
+
+fn parse(ids: Vec<String>) -> Result<Vec<OrderId>, StoreError> {
+    ids.into_iter().map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id))).collect()
+}
+
+/// Orders whose retention clock has run out at `now` and that nothing holds, each locked.
+///
+/// # Errors
+/// The database.
+pub fn pick_due_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+    parse(dialect::pick_and_lock(
+        conn,
+        "orders",
+        "purge_due_at <= $1 AND purge_decided_at IS NULL AND (hold_until IS NULL OR hold_until <= $1)",
+        "purge_due_at",
+        to_row(now),
+        limit,
+    )?)
+}
+
+/// Marks locked orders: from here no hold, claim or change is taken.
+///
+/// # Errors
+/// The database.
+pub fn decide_in_tx(
+    conn: &mut AnyConn,
+    ids: &[OrderId],
+    reason: PurgeReason,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    diesel::update(orders::table.filter(orders::id.eq_any(&ids)).filter(orders::purge_decided_at.is_null()))
+        .set((
+            orders::purge_decided_at.eq(to_row(now)),
+            orders::purge_reason.eq(reason.as_str()),
+            orders::updated_at.eq(to_row(now)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Orders whose purge is decided and not done, each locked.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn pick_decided_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Vec<Decided>, StoreError> {
+    let ids = dialect::pick_and_lock(
+        conn,
+        "orders",
+        "purge_decided_at IS NOT NULL AND purged_at IS NULL AND purge_decided_at <= $1",
+        "purge_decided_at",
+        to_row(now),
+        limit,
+    )?;
+    decided(conn, ids)
+}
+
+/// The same for one order; `None` where its purge is not decided, or done.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn lock_decided_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Decided>, StoreError> {
+    if !dialect::lock_order_row(conn, &id.to_string())? {
+        return Ok(None);
+    }
+    Ok(decided(conn, vec![id.to_string()])?.pop())
+}
+
+fn decided(conn: &mut AnyConn, ids: Vec<String>) -> Result<Vec<Decided>, StoreError> {
+    type Row = (String, Option<String>, Option<NaiveDateTime>, Option<i64>);
+    let rows: Vec<Row> = orders::table
+        .left_join(order_person::table.on(order_person::order_id.eq(orders::id)))
+        .filter(orders::id.eq_any(&ids))
+        .filter(orders::purge_decided_at.is_not_null())
+        .filter(orders::purged_at.is_null())
+        .select((orders::id, orders::purge_reason, orders::purge_decided_at, order_person::epoch.nullable()))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(id, reason, decided_at, epoch)| {
+            let corrupt = || StoreError::corrupt("orders", &id);
+            Ok(Decided {
+                id: id.parse().map_err(|_| corrupt())?,
+                reason: reason.as_deref().and_then(PurgeReason::parse).ok_or_else(corrupt)?,
+                decided_at: decided_at.ok_or_else(corrupt)?.and_utc(),
+                epoch,
+            })
+        })
+        .collect()
+}
+
+/// Deletes everything personal of locked orders, marks them purged and writes their receipts.
+///
+/// # Errors
+/// The database.
+pub fn destroy_in_tx(conn: &mut AnyConn, receipts: &[ReceiptRow], now: Instant) -> Result<(), StoreError> {
+    let ids: Vec<&str> = receipts.iter().map(|receipt| receipt.order_id.as_str()).collect();
+    diesel::delete(order_person::table.filter(order_person::order_id.eq_any(&ids))).execute(conn)?;
+    diesel::delete(order_tracking::table.filter(order_tracking::order_id.eq_any(&ids))).execute(conn)?;
+    diesel::delete(courier_remark::table.filter(courier_remark::order_id.eq_any(&ids))).execute(conn)?;
+    diesel::update(
+        shipment_attempts::table
+            .filter(shipment_attempts::order_id.eq_any(&ids))
+            .filter(shipment_attempts::provider_ref.is_not_null()),
+    )
+    .set(shipment_attempts::provider_ref.eq(None::<String>))
+    .execute(conn)?;
+    diesel::update(orders::table.filter(orders::id.eq_any(&ids)))
+        .set((orders::purged_at.eq(to_row(now)), orders::updated_at.eq(to_row(now))))
+        .execute(conn)?;
+    dialect::insert_all!(conn, purge_receipts::table, receipts);
+    Ok(())
+}
+
+/// What retention would do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Orders that are due and free.
+    pub due: i64,
+    /// Orders that are due and held.
+    pub held: i64,
+}
+
+/// Counts what is due at `now`.
+///
+/// # Errors
+/// The database.
+pub fn count_due(conn: &mut AnyConn, now: Instant) -> Result<Due, StoreError> {
+    let all: i64 = orders::table
+        .filter(orders::purge_due_at.le(to_row(now)))
+        .filter(orders::purge_decided_at.is_null())
+        .count()
+        .get_result(conn)?;
+    let held: i64 = orders::table
+        .filter(orders::purge_due_at.le(to_row(now)))
+        .filter(orders::purge_decided_at.is_null())
+        .filter(orders::hold_until.gt(to_row(now)))
+        .count()
+        .get_result(conn)?;
+    Ok(Due { due: all.saturating_sub(held), held })
+}
+
+/// The receipt of an order.
+///
+/// # Errors
+/// The database.
+pub fn receipt(conn: &mut AnyConn, order: OrderId) -> Result<Option<ReceiptRow>, StoreError> {
+    Ok(purge_receipts::table.find(order.to_string()).select(ReceiptRow::as_select()).first(conn).optional()?)
+}
+
+/// A page of receipts, newest order first.
+///
+/// # Errors
+/// The database.
+pub fn receipts(conn: &mut AnyConn, before: Option<OrderId>, limit: i64) -> Result<Vec<ReceiptRow>, StoreError> {
+    let mut query =
+        purge_receipts::table.order(purge_receipts::order_id.desc()).limit(limit).select(ReceiptRow::as_select()).into_boxed();
+    if let Some(before) = before {
+        query = query.filter(purge_receipts::order_id.lt(before.to_string()));
+    }
+    Ok(query.load(conn)?)
+}

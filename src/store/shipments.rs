@@ -1,0 +1,330 @@
+//! Booking attempts, their tracking fingerprints, and what third parties were told.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::clock::Instant;
+use crate::domain::ids::{AttemptId, BookingReference, OrderId, RowId};
+use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
+use crate::store::schema::{disclosures, order_tracking, shipment_attempts};
+use crate::store::{AnyConn, StoreError, from_row, to_row};
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = shipment_attempts)]
+struct AttemptRow {
+    id: String,
+    order_id: String,
+    number: i16,
+    courier: String,
+    reference: String,
+    state: String,
+    provider_ref: Option<String>,
+    tries: i16,
+    first_sent_at: Option<NaiveDateTime>,
+    network_deadline: Option<NaiveDateTime>,
+    booked_at: Option<NaiveDateTime>,
+    tracking_status: Option<String>,
+    tracking_at: Option<NaiveDateTime>,
+    last_error: Option<String>,
+    created_at: NaiveDateTime,
+    updated_at: NaiveDateTime,
+}
+
+/// One attempt to book a parcel.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
+pub struct Attempt {
+    pub id: AttemptId,
+    pub order_id: OrderId,
+    pub number: u8,
+    pub courier: String,
+    pub reference: BookingReference,
+    pub state: ShipmentState,
+    pub provider_ref: Option<String>,
+    pub tries: u16,
+    /// Wall time.
+    pub first_sent_at: Option<Instant>,
+    /// Wall time: after this the request of the last send is certainly no longer under way from here.
+    pub network_deadline: Option<Instant>,
+    pub booked_at: Option<Instant>,
+    pub progress: Option<Progress>,
+    pub last_error: Option<String>,
+}
+
+impl TryFrom<AttemptRow> for Attempt {
+    type Error = StoreError;
+
+    fn try_from(row: AttemptRow) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::corrupt("shipment_attempts", &row.id);
+        let progress = match (&row.tracking_status, row.tracking_at) {
+            (Some(status), Some(at)) => {
+                Some(Progress { status: TrackingStatus::parse(status).ok_or_else(corrupt)?, at: from_row(at) })
+            }
+            (None, None) => None,
+            _ => return Err(corrupt()),
+        };
+        Ok(Self {
+            id: row.id.parse().map_err(|_| corrupt())?,
+            order_id: row.order_id.parse().map_err(|_| corrupt())?,
+            number: u8::try_from(row.number).map_err(|_| corrupt())?,
+            reference: BookingReference::parse(&row.reference).ok_or_else(corrupt)?,
+            state: ShipmentState::parse(&row.state).ok_or_else(corrupt)?,
+            tries: u16::try_from(row.tries).map_err(|_| corrupt())?,
+            first_sent_at: row.first_sent_at.map(from_row),
+            network_deadline: row.network_deadline.map(from_row),
+            booked_at: row.booked_at.map(from_row),
+            progress,
+            courier: row.courier,
+            provider_ref: row.provider_ref,
+            last_error: row.last_error,
+        })
+    }
+}
+
+/// Writes a new attempt, pending.
+///
+/// # Errors
+/// The database.
+pub fn add_in_tx(
+    conn: &mut AnyConn,
+    order: OrderId,
+    number: u8,
+    courier: &str,
+    now: Instant,
+) -> Result<AttemptId, StoreError> {
+    let id = AttemptId::generate();
+    let row = AttemptRow {
+        id: id.to_string(),
+        order_id: order.to_string(),
+        number: number.into(),
+        courier: courier.to_owned(),
+        reference: BookingReference::new(order, number).to_string(),
+        state: ShipmentState::Pending.as_str().to_owned(),
+        provider_ref: None,
+        tries: 0,
+        first_sent_at: None,
+        network_deadline: None,
+        booked_at: None,
+        tracking_status: None,
+        tracking_at: None,
+        last_error: None,
+        created_at: to_row(now),
+        updated_at: to_row(now),
+    };
+    diesel::insert_into(shipment_attempts::table).values(&row).execute(conn)?;
+    Ok(id)
+}
+
+/// An attempt by its id.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn find(conn: &mut AnyConn, id: AttemptId) -> Result<Option<Attempt>, StoreError> {
+    let row: Option<AttemptRow> =
+        shipment_attempts::table.find(id.to_string()).select(AttemptRow::as_select()).first(conn).optional()?;
+    row.map(Attempt::try_from).transpose()
+}
+
+/// An order's attempt of that number.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn of_order(conn: &mut AnyConn, order: OrderId, number: u8) -> Result<Option<Attempt>, StoreError> {
+    let row: Option<AttemptRow> = shipment_attempts::table
+        .filter(shipment_attempts::order_id.eq(order.to_string()))
+        .filter(shipment_attempts::number.eq(i16::from(number)))
+        .select(AttemptRow::as_select())
+        .first(conn)
+        .optional()?;
+    row.map(Attempt::try_from).transpose()
+}
+
+/// Every attempt of these orders, oldest first.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<Attempt>, StoreError> {
+    let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    let rows: Vec<AttemptRow> = shipment_attempts::table
+        .filter(shipment_attempts::order_id.eq_any(&ids))
+        .order((shipment_attempts::order_id, shipment_attempts::number))
+        .select(AttemptRow::as_select())
+        .load(conn)?;
+    rows.into_iter().map(Attempt::try_from).collect()
+}
+
+/// The attempt that carries our reference.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn by_reference(conn: &mut AnyConn, reference: &BookingReference) -> Result<Option<Attempt>, StoreError> {
+    let row: Option<AttemptRow> = shipment_attempts::table
+        .filter(shipment_attempts::reference.eq(reference.as_str()))
+        .select(AttemptRow::as_select())
+        .first(conn)
+        .optional()?;
+    row.map(Attempt::try_from).transpose()
+}
+
+/// What a step writes into an attempt's row; what is not set stays.
+#[derive(Debug, Default, AsChangeset)]
+#[diesel(table_name = shipment_attempts)]
+pub struct Change {
+    state: Option<&'static str>,
+    provider_ref: Option<Option<String>>,
+    tries: Option<i16>,
+    first_sent_at: Option<NaiveDateTime>,
+    network_deadline: Option<NaiveDateTime>,
+    booked_at: Option<NaiveDateTime>,
+    tracking_status: Option<&'static str>,
+    tracking_at: Option<NaiveDateTime>,
+    last_error: Option<Option<String>>,
+    updated_at: Option<NaiveDateTime>,
+}
+
+impl Change {
+    /// A change made at `now`.
+    pub fn at(now: Instant) -> Self {
+        Self { updated_at: Some(to_row(now)), ..Self::default() }
+    }
+
+    /// Sets the state.
+    pub fn state(mut self, state: ShipmentState) -> Self {
+        self.state = Some(state.as_str());
+        self
+    }
+
+    /// Notes a send that begins at `wall` and whose network calls end before `deadline`.
+    pub fn sending(mut self, attempt: &Attempt, wall: Instant, deadline: Instant) -> Self {
+        self.state = Some(ShipmentState::Booking.as_str());
+        self.tries = Some(i16::try_from(attempt.tries).unwrap_or(i16::MAX).saturating_add(1));
+        if attempt.first_sent_at.is_none() {
+            self.first_sent_at = Some(to_row(wall));
+        }
+        self.network_deadline = Some(to_row(deadline));
+        self
+    }
+
+    /// Notes the courier's own id.
+    pub fn provider_ref(mut self, provider_ref: &str) -> Self {
+        self.provider_ref = Some(Some(provider_ref.to_owned()));
+        self
+    }
+
+    /// Notes that the parcel exists.
+    pub fn booked(mut self, now: Instant) -> Self {
+        self.state = Some(ShipmentState::Booked.as_str());
+        self.booked_at = Some(to_row(now));
+        self.last_error = Some(None);
+        self
+    }
+
+    /// Notes what the courier says of the parcel.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.tracking_status = Some(progress.status.as_str());
+        self.tracking_at = Some(to_row(progress.at));
+        self
+    }
+
+    /// Notes why the last try did not succeed: a stable code.
+    pub fn error(mut self, code: &str) -> Self {
+        self.last_error = Some(Some(code.chars().take(100).collect()));
+        self
+    }
+}
+
+/// Writes a change to an attempt whose order's row this transaction has locked.
+///
+/// # Errors
+/// The database.
+pub fn change_in_tx(conn: &mut AnyConn, id: AttemptId, change: &Change) -> Result<(), StoreError> {
+    diesel::update(shipment_attempts::table.find(id.to_string())).set(change).execute(conn)?;
+    Ok(())
+}
+
+/// A tracking number's fingerprint, and whose it is.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = order_tracking)]
+#[expect(missing_docs, reason = "the columns of migrations/orders")]
+pub struct TrackingRow {
+    pub id: String,
+    pub order_id: String,
+    pub attempt: i16,
+    pub courier: String,
+    pub epoch: i64,
+    pub tracking_print: Vec<u8>,
+}
+
+/// Notes a tracking number's fingerprint for an attempt.
+///
+/// # Errors
+/// The database.
+pub fn add_tracking_in_tx(conn: &mut AnyConn, row: &TrackingRow) -> Result<(), StoreError> {
+    diesel::insert_into(order_tracking::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// Everything that carries one of these fingerprints, newest first; of one courier or of all.
+///
+/// # Errors
+/// The database.
+pub fn by_tracking(
+    conn: &mut AnyConn,
+    prints: &[Vec<u8>],
+    courier: Option<&str>,
+) -> Result<Vec<TrackingRow>, StoreError> {
+    let mut query = order_tracking::table
+        .filter(order_tracking::tracking_print.eq_any(prints))
+        .order(order_tracking::id.desc())
+        .limit(500)
+        .select(TrackingRow::as_select())
+        .into_boxed();
+    if let Some(courier) = courier {
+        query = query.filter(order_tracking::courier.eq(courier));
+    }
+    Ok(query.load(conn)?)
+}
+
+/// A hand-over of personal fields to a third party.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = disclosures)]
+#[expect(missing_docs, reason = "the columns of migrations/orders")]
+pub struct DisclosureRow {
+    pub id: String,
+    pub order_id: String,
+    pub attempt: i16,
+    pub recipient: String,
+    pub fields: String,
+    pub purpose: String,
+    pub at: NaiveDateTime,
+}
+
+/// Records that a courier is being told these fields for this attempt.
+///
+/// # Errors
+/// The database.
+pub fn disclose_in_tx(conn: &mut AnyConn, attempt: &Attempt, fields: &str, at: Instant) -> Result<(), StoreError> {
+    let row = DisclosureRow {
+        id: RowId::generate().to_string(),
+        order_id: attempt.order_id.to_string(),
+        attempt: attempt.number.into(),
+        recipient: attempt.courier.clone(),
+        fields: fields.to_owned(),
+        purpose: "delivery".to_owned(),
+        at: to_row(at),
+    };
+    diesel::insert_into(disclosures::table).values(&row).execute(conn)?;
+    Ok(())
+}
+
+/// The hand-overs of an order, oldest first.
+///
+/// # Errors
+/// The database.
+pub fn disclosures_of(conn: &mut AnyConn, order: OrderId) -> Result<Vec<DisclosureRow>, StoreError> {
+    Ok(disclosures::table
+        .filter(disclosures::order_id.eq(order.to_string()))
+        .order(disclosures::id)
+        .select(DisclosureRow::as_select())
+        .load(conn)?)
+}

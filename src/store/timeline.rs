@@ -1,0 +1,71 @@
+//! An order's timeline: facts only, in codes; what people wrote is sealed elsewhere.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::clock::Instant;
+use crate::domain::ids::{OrderId, RowId};
+use crate::domain::order::OrderStatus;
+use crate::store::schema::order_events;
+use crate::store::{AnyConn, StoreError, to_row};
+
+/// One entry of a timeline.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = order_events)]
+#[expect(missing_docs, reason = "the columns of migrations/orders")]
+pub struct EventRow {
+    pub id: String,
+    pub order_id: String,
+    pub at: NaiveDateTime,
+    pub kind: String,
+    pub status: String,
+    pub actor: String,
+    pub code: Option<String>,
+}
+
+impl EventRow {
+    /// An entry: what happened (`placed`, `booked`, `tracking`, ...), the status after it, who did it (`key:<id>`,
+    /// `courier:<name>`, `system`), and a stable code where there is one.
+    pub fn new(
+        order: OrderId,
+        at: Instant,
+        kind: &str,
+        status: OrderStatus,
+        actor: &str,
+        code: Option<&str>,
+    ) -> Self {
+        Self {
+            id: RowId::generate().to_string(),
+            order_id: order.to_string(),
+            at: to_row(at),
+            kind: kind.to_owned(),
+            status: status.as_str().to_owned(),
+            actor: actor.to_owned(),
+            code: code.map(|code| code.chars().take(100).collect()),
+        }
+    }
+}
+
+/// Adds an entry.
+///
+/// # Errors
+/// The database.
+pub fn add_in_tx(conn: &mut AnyConn, event: &EventRow) -> Result<(), StoreError> {
+    diesel::insert_into(order_events::table).values(event).execute(conn)?;
+    Ok(())
+}
+
+/// An order's timeline, oldest first, at most the last thousand entries.
+///
+/// # Errors
+/// The database.
+pub fn of_order(conn: &mut AnyConn, order: OrderId) -> Result<Vec<EventRow>, StoreError> {
+    let mut rows: Vec<EventRow> = order_events::table
+        .filter(order_events::order_id.eq(order.to_string()))
+        .order(order_events::id.desc())
+        .limit(1000)
+        .select(EventRow::as_select())
+        .load(conn)?;
+    rows.reverse();
+    Ok(rows)
+}

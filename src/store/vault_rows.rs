@@ -1,0 +1,97 @@
+//! The vault database's rows: wrapped keys and small facts. Which steps to take in what order is `vault`'s to know.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::clock::Instant;
+use crate::store::schema::{vault_keys, vault_meta};
+use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
+
+/// The id that pairs this vault with its orders database.
+pub const PAIR: &str = "pair";
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = vault_keys)]
+struct KeyRow {
+    purpose: String,
+    id: i64,
+    wrapped: Option<Vec<u8>>,
+    starts_at: NaiveDateTime,
+    created_at: NaiveDateTime,
+    destroyed_at: Option<NaiveDateTime>,
+}
+
+/// A key as the vault keeps it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of migrations/vault, where each is explained")]
+pub struct WrappedKey {
+    pub id: i64,
+    /// `None` once destroyed.
+    pub wrapped: Option<Vec<u8>>,
+    pub starts_at: Instant,
+}
+
+/// Every key of a purpose, oldest first.
+///
+/// # Errors
+/// The database.
+pub fn keys(conn: &mut AnyConn, purpose: &str) -> Result<Vec<WrappedKey>, StoreError> {
+    let rows: Vec<KeyRow> = vault_keys::table
+        .filter(vault_keys::purpose.eq(purpose))
+        .order(vault_keys::id)
+        .select(KeyRow::as_select())
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| WrappedKey { id: row.id, wrapped: row.wrapped, starts_at: from_row(row.starts_at) })
+        .collect())
+}
+
+/// Stores a new key unless one with that id exists already.
+///
+/// # Errors
+/// The database.
+pub fn add_key_in_tx(
+    conn: &mut AnyConn,
+    purpose: &str,
+    id: i64,
+    wrapped: Vec<u8>,
+    starts_at: Instant,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let row = [KeyRow {
+        purpose: purpose.to_owned(),
+        id,
+        wrapped: Some(wrapped),
+        starts_at: to_row(starts_at),
+        created_at: to_row(now),
+        destroyed_at: None,
+    }];
+    dialect::insert_or_pass!(conn, vault_keys::table, &row[..]);
+    Ok(())
+}
+
+/// Destroys the keys of a purpose with an id below `below`; returns how many had not been destroyed before.
+///
+/// # Errors
+/// The database.
+pub fn destroy_keys_below(conn: &mut AnyConn, purpose: &str, below: i64, now: Instant) -> Result<usize, StoreError> {
+    Ok(diesel::update(
+        vault_keys::table
+            .filter(vault_keys::purpose.eq(purpose))
+            .filter(vault_keys::id.lt(below))
+            .filter(vault_keys::wrapped.is_not_null()),
+    )
+    .set((vault_keys::wrapped.eq(None::<Vec<u8>>), vault_keys::destroyed_at.eq(to_row(now))))
+    .execute(conn)?)
+}
+
+/// Writes a fact unless there is one already; returns the one that is there afterwards.
+///
+/// # Errors
+/// The database.
+pub fn get_or_set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<String, StoreError> {
+    let row = [(vault_meta::key.eq(key), vault_meta::value.eq(value))];
+    dialect::insert_or_pass!(conn, vault_meta::table, &row[..]);
+    Ok(vault_meta::table.find(key).select(vault_meta::value).first(conn)?)
+}

@@ -1,0 +1,239 @@
+//! The vault: the keys that personal data is sealed with, and the steps around them. Knows steps, not SQL.
+//!
+//! Keys live in a database of their own, each wrapped by a master key from a file. A new key **epoch** begins every
+//! `epoch_length` of business time; keys are made `epochs_ahead` in advance, first in the vault, then in the orders
+//! database, whose `key_epochs` is the fence that decides what a value may be sealed under. A second purpose,
+//! `idempotency`, has a key per day of wall time that lives two days.
+
+pub mod keyring;
+pub mod master;
+pub mod record;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::clock::{Clock, Instant, delta};
+use crate::store::{Database, StoreError, epochs, meta, vault_rows};
+use crate::vault::keyring::Keyring;
+use crate::vault::master::MasterKey;
+
+/// What can go wrong with the vault.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The vault cannot be reached and the cached keys are too old: what needs keys waits.
+    #[error("the vault is not available: {0}")]
+    Unavailable(String),
+    /// A key in the vault does not open with this master key.
+    #[error("the vault's keys do not open with this master key")]
+    WrongMaster,
+    /// The orders database and the vault do not belong together.
+    #[error("this vault belongs to another orders database")]
+    WrongPair,
+    /// The key that could open it no longer exists.
+    #[error("the key of this value's epoch no longer exists")]
+    KeyGone,
+    /// A sealed value is not what was stored under this row; names the row, never its content.
+    #[error("row {id} of {table} does not open: it was changed or moved")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        id: String,
+    },
+    /// The orders database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How keys are made and kept.
+#[derive(Debug, Clone)]
+pub struct VaultSettings {
+    /// Business time that one epoch lasts.
+    pub epoch_length: Duration,
+    /// How many epochs are made before they begin.
+    pub epochs_ahead: u32,
+    /// Wall time that keys are used without asking the vault again.
+    pub key_cache: Duration,
+}
+
+const EPOCH: &str = "epoch";
+const IDEMPOTENCY: &str = "idempotency";
+
+/// The vault, opened with its master key. Blocking: call it from where blocking is allowed.
+#[derive(Debug)]
+pub struct Vault {
+    db: Database,
+    master: MasterKey,
+    clock: Clock,
+    settings: VaultSettings,
+    ring: RwLock<Option<Arc<Keyring>>>,
+    refreshing: Mutex<()>,
+}
+
+impl Vault {
+    /// A vault whose database is migrated already.
+    pub fn new(db: Database, master: MasterKey, clock: Clock, settings: VaultSettings) -> Self {
+        Self { db, master, clock, settings, ring: RwLock::new(None), refreshing: Mutex::new(()) }
+    }
+
+    /// The vault's database, for health checks.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+
+    /// Makes sure that this vault and that orders database belong together: the first pair to meet is married.
+    ///
+    /// # Errors
+    /// They belong to others, or one of them cannot be reached.
+    pub fn pair_with(&self, orders: &Database) -> Result<(), VaultError> {
+        let mine: String = self.db.write_blocking(|conn| {
+            let fresh = crate::domain::ids::RowId::generate().to_string();
+            vault_rows::get_or_set_in_tx(conn, vault_rows::PAIR, &fresh)
+        })?;
+        let theirs: String = orders.write_blocking(|conn| meta::get_or_set_in_tx(conn, meta::PAIR, &mine))?;
+        if mine == theirs { Ok(()) } else { Err(VaultError::WrongPair) }
+    }
+
+    /// Makes the keys of the current and the coming epochs and days, in the vault first, then known to the orders
+    /// database. Idempotent; any number of replicas may do it at once.
+    ///
+    /// # Errors
+    /// One of the databases cannot be reached.
+    pub fn make_ahead(&self, orders: &Database) -> Result<(), VaultError> {
+        let now = self.clock.business_now();
+        let length = delta(self.settings.epoch_length);
+        let horizon = now + length * i32::try_from(self.settings.epochs_ahead).unwrap_or(i32::MAX);
+        let today = self.today();
+        let known: Vec<(i64, Instant)> = self
+            .db
+            .write_blocking(|conn| {
+                let mut keys = vault_rows::keys(conn, EPOCH)?;
+                loop {
+                    let (id, starts_at) = match keys.last() {
+                        None => (1, now),
+                        // After a long sleep the epochs that were never used are not made.
+                        Some(last) if last.starts_at + length <= now => (last.id.saturating_add(1), now),
+                        Some(last) => (last.id.saturating_add(1), last.starts_at + length),
+                    };
+                    if starts_at > horizon {
+                        break;
+                    }
+                    let wrapped = self.master.wrap_new(EPOCH, id);
+                    vault_rows::add_key_in_tx(conn, EPOCH, id, wrapped, starts_at, now)?;
+                    let made = vault_rows::keys(conn, EPOCH)?;
+                    if made.len() == keys.len() {
+                        break;
+                    }
+                    keys = made;
+                }
+                for day in [today, today.saturating_add(1)] {
+                    let wrapped = self.master.wrap_new(IDEMPOTENCY, day);
+                    vault_rows::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
+                }
+                Ok(keys.into_iter().filter(|key| key.wrapped.is_some()).map(|key| (key.id, key.starts_at)).collect())
+            })
+            .map_err(unavailable)?;
+        orders.write_blocking(|conn| epochs::add_in_tx(conn, &known))?;
+        Ok(())
+    }
+
+    /// Destroys idempotency keys that are older than yesterday's.
+    ///
+    /// # Errors
+    /// The vault cannot be reached.
+    pub fn forget_old_days(&self) -> Result<i64, VaultError> {
+        let oldest = self.today().saturating_sub(1);
+        let now = self.clock.wall_now();
+        self.db
+            .write_blocking(|conn| vault_rows::destroy_keys_below(conn, IDEMPOTENCY, oldest, now))
+            .map_err(unavailable)?;
+        Ok(oldest)
+    }
+
+    /// The day, of wall time, whose idempotency key is current.
+    fn today(&self) -> i64 {
+        self.clock.wall_now().timestamp().div_euclid(86_400)
+    }
+
+    /// The keys, from the cache where it is young enough. While the vault is down the cache serves until it is
+    /// `key_cache` old.
+    ///
+    /// # Errors
+    /// The vault cannot be reached and the cache is too old, or the master key is wrong.
+    pub fn ring(&self) -> Result<Arc<Keyring>, VaultError> {
+        let now = self.clock.wall_now();
+        let cache = delta(self.settings.key_cache);
+        let cached = self.cached();
+        if let Some(ring) = &cached {
+            let age = now - ring.loaded_at();
+            if age < cache / 2 {
+                return Ok(ring.clone());
+            }
+            // In the second half of its life one caller refreshes the cache and the others go on with it.
+            if age < cache {
+                if let Ok(_guard) = self.refreshing.try_lock() {
+                    if let Err(error) = self.refresh(now) {
+                        tracing::warn!(%error, "the vault does not answer; going on with cached keys");
+                    }
+                }
+                return Ok(self.cached().unwrap_or_else(|| ring.clone()));
+            }
+        }
+        let _guard = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.cached() {
+            // Another caller refreshed it while this one waited.
+            Some(ring) if now - ring.loaded_at() < cache / 2 => Ok(ring),
+            _ => self.refresh(now),
+        }
+    }
+
+    /// The keys, certainly with that epoch's if it exists: a replica may have made it since the cache was loaded.
+    ///
+    /// # Errors
+    /// As [`ring`](Self::ring).
+    pub fn ring_with(&self, epoch: i64) -> Result<Arc<Keyring>, VaultError> {
+        let ring = self.ring()?;
+        if ring.knows(epoch) {
+            return Ok(ring);
+        }
+        let _guard = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refresh(self.clock.wall_now())
+    }
+
+    fn cached(&self) -> Option<Arc<Keyring>> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refresh(&self, now: Instant) -> Result<Arc<Keyring>, VaultError> {
+        let (epochs, days) = self
+            .db
+            .read_blocking(|conn| Ok::<_, StoreError>((vault_rows::keys(conn, EPOCH)?, vault_rows::keys(conn, IDEMPOTENCY)?)))
+            .map_err(unavailable)?;
+        let unwrap = |purpose, keys: Vec<vault_rows::WrappedKey>| {
+            keys.into_iter()
+                .filter_map(|key| key.wrapped.map(|wrapped| (key.id, wrapped)))
+                .map(|(id, wrapped)| Ok((id, self.master.unwrap(purpose, id, &wrapped)?)))
+                .collect::<Result<Vec<_>, VaultError>>()
+        };
+        let ring = Arc::new(Keyring::new(unwrap(EPOCH, epochs)?, unwrap(IDEMPOTENCY, days)?, now));
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Some(ring.clone());
+        Ok(ring)
+    }
+
+    /// The days whose idempotency keys may still have records, today first.
+    pub fn idempotency_days(&self) -> [i64; 2] {
+        let today = self.today();
+        [today, today.saturating_sub(1)]
+    }
+
+    /// How long after now the newest epoch made ahead still reaches, for the health check.
+    pub fn epoch_length(&self) -> TimeDelta {
+        delta(self.settings.epoch_length)
+    }
+}
+
+fn unavailable(error: StoreError) -> VaultError {
+    VaultError::Unavailable(error.to_string())
+}
