@@ -1,6 +1,7 @@
 //! What the service does: one verb, one file, one transaction (or a chain of them, each of which leaves a state that the
 //! next can start from). Both doors, `http` and `jobs`, come here; neither reaches past it.
 
+pub mod audit;
 pub mod booking;
 pub mod cancel;
 pub mod confirm;
@@ -87,7 +88,9 @@ impl Caller {
 
     /// Whether the caller may see orders of all clients.
     pub fn sees_all(&self) -> bool {
-        [Scope::Ops, Scope::Floor, Scope::Privacy].iter().any(|scope| self.scopes.allow(*scope))
+        [Scope::Ops, Scope::Floor, Scope::Privacy]
+            .iter()
+            .any(|scope| self.scopes.allow(*scope))
     }
 }
 
@@ -103,7 +106,8 @@ impl App {
     ) -> Result<T, AppError> {
         let vault = self.vault.clone();
         let orders = self.orders.clone();
-        self.blocking(move || with_keys(&vault, |ring| orders.write_blocking(|conn| work(conn, ring)))).await
+        self.blocking(move || with_keys(&vault, |ring| orders.write_blocking(|conn| work(conn, ring))))
+            .await
     }
 
     /// The same without a transaction, for reading.
@@ -116,7 +120,8 @@ impl App {
     ) -> Result<T, AppError> {
         let vault = self.vault.clone();
         let orders = self.orders.clone();
-        self.blocking(move || with_keys(&vault, |ring| orders.read_blocking(|conn| work(conn, ring)))).await
+        self.blocking(move || with_keys(&vault, |ring| orders.read_blocking(|conn| work(conn, ring))))
+            .await
     }
 
     /// Runs blocking work off the async threads, keeping the log's span.

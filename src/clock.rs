@@ -48,7 +48,10 @@ impl Clock {
     /// A clock that stands still until it is advanced (tests).
     pub fn manual(start: Instant) -> Self {
         let micros = start.timestamp_micros();
-        Self(Arc::new(Source::Manual { business: AtomicI64::new(micros), wall: AtomicI64::new(micros) }))
+        Self(Arc::new(Source::Manual {
+            business: AtomicI64::new(micros),
+            wall: AtomicI64::new(micros),
+        }))
     }
 
     /// Now, for everything the law and the shop count in days.
@@ -58,7 +61,10 @@ impl Clock {
             Source::Machine(Some(scale)) => {
                 let elapsed = machine_now() - scale.origin;
                 let speed = i32::try_from(scale.speed).unwrap_or(i32::MAX);
-                elapsed.checked_mul(speed).and_then(|fast| scale.origin.checked_add_signed(fast)).unwrap_or(Instant::MAX_UTC)
+                elapsed
+                    .checked_mul(speed)
+                    .and_then(|fast| scale.origin.checked_add_signed(fast))
+                    .unwrap_or(Instant::MAX_UTC)
             }
             Source::Manual { business, .. } => from_micros(business.load(Ordering::SeqCst)),
         }

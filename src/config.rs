@@ -94,7 +94,9 @@ impl Config {
         let mut problems = Vec::new();
         let mut layers = Layers::read(options, &mut problems);
         let typed = extract(&mut layers, &mut problems);
-        let Some(mut config) = typed else { return Err(ConfigError { problems }) };
+        let Some(mut config) = typed else {
+            return Err(ConfigError { problems });
+        };
         config.effective = Effective::of(&layers);
         config.start_paths_from(&options.working_dir);
         problems.extend(config.judged());
@@ -134,12 +136,21 @@ impl Config {
 
     fn start_paths_from(&mut self, folder: &Path) {
         let vault = &mut self.vault;
-        let databases = [&mut self.database.url, &mut vault.url].into_iter().filter_map(|url| match url {
-            DatabaseUrl::Sqlite(path) => Some(path),
-            DatabaseUrl::Postgres(_) => None,
-        });
-        let optional = [&mut vault.master_key_previous_file, &mut vault.journal_mirror, &mut self.log.file];
-        for path in databases.chain([&mut vault.master_key_file]).chain(optional.into_iter().flatten()) {
+        let databases = [&mut self.database.url, &mut vault.url]
+            .into_iter()
+            .filter_map(|url| match url {
+                DatabaseUrl::Sqlite(path) => Some(path),
+                DatabaseUrl::Postgres(_) => None,
+            });
+        let optional = [
+            &mut vault.master_key_previous_file,
+            &mut vault.journal_mirror,
+            &mut self.log.file,
+        ];
+        for path in databases
+            .chain([&mut vault.master_key_file])
+            .chain(optional.into_iter().flatten())
+        {
             *path = folder.join(&*path);
         }
     }
@@ -150,7 +161,9 @@ impl Config {
 fn extract(layers: &mut Layers, problems: &mut Vec<Problem>) -> Option<Config> {
     let mut fits = true;
     loop {
-        let figment = layers.iter().fold(Figment::new(), |figment, layer| figment.merge(layer));
+        let figment = layers
+            .iter()
+            .fold(Figment::new(), |figment, layer| figment.merge(layer));
         let error = match figment.extract::<Config>() {
             Ok(config) => return fits.then_some(config),
             Err(error) => error,
@@ -158,7 +171,9 @@ fn extract(layers: &mut Layers, problems: &mut Vec<Problem>) -> Option<Config> {
         fits = false;
         let path = error.path.join(".");
         // An element of a list is refused under its index.
-        let key = keys::KEYS.iter().find(|key| path == key.name || path.starts_with(&format!("{}.", key.name)));
+        let key = keys::KEYS
+            .iter()
+            .find(|key| path == key.name || path.starts_with(&format!("{}.", key.name)));
         let message = match (&error.kind, key) {
             // The house's own types: their messages never repeat the value.
             (Refusal::Message(message), Some(key)) if speaks_for_itself(key.kind) => message.clone(),
@@ -184,7 +199,12 @@ const fn speaks_for_itself(kind: keys::Kind) -> bool {
 #[expect(clippy::disallowed_methods, reason = "this is the one home of the environment")]
 pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .map(|(name, value)| {
+            (
+                name.to_string_lossy().into_owned(),
+                value.to_string_lossy().into_owned(),
+            )
+        })
         .filter(|(name, _)| name.starts_with(layers::ENV_PREFIX))
         .collect()
 }

@@ -109,7 +109,10 @@ pub enum BookError {
 impl BookError {
     /// Surely not booked; no wait was asked for.
     pub fn retry(code: impl Into<String>) -> Self {
-        Self::Retry { code: code.into(), after: None }
+        Self::Retry {
+            code: code.into(),
+            after: None,
+        }
     }
 
     /// Refused for good.
@@ -168,7 +171,10 @@ pub struct CallError {
 impl CallError {
     /// No usable answer; no wait was asked for.
     pub fn new(code: impl Into<String>) -> Self {
-        Self { code: code.into(), after: None }
+        Self {
+            code: code.into(),
+            after: None,
+        }
     }
 }
 
@@ -207,7 +213,10 @@ pub struct WebhookRequest<'a> {
 impl WebhookRequest<'_> {
     /// The first header of that name (lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 

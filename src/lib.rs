@@ -7,6 +7,7 @@
 //! main -> cli -> http, jobs -> app -> couriers, vault -> store -> domain -> privacy, clock
 //! ```
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod couriers;

@@ -77,7 +77,10 @@ fn open(path: &PathBuf) -> Result<Arc<File>, TelemetryError> {
     options.create(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    let refused = |error: io::Error| TelemetryError::File { path: path.clone(), kind: error.kind() };
+    let refused = |error: io::Error| TelemetryError::File {
+        path: path.clone(),
+        kind: error.kind(),
+    };
     options.open(path).map(Arc::new).map_err(refused)
 }
 
@@ -92,8 +95,9 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter =
-        EnvFilter::builder().parse(format!("{QUIET},{}", config.filter)).map_err(|_| TelemetryError::Filter)?;
+    let filter = EnvFilter::builder()
+        .parse(format!("{QUIET},{}", config.filter))
+        .map_err(|_| TelemetryError::Filter)?;
     let pretty = match config.format {
         LogFormat::Auto => terminal,
         LogFormat::Pretty => true,
@@ -108,17 +112,33 @@ where
         }
         layers.push(lines.boxed());
     } else {
-        layers.push(fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(console).boxed());
+        layers.push(
+            fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .with_writer(console)
+                .boxed(),
+        );
     }
     if let Some(file) = file {
-        layers.push(fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(file).boxed());
+        layers.push(
+            fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .with_writer(file)
+                .boxed(),
+        );
     }
     Ok(Registry::default().with(layers).with(filter))
 }
 
 /// Says where a panic was and never what it said: a message may quote the value that nobody expected.
 fn report_panic(info: &PanicHookInfo<'_>) {
-    let place = info.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    let place = info
+        .location()
+        .map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let thread = std::thread::current();
     tracing::error!(
         place,
@@ -157,7 +177,10 @@ mod tests {
 
     impl io::Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -167,13 +190,20 @@ mod tests {
     }
 
     fn config(format: LogFormat, filter: &str) -> LogConfig {
-        LogConfig { format, filter: filter.to_owned(), file: None }
+        LogConfig {
+            format,
+            filter: filter.to_owned(),
+            file: None,
+        }
     }
 
     fn logged(config: &LogConfig, terminal: bool, speak: impl FnOnce()) -> String {
         let captured = Captured::default();
         let writer = captured.clone();
-        with_default(subscriber(config, terminal, move || writer.clone(), None).unwrap(), speak);
+        with_default(
+            subscriber(config, terminal, move || writer.clone(), None).unwrap(),
+            speak,
+        );
         captured.text()
     }
 
@@ -189,10 +219,16 @@ mod tests {
                 (&line["message"], &line["order"], &line["level"]),
                 (&"placed".into(), &"o1".into(), &"INFO".into())
             );
-            assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "times are UTC: {line}");
+            assert!(
+                line["timestamp"].as_str().unwrap().ends_with('Z'),
+                "times are UTC: {line}"
+            );
         }
         let elsewhere = logged(&config(LogFormat::Pretty, "info"), false, speak);
-        assert!(elsewhere.contains("placed") && !elsewhere.contains('\x1b'), "no colours in a file: {elsewhere:?}");
+        assert!(
+            elsewhere.contains("placed") && !elsewhere.contains('\x1b'),
+            "no colours in a file: {elsewhere:?}"
+        );
     }
 
     #[test]
@@ -221,9 +257,18 @@ mod tests {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!((&lines[0]["message"], &lines[1]["message"], lines.len()), (&"first".into(), &"second".into(), 2));
+        assert_eq!(
+            (&lines[0]["message"], &lines[1]["message"], lines.len()),
+            (&"first".into(), &"second".into(), 2)
+        );
         let refused = open(&folder.path().join("absent/safelight.log"));
-        assert!(matches!(refused, Err(TelemetryError::File { kind: io::ErrorKind::NotFound, .. })));
+        assert!(matches!(
+            refused,
+            Err(TelemetryError::File {
+                kind: io::ErrorKind::NotFound,
+                ..
+            })
+        ));
     }
 
     #[test]
@@ -242,7 +287,10 @@ mod tests {
     #[test]
     fn a_redacted_url_has_neither_credentials_nor_parameters() {
         for (url, shown) in [
-            ("https://u:p@api.example.cn:8443/v1/track?phone=13800138000#x", "https://api.example.cn:8443/v1/track"),
+            (
+                "https://u:p@api.example.cn:8443/v1/track?phone=13800138000#x",
+                "https://api.example.cn:8443/v1/track",
+            ),
             ("http://127.0.0.1/a", "http://127.0.0.1/a"),
             ("postgres://u:p@db/orders?sslmode=require", "postgres://db/orders"),
             ("mailto:zhangsan@example.cn", "(no URL)"),

@@ -75,7 +75,14 @@ pub struct Vault {
 impl Vault {
     /// A vault whose database is migrated already.
     pub fn new(db: Database, master: MasterKey, clock: Clock, settings: VaultSettings) -> Self {
-        Self { db, master, clock, settings, ring: RwLock::new(None), refreshing: Mutex::new(()) }
+        Self {
+            db,
+            master,
+            clock,
+            settings,
+            ring: RwLock::new(None),
+            refreshing: Mutex::new(()),
+        }
     }
 
     /// The vault's database, for health checks.
@@ -93,7 +100,11 @@ impl Vault {
             vault_rows::get_or_set_in_tx(conn, vault_rows::PAIR, &fresh)
         })?;
         let theirs: String = orders.write_blocking(|conn| meta::get_or_set_in_tx(conn, meta::PAIR, &mine))?;
-        if mine == theirs { Ok(()) } else { Err(VaultError::WrongPair) }
+        if mine == theirs {
+            Ok(())
+        } else {
+            Err(VaultError::WrongPair)
+        }
     }
 
     /// Makes the keys of the current and the coming epochs and days, in the vault first, then known to the orders
@@ -132,7 +143,11 @@ impl Vault {
                     let wrapped = self.master.wrap_new(IDEMPOTENCY, day);
                     vault_rows::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
                 }
-                Ok(keys.into_iter().filter(|key| key.wrapped.is_some()).map(|key| (key.id, key.starts_at)).collect())
+                Ok(keys
+                    .into_iter()
+                    .filter(|key| key.wrapped.is_some())
+                    .map(|key| (key.id, key.starts_at))
+                    .collect())
             })
             .map_err(unavailable)?;
         orders.write_blocking(|conn| epochs::add_in_tx(conn, &known))?;
@@ -209,7 +224,9 @@ impl Vault {
     fn refresh(&self, now: Instant) -> Result<Arc<Keyring>, VaultError> {
         let (epochs, days) = self
             .db
-            .read_blocking(|conn| Ok::<_, StoreError>((vault_rows::keys(conn, EPOCH)?, vault_rows::keys(conn, IDEMPOTENCY)?)))
+            .read_blocking(|conn| {
+                Ok::<_, StoreError>((vault_rows::keys(conn, EPOCH)?, vault_rows::keys(conn, IDEMPOTENCY)?))
+            })
             .map_err(unavailable)?;
         let unwrap = |purpose, keys: Vec<vault_rows::WrappedKey>| {
             keys.into_iter()

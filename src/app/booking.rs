@@ -24,7 +24,10 @@ pub(crate) struct Now {
 
 impl Now {
     pub(crate) fn of(clock: &crate::clock::Clock) -> Self {
-        Self { business: clock.business_now(), wall: clock.wall_now() }
+        Self {
+            business: clock.business_now(),
+            wall: clock.wall_now(),
+        }
     }
 }
 
@@ -87,15 +90,13 @@ pub(crate) fn note_event(
 ///
 /// # Errors
 /// All 99 attempts are used up; the store.
-pub(crate) fn new_attempt(
-    conn: &mut AnyConn,
-    order: &mut Order,
-    courier: &str,
-    now: Now,
-) -> Result<(), AppError> {
+pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, now: Now) -> Result<(), AppError> {
     let number = order.attempt.saturating_add(1);
     if number > 99 {
-        return Err(AppError::conflict("too_many_attempts", "all 99 booking attempts of this order are used up"));
+        return Err(AppError::conflict(
+            "too_many_attempts",
+            "all 99 booking attempts of this order are used up",
+        ));
     }
     shipments::add_in_tx(conn, order.id, number, courier, now.business)?;
     change_in_tx(conn, order.id, &Change::at(now.business).attempt(number, courier))?;
@@ -162,10 +163,17 @@ pub(crate) fn add_tracking(
         Err(AppError::Gone(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
-    if person.tracking.iter().any(|known| known.attempt == attempt.number && known.number == *number) {
+    if person
+        .tracking
+        .iter()
+        .any(|known| known.attempt == attempt.number && known.number == *number)
+    {
         return Ok(());
     }
-    person.tracking.push(TrackingNumber { attempt: attempt.number, number: number.clone() });
+    person.tracking.push(TrackingNumber {
+        attempt: attempt.number,
+        number: number.clone(),
+    });
     people::replace(conn, ring, order.id, &person, now)?;
     let epoch = people::current_epoch(conn, ring, now)?;
     shipments::add_tracking_in_tx(
@@ -197,11 +205,28 @@ pub(crate) fn stray_parcel(
 ) -> Result<(), AppError> {
     tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "a parcel exists that should not: calling it off");
     if let (Some(number), None) = (tracking_no, order.purge_decided_at) {
-        let note = Note { kind: STRAY.to_owned(), about: attempt.id.to_string(), text: number.clone() };
+        let note = Note {
+            kind: STRAY.to_owned(),
+            about: attempt.id.to_string(),
+            text: number.clone(),
+        };
         crate::app::notes::add(conn, ring, order.id, note, now.business)?;
     }
-    note_event(conn, order, "stray_parcel", "system", Some(&attempt.courier), now.business)?;
-    jobs::enqueue_in_tx(conn, JobKind::CancelParcel, &attempt.id.to_string(), now.business, now.wall)?;
+    note_event(
+        conn,
+        order,
+        "stray_parcel",
+        "system",
+        Some(&attempt.courier),
+        now.business,
+    )?;
+    jobs::enqueue_in_tx(
+        conn,
+        JobKind::CancelParcel,
+        &attempt.id.to_string(),
+        now.business,
+        now.wall,
+    )?;
     Ok(())
 }
 
@@ -232,11 +257,18 @@ pub(crate) fn current(conn: &mut AnyConn, order: &Order) -> Result<Option<Attemp
 /// # Errors
 /// The store.
 pub(crate) fn close_attempt(conn: &mut AnyConn, attempt: &Attempt, now: Instant) -> Result<(), AppError> {
-    shipments::change_in_tx(conn, attempt.id, &shipments::Change::at(now).state(ShipmentState::Cancelled))?;
+    shipments::change_in_tx(
+        conn,
+        attempt.id,
+        &shipments::Change::at(now).state(ShipmentState::Cancelled),
+    )?;
     Ok(())
 }
 
 /// Whether the parcel of an order has left or may leave: what a purge on request must not cross.
 pub(crate) const fn in_fulfilment(status: OrderStatus) -> bool {
-    matches!(status, OrderStatus::Printing | OrderStatus::Printed | OrderStatus::Shipped)
+    matches!(
+        status,
+        OrderStatus::Printing | OrderStatus::Printed | OrderStatus::Shipped
+    )
 }

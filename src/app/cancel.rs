@@ -49,7 +49,10 @@ pub async fn cancel(
         if let Some(attempt) = attempt {
             // Booked in between: the courier was not asked about this one.
             if attempt.state == ShipmentState::Booked && called_off != Some(attempt.id) {
-                return Err(AppError::conflict("booking_in_progress", "the parcel was booked just now; try again"));
+                return Err(AppError::conflict(
+                    "booking_in_progress",
+                    "the parcel was booked just now; try again",
+                ));
             }
             if attempt.state != ShipmentState::Failed {
                 close_attempt(conn, &attempt, now.business)?;
@@ -60,7 +63,16 @@ pub async fn cancel(
             change = change.free_reference();
         }
         notes::add(conn, ring, id, notes::note("cancel_reason", id, &reason), now.business)?;
-        step(conn, &mut order, Step::Cancel, change, &actor, None, now.business, window)?;
+        step(
+            conn,
+            &mut order,
+            Step::Cancel,
+            change,
+            &actor,
+            None,
+            now.business,
+            window,
+        )?;
         view::one(conn, Some(ring), order, now.business)
     })
     .await
@@ -69,7 +81,11 @@ pub async fn cancel(
 /// Reads an order for a decision that is made again under its lock.
 fn lock_free(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
     let order = crate::store::orders::find(conn, id)?.ok_or(AppError::NotFound)?;
-    if order.purge_decided_at.is_some() { Err(AppError::Gone("purged")) } else { Ok(order) }
+    if order.purge_decided_at.is_some() {
+        Err(AppError::Gone("purged"))
+    } else {
+        Ok(order)
+    }
 }
 
 /// The order's booked parcel, as its courier must be asked about it; `None` where none is booked.
@@ -104,13 +120,26 @@ pub(crate) fn booked_parcel(
 /// # Errors
 /// The courier refuses (409 `not_cancellable`), does not answer, or is no longer configured.
 pub(crate) async fn call_off(app: &App, attempt: &Attempt, parcel: &ParcelRef) -> Result<(), AppError> {
-    let trouble = |code: &str| AppError::Courier { courier: attempt.courier.clone(), code: code.to_owned() };
-    let courier = app.couriers.get(&attempt.courier).ok_or_else(|| trouble("courier_not_configured"))?;
+    let trouble = |code: &str| AppError::Courier {
+        courier: attempt.courier.clone(),
+        code: code.to_owned(),
+    };
+    let courier = app
+        .couriers
+        .get(&attempt.courier)
+        .ok_or_else(|| trouble("courier_not_configured"))?;
     match courier.cancel(parcel).await {
         Ok(CancelAnswer::Cancelled) => Ok(()),
         Ok(CancelAnswer::Refused { code }) => {
-            tracing::info!(courier = attempt.courier, code, "the courier refuses to call a parcel off");
-            Err(AppError::conflict("not_cancellable", "the courier no longer calls this parcel off"))
+            tracing::info!(
+                courier = attempt.courier,
+                code,
+                "the courier refuses to call a parcel off"
+            );
+            Err(AppError::conflict(
+                "not_cancellable",
+                "the courier no longer calls this parcel off",
+            ))
         }
         Err(error) => Err(trouble(&error.code)),
     }

@@ -16,7 +16,16 @@ pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderVie
     let (now, window, caller) = (app.clock.business_now(), app.settings.window, caller.clone());
     app.write_sealed(move |conn, ring| {
         let mut order = visible(crate::app::people::lock(conn, id), Some(&caller))?;
-        step(conn, &mut order, Step::Confirm, Change::at(now), &caller.actor(), None, now, window)?;
+        step(
+            conn,
+            &mut order,
+            Step::Confirm,
+            Change::at(now),
+            &caller.actor(),
+            None,
+            now,
+            window,
+        )?;
         view::one(conn, Some(ring), order, now)
     })
     .await

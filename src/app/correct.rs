@@ -47,11 +47,17 @@ pub async fn correct(
         let attempt = booking::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         let person = match people::find(conn, ring, id) {
-            Ok(person) => PersonRecord { recipient: recipient.clone(), ..person },
+            Ok(person) => PersonRecord {
+                recipient: recipient.clone(),
+                ..person
+            },
             // A person whose key is gone is healed by a corrected recipient.
-            Err(AppError::Gone("unreadable")) => {
-                PersonRecord { recipient: recipient.clone(), photos: Vec::new(), tracking: Vec::new(), notes: Vec::new() }
-            }
+            Err(AppError::Gone("unreadable")) => PersonRecord {
+                recipient: recipient.clone(),
+                photos: Vec::new(),
+                tracking: Vec::new(),
+                notes: Vec::new(),
+            },
             Err(error) => return Err(error),
         };
         people::replace(conn, ring, id, &person, now.business)?;
@@ -61,7 +67,10 @@ pub async fn correct(
         if let Some(attempt) = attempt {
             match attempt.state {
                 ShipmentState::Booked if called_off != Some(attempt.id) => {
-                    return Err(AppError::conflict("booking_in_progress", "the parcel was booked just now; try again"));
+                    return Err(AppError::conflict(
+                        "booking_in_progress",
+                        "the parcel was booked just now; try again",
+                    ));
                 }
                 ShipmentState::Booked => {
                     close_attempt(conn, &attempt, now.business)?;
@@ -87,9 +96,10 @@ fn allow(order: &Order, now: Now) -> Result<(), AppError> {
         return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
     }
     match order.status {
-        OrderStatus::Cancelled => {
-            Err(AppError::conflict("illegal_transition", "the order is cancelled: place a new one"))
-        }
+        OrderStatus::Cancelled => Err(AppError::conflict(
+            "illegal_transition",
+            "the order is cancelled: place a new one",
+        )),
         status if status.is_shipped() => Err(AppError::conflict(
             "already_shipped",
             "the parcel is on its way; a returned one is sent again as a new order",

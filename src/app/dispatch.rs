@@ -50,7 +50,10 @@ pub enum Next {
 
 impl Next {
     fn retry(code: impl Into<String>) -> Self {
-        Self::Retry { code: code.into(), after: None }
+        Self::Retry {
+            code: code.into(),
+            after: None,
+        }
     }
 }
 
@@ -92,7 +95,9 @@ async fn begin(app: &App, id: OrderId) -> Result<Found, AppError> {
             Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Found::Nothing),
             Err(error) => return Err(error),
         };
-        let Some(attempt) = booking::current(conn, &order)? else { return Ok(Found::Nothing) };
+        let Some(attempt) = booking::current(conn, &order)? else {
+            return Ok(Found::Nothing);
+        };
         match attempt.state {
             ShipmentState::Booked | ShipmentState::Failed | ShipmentState::Cancelled => Ok(Found::Nothing),
             ShipmentState::Pending if order.status != OrderStatus::Printed => Ok(Found::Nothing),
@@ -103,9 +108,18 @@ async fn begin(app: &App, id: OrderId) -> Result<Found, AppError> {
                 shipments::change_in_tx(
                     conn,
                     attempt.id,
-                    &Change::at(now.business).state(ShipmentState::Unknown).error("interrupted"),
+                    &Change::at(now.business)
+                        .state(ShipmentState::Unknown)
+                        .error("interrupted"),
                 )?;
-                note_event(conn, &order, "booking_unknown", "system", Some("interrupted"), now.business)?;
+                note_event(
+                    conn,
+                    &order,
+                    "booking_unknown",
+                    "system",
+                    Some("interrupted"),
+                    now.business,
+                )?;
                 ask(conn, ring, attempt)
             }
             ShipmentState::Unknown => ask(conn, ring, attempt),
@@ -131,7 +145,9 @@ fn start_sending(
         note_event(conn, order, "booking_failed", "system", Some(code), now.business)?;
         Ok(Found::Stop(code))
     };
-    let Some(courier) = app.couriers.get(&attempt.courier) else { return fail(conn, "courier_not_configured") };
+    let Some(courier) = app.couriers.get(&attempt.courier) else {
+        return fail(conn, "courier_not_configured");
+    };
     let person = match people::find(conn, ring, order.id) {
         Ok(person) => person,
         // A corrected recipient heals it and starts the next attempt.
@@ -139,7 +155,11 @@ fn start_sending(
         Err(error) => return Err(error),
     };
     let deadline = now.wall + delta(courier.deadline());
-    shipments::change_in_tx(conn, attempt.id, &Change::at(now.business).sending(&attempt, now.wall, deadline))?;
+    shipments::change_in_tx(
+        conn,
+        attempt.id,
+        &Change::at(now.business).sending(&attempt, now.wall, deadline),
+    )?;
     shipments::disclose_in_tx(conn, &attempt, DISCLOSED, now.business)?;
     let request = BookingRequest {
         reference: attempt.reference.clone(),
@@ -177,7 +197,11 @@ async fn send_to_courier(
     let Some(courier) = app.couriers.get(&attempt.courier) else {
         return Ok(Err(BookError::fail("courier_not_configured")));
     };
-    let too_late = || attempt.network_deadline.is_none_or(|deadline| app.clock.wall_now() >= deadline);
+    let too_late = || {
+        attempt
+            .network_deadline
+            .is_none_or(|deadline| app.clock.wall_now() >= deadline)
+    };
     if too_late() {
         return Ok(Err(BookError::retry("stopped_before_sending")));
     }
@@ -193,7 +217,11 @@ async fn send_to_courier(
             app.orders
                 .write(move |conn| {
                     people::lock(conn, order_id)?;
-                    Ok::<_, AppError>(shipments::change_in_tx(conn, id, &Change::at(now).provider_ref(&provider_ref))?)
+                    Ok::<_, AppError>(shipments::change_in_tx(
+                        conn,
+                        id,
+                        &Change::at(now).provider_ref(&provider_ref),
+                    )?)
                 })
                 .await?;
         }
@@ -269,10 +297,16 @@ fn is_another(
     attempt: &Attempt,
     booked: &Booked,
 ) -> Result<bool, AppError> {
-    let Some(number) = &booked.tracking_no else { return Ok(false) };
+    let Some(number) = &booked.tracking_no else {
+        return Ok(false);
+    };
     match people::find(conn, ring, order.id) {
         Ok(person) => {
-            let mut known = person.tracking.iter().filter(|known| known.attempt == attempt.number).peekable();
+            let mut known = person
+                .tracking
+                .iter()
+                .filter(|known| known.attempt == attempt.number)
+                .peekable();
             Ok(known.peek().is_some() && !known.any(|known| known.number == *number))
         }
         Err(AppError::Gone(_)) => Ok(false),
@@ -304,7 +338,10 @@ fn record_error(
         }
         BookError::Retry { code, after } if retry_wait(failures.saturating_add(1), 0.5).is_some() => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Pending))?;
-            Ok(Next::Retry { code: code.clone(), after: after.map(bounded_retry_after) })
+            Ok(Next::Retry {
+                code: code.clone(),
+                after: after.map(bounded_retry_after),
+            })
         }
         BookError::Retry { code, .. } | BookError::Fail { code } => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Failed))?;
@@ -318,7 +355,9 @@ fn record_error(
 /// Finds out what became of an attempt whose outcome is unknown.
 async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef) -> Result<Next, AppError> {
     let Some(courier) = app.couriers.get(&attempt.courier) else {
-        return Ok(Next::Stop { code: "courier_not_configured".to_owned() });
+        return Ok(Next::Stop {
+            code: "courier_not_configured".to_owned(),
+        });
     };
     let asked_at = app.clock.wall_now();
     let settled_at = attempt.network_deadline.unwrap_or(asked_at) + delta(app.settings.settle);
@@ -330,10 +369,15 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef) -> Result<Nex
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < until => resend(app, attempt).await,
         Ok(Reconciled::SafeToResendUntil(_) | Reconciled::CannotTell) => {
             tracing::error!(order = %attempt.order_id, courier = attempt.courier, "no query can tell whether a parcel is booked: a person must resolve it");
-            Ok(Next::Stop { code: "cannot_tell".to_owned() })
+            Ok(Next::Stop {
+                code: "cannot_tell".to_owned(),
+            })
         }
         Err(error) => Ok(match error.after {
-            Some(after) => Next::Retry { code: error.code, after: Some(bounded_retry_after(after)) },
+            Some(after) => Next::Retry {
+                code: error.code,
+                after: Some(bounded_retry_after(after)),
+            },
             None => Next::retry(error.code),
         }),
     }
@@ -362,11 +406,17 @@ async fn resend(app: &App, sent: Attempt) -> Result<Next, AppError> {
 pub async fn cancel_stray(app: &App, id: crate::domain::ids::AttemptId) -> Result<Next, AppError> {
     let found = app
         .read_sealed(move |conn, ring| {
-            let Some(attempt) = shipments::find(conn, id)? else { return Ok(None) };
+            let Some(attempt) = shipments::find(conn, id)? else {
+                return Ok(None);
+            };
             let (tracking_no, phone) = match people::find(conn, ring, attempt.order_id) {
                 Ok(person) => {
                     let about = id.to_string();
-                    let note = person.notes.iter().rev().find(|note| note.kind == booking::STRAY && note.about == about);
+                    let note = person
+                        .notes
+                        .iter()
+                        .rev()
+                        .find(|note| note.kind == booking::STRAY && note.about == about);
                     (note.map(|note| note.text.clone()), Some(person.recipient.phone))
                 }
                 Err(AppError::Gone(_) | AppError::Store(_)) => (None, None),
@@ -382,7 +432,9 @@ pub async fn cancel_stray(app: &App, id: crate::domain::ids::AttemptId) -> Resul
             Ok(Some((attempt, parcel)))
         })
         .await?;
-    let Some((attempt, parcel)) = found else { return Ok(Next::Done) };
+    let Some((attempt, parcel)) = found else {
+        return Ok(Next::Done);
+    };
     match crate::app::cancel::call_off(app, &attempt, &parcel).await {
         Ok(()) => Ok(Next::Done),
         Err(AppError::Conflict { code, .. }) => Ok(Next::Stop { code: code.to_owned() }),

@@ -85,11 +85,13 @@ impl Intake {
         let writers = (0..settings.writers.max(1))
             .map(|number| {
                 let (app, waiting) = (app.clone(), waiting.clone());
-                std::thread::Builder::new().name(format!("intake-{number}")).spawn(move || {
-                    while let Some(batch) = next_batch(&waiting, settings.batch.max(1)) {
-                        write(&app, batch);
-                    }
-                })
+                std::thread::Builder::new()
+                    .name(format!("intake-{number}"))
+                    .spawn(move || {
+                        while let Some(batch) = next_batch(&waiting, settings.batch.max(1)) {
+                            write(&app, batch);
+                        }
+                    })
             })
             .collect::<Result<_, _>>()?;
         Ok((Self { queue }, Writers(writers)))
@@ -133,7 +135,10 @@ fn write(app: &App, batch: Vec<Submission>) {
         });
         rest = later;
         match write_round(app, &round) {
-            Ok(answers) => round.into_iter().zip(answers).for_each(|(new, answer)| reply(new, answer)),
+            Ok(answers) => round
+                .into_iter()
+                .zip(answers)
+                .for_each(|(new, answer)| reply(new, answer)),
             // The whole database or the vault is in trouble: trying one by one would only take longer to say so.
             Err(error) if is_general(&error) => {
                 tracing::error!(%error, orders = round.len(), "a batch of orders could not be written");
@@ -188,14 +193,18 @@ enum Fate {
 fn write_round(app: &App, round: &[Submission]) -> Result<Vec<Result<Written, AppError>>, AppError> {
     let days = app.vault.idempotency_days();
     let fates = with_keys(&app.vault, |ring| {
-        app.orders.write_blocking(|conn| write_round_in_tx(conn, ring, days, round, app.clock.business_now()))
+        app.orders
+            .write_blocking(|conn| write_round_in_tx(conn, ring, days, round, app.clock.business_now()))
     })?;
     Ok(round
         .iter()
         .zip(fates)
         .map(|(new, fate)| match fate {
             Fate::Placed => Ok(Written::New(Box::new(fresh_view(new)))),
-            Fate::Known { order_id, same_body: true } => Ok(Written::Known(order_id)),
+            Fate::Known {
+                order_id,
+                same_body: true,
+            } => Ok(Written::Known(order_id)),
             Fate::Known { .. } => Err(AppError::IdempotencyReused),
             Fate::ReferenceTaken(order_id) => Err(AppError::ReferenceTaken { order_id }),
         })
@@ -210,13 +219,22 @@ fn write_round_in_tx(
     now: Instant,
 ) -> Result<Vec<Fate>, AppError> {
     let epoch = people::current_epoch(conn, ring, now)?;
-    let records: Vec<Vec<IdempotencyRow>> = round.iter().map(|new| records(ring, days, new)).collect::<Result<_, _>>()?;
+    let records: Vec<Vec<IdempotencyRow>> = round
+        .iter()
+        .map(|new| records(ring, days, new))
+        .collect::<Result<_, _>>()?;
     // Yesterday's keys are other keys: a repeat across midnight is found by asking, today's by the UNIQUE.
-    let earlier: Vec<Vec<u8>> =
-        records.iter().flat_map(|all| all.iter().skip(1)).map(|record| record.key_hash.clone()).collect();
+    let earlier: Vec<Vec<u8>> = records
+        .iter()
+        .flat_map(|all| all.iter().skip(1))
+        .map(|record| record.key_hash.clone())
+        .collect();
     let earlier = idempotency::find(conn, &earlier)?;
     let was_earlier = |records: &[IdempotencyRow]| {
-        earlier.iter().find(|known| records.iter().skip(1).any(|record| record.key_hash == known.key_hash)).cloned()
+        earlier
+            .iter()
+            .find(|known| records.iter().skip(1).any(|record| record.key_hash == known.key_hash))
+            .cloned()
     };
     let mut batch = Vec::with_capacity(round.len());
     for (new, records) in round.iter().zip(&records) {
@@ -255,8 +273,13 @@ fn write_round_in_tx(
 
 fn known_fate(known: &IdempotencyRow, records: &[IdempotencyRow]) -> Result<Fate, AppError> {
     Ok(Fate::Known {
-        order_id: known.order_id.parse().map_err(|_| StoreError::corrupt("idempotency_keys", &known.order_id))?,
-        same_body: records.iter().any(|record| record.day == known.day && record.body_hash == known.body_hash),
+        order_id: known
+            .order_id
+            .parse()
+            .map_err(|_| StoreError::corrupt("idempotency_keys", &known.order_id))?,
+        same_body: records
+            .iter()
+            .any(|record| record.day == known.day && record.body_hash == known.body_hash),
     })
 }
 
@@ -279,7 +302,11 @@ fn records(ring: &Keyring, days: [i64; 2], new: &Submission) -> Result<Vec<Idemp
 }
 
 fn status_of(new: &Submission) -> OrderStatus {
-    if new.order.confirm { OrderStatus::Placed } else { OrderStatus::Draft }
+    if new.order.confirm {
+        OrderStatus::Placed
+    } else {
+        OrderStatus::Draft
+    }
 }
 
 fn person_of(new: &Submission) -> PersonRecord {

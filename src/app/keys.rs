@@ -71,8 +71,21 @@ pub fn create_in_tx(
     };
     keys::add_in_tx(conn, &key)?;
     let detail = format!("scopes={}", key.scopes);
-    audit::append_in_tx(conn, now, &Act { actor, action: "key_create", subject: &id, detail: &detail, reason_hash: None })?;
-    Ok(NewKey { key, bearer: Secret::new(format!("sl_{id}_{secret}")) })
+    audit::append_in_tx(
+        conn,
+        now,
+        &Act {
+            actor,
+            action: "key_create",
+            subject: &id,
+            detail: &detail,
+            reason_hash: None,
+        },
+    )?;
+    Ok(NewKey {
+        key,
+        bearer: Secret::new(format!("sl_{id}_{secret}")),
+    })
 }
 
 /// Revokes a key. `false`: there is no such living key.
@@ -82,7 +95,17 @@ pub fn create_in_tx(
 pub fn revoke_in_tx(conn: &mut AnyConn, id: &str, actor: &str, now: Instant) -> Result<bool, StoreError> {
     let done = keys::revoke_in_tx(conn, id, now)?;
     if done {
-        audit::append_in_tx(conn, now, &Act { actor, action: "key_revoke", subject: id, detail: "", reason_hash: None })?;
+        audit::append_in_tx(
+            conn,
+            now,
+            &Act {
+                actor,
+                action: "key_revoke",
+                subject: id,
+                detail: "",
+                reason_hash: None,
+            },
+        )?;
     }
     Ok(done)
 }
@@ -120,18 +143,28 @@ impl Recogniser {
             return Ok(offered.matches(&known.secret_hash).then_some(known.caller));
         }
         let wanted = id.to_owned();
-        let Some(key) = app.orders.read(move |conn| keys::find(conn, &wanted)).await? else { return Ok(None) };
+        let Some(key) = app.orders.read(move |conn| keys::find(conn, &wanted)).await? else {
+            return Ok(None);
+        };
         if key.revoked_at.is_some() || !offered.matches(&key.secret_hash) {
             return Ok(None);
         }
-        let caller = Caller { key_id: key.id, client: key.client, scopes: key.scopes };
+        let caller = Caller {
+            key_id: key.id,
+            client: key.client,
+            scopes: key.scopes,
+        };
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.len() >= CACHED_KEYS {
             memory.clear();
         }
         memory.insert(
             caller.key_id.clone(),
-            Known { secret_hash: key.secret_hash, caller: caller.clone(), until: wall + delta(KEY_CACHE) },
+            Known {
+                secret_hash: key.secret_hash,
+                caller: caller.clone(),
+                until: wall + delta(KEY_CACHE),
+            },
         );
         Ok(Some(caller))
     }

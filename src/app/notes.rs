@@ -32,5 +32,9 @@ pub(crate) fn add(
 
 /// A note of that kind about a row.
 pub(crate) fn note(kind: &str, about: impl ToString, text: &Pii<String>) -> Note {
-    Note { kind: kind.to_owned(), about: about.to_string(), text: text.clone() }
+    Note {
+        kind: kind.to_owned(),
+        about: about.to_string(),
+        text: text.clone(),
+    }
 }

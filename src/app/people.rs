@@ -27,7 +27,11 @@ pub(crate) fn lock(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
 /// The ring must be fetched anew; the store.
 pub(crate) fn current_epoch(conn: &mut AnyConn, ring: &Keyring, now: Instant) -> Result<i64, AppError> {
     let epoch = epochs::current_in_tx(conn, now)?;
-    if ring.knows(epoch) { Ok(epoch) } else { Err(AppError::NeedsEpoch(epoch)) }
+    if ring.knows(epoch) {
+        Ok(epoch)
+    } else {
+        Err(AppError::NeedsEpoch(epoch))
+    }
 }
 
 /// Opens a sealed person.
@@ -61,16 +65,16 @@ pub(crate) fn find(conn: &mut AnyConn, ring: &Keyring, order: OrderId) -> Result
 ///
 /// # Errors
 /// The epoch has no key.
-pub(crate) fn seal(
-    ring: &Keyring,
-    epoch: i64,
-    order: OrderId,
-    person: &PersonRecord,
-) -> Result<PersonRow, AppError> {
+pub(crate) fn seal(ring: &Keyring, epoch: i64, order: OrderId, person: &PersonRecord) -> Result<PersonRow, AppError> {
     let order_id = order.to_string();
     let sealed = ring.seal(epoch, Table::OrderPerson, &order_id, &record::person_to_bytes(person))?;
     let phone_print = ring.print(epoch, Kind::Phone, person.recipient.phone.e164())?;
-    Ok(PersonRow { order_id, epoch, sealed, phone_print })
+    Ok(PersonRow {
+        order_id,
+        epoch,
+        sealed,
+        phone_print,
+    })
 }
 
 /// Replaces the sealed person of an order that [`lock`] has locked.

@@ -39,7 +39,10 @@ pub async fn place(
     key: Pii<String>,
     order: NewOrder,
 ) -> Result<Placed, AppError> {
-    let courier = order.courier.clone().unwrap_or_else(|| app.couriers.default_name().to_owned());
+    let courier = order
+        .courier
+        .clone()
+        .unwrap_or_else(|| app.couriers.default_name().to_owned());
     if app.couriers.get(&courier).is_none() {
         return Err(AppError::Invalid(vec![FieldError {
             pointer: "/courier".to_owned(),
@@ -62,4 +65,3 @@ pub async fn place(
         Written::Known(id) => Ok(Placed::Replayed(Box::new(app.order(None, id).await?))),
     }
 }
-

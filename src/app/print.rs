@@ -23,7 +23,12 @@ pub struct Operator {
 impl Operator {
     /// A lease belongs to key, operator and station together.
     fn lessee(&self, caller: &Caller) -> String {
-        format!("{}|{}|{}", caller.key_id, self.name, self.station.as_deref().unwrap_or(""))
+        format!(
+            "{}|{}|{}",
+            caller.key_id,
+            self.name,
+            self.station.as_deref().unwrap_or("")
+        )
     }
 }
 
@@ -52,11 +57,23 @@ pub async fn claim(app: &App, caller: &Caller, operator: Operator, limit: i64) -
                 continue;
             }
             let change = Change::at(now.business).lease(&lessee, until);
-            step(conn, &mut order, Step::Claim, change, &actor, None, now.business, window)?;
+            step(
+                conn,
+                &mut order,
+                Step::Claim,
+                change,
+                &actor,
+                None,
+                now.business,
+                window,
+            )?;
             claimed.push(order);
         }
         let orders = view::of(conn, Some(ring), claimed, now.business)?;
-        Ok(Claimed { orders, lease_expires_at: until })
+        Ok(Claimed {
+            orders,
+            lease_expires_at: until,
+        })
     })
     .await
 }
@@ -76,7 +93,16 @@ pub async fn printed(app: &App, caller: &Caller, operator: Operator, id: OrderId
             return Err(lease_lost());
         }
         let change = Change::at(now.business).end_lease(true);
-        step(conn, &mut order, Step::Print, change, &actor, None, now.business, window)?;
+        step(
+            conn,
+            &mut order,
+            Step::Print,
+            change,
+            &actor,
+            None,
+            now.business,
+            window,
+        )?;
         record_print(conn, id, &operator, false, now.business)?;
         let courier = order.courier.clone();
         new_attempt(conn, &mut order, &courier, now)?;
@@ -86,7 +112,10 @@ pub async fn printed(app: &App, caller: &Caller, operator: Operator, id: OrderId
 }
 
 fn lease_lost() -> AppError {
-    AppError::conflict("lease_lost", "the order is not leased to this key, operator and station; claim it again")
+    AppError::conflict(
+        "lease_lost",
+        "the order is not leased to this key, operator and station; claim it again",
+    )
 }
 
 fn record_print(
@@ -122,7 +151,10 @@ pub async fn reprint(
     app.write_sealed(move |conn, ring| {
         let order = people::lock(conn, id)?;
         if order.status != OrderStatus::Printed {
-            return Err(AppError::conflict("not_printed", "only a printed order that is not shipped is printed again"));
+            return Err(AppError::conflict(
+                "not_printed",
+                "only a printed order that is not shipped is printed again",
+            ));
         }
         record_print(conn, id, &operator, true, now)?;
         notes::add(conn, ring, id, notes::note("reprint_reason", id, &reason), now)?;
@@ -164,7 +196,16 @@ pub async fn return_lapsed(app: &App) -> Result<usize, AppError> {
             for id in &lapsed {
                 let mut order: Order = orders::find(conn, *id)?.ok_or(AppError::NotFound)?;
                 let change = Change::at(now.business).end_lease(false);
-                step(conn, &mut order, Step::Release, change, "system", Some("lease_lapsed"), now.business, window)?;
+                step(
+                    conn,
+                    &mut order,
+                    Step::Release,
+                    change,
+                    "system",
+                    Some("lease_lapsed"),
+                    now.business,
+                    window,
+                )?;
             }
             Ok(lapsed.len())
         })

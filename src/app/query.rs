@@ -150,9 +150,13 @@ impl App {
             let mut notes = people::find(conn, ring, id)?.notes;
             for remark in person::remarks_of(conn, id)? {
                 let plain = ring.open(remark.epoch, Table::CourierRemark, &remark.id, &remark.sealed)?;
-                let text = String::from_utf8(plain.to_vec())
-                    .map_err(|_| StoreError::corrupt("courier_remark", &remark.id))?;
-                notes.push(Note { kind: "courier_remark".to_owned(), about: remark.id, text: Pii::new(text) });
+                let text =
+                    String::from_utf8(plain.to_vec()).map_err(|_| StoreError::corrupt("courier_remark", &remark.id))?;
+                notes.push(Note {
+                    kind: "courier_remark".to_owned(),
+                    about: remark.id,
+                    text: Pii::new(text),
+                });
             }
             Ok(notes)
         })
@@ -167,7 +171,9 @@ impl App {
         let now = self.clock.business_now();
         let warning = chrono::TimeDelta::days(14).min(delta(self.settings.stuck_after));
         let stuck_since = now - delta(self.settings.stuck_after) + warning;
-        self.orders.read(move |conn| Ok(stats::read(conn, now, stuck_since)?)).await
+        self.orders
+            .read(move |conn| Ok(stats::read(conn, now, stuck_since)?))
+            .await
     }
 
     /// A page of jobs, newest first.
@@ -180,7 +186,9 @@ impl App {
         before: Option<JobId>,
         limit: i64,
     ) -> Result<Vec<jobs::Job>, AppError> {
-        self.orders.read(move |conn| Ok(jobs::list(conn, state.as_deref(), before, limit)?)).await
+        self.orders
+            .read(move |conn| Ok(jobs::list(conn, state.as_deref(), before, limit)?))
+            .await
     }
 
     /// Makes a dead job due at once.
@@ -189,7 +197,10 @@ impl App {
     /// There is no such dead job; store.
     pub async fn requeue(&self, id: JobId) -> Result<(), AppError> {
         let (now, wall) = (self.clock.business_now(), self.clock.wall_now());
-        let done = self.orders.write(move |conn| jobs::requeue(conn, id, now, wall)).await?;
+        let done = self
+            .orders
+            .write(move |conn| jobs::requeue(conn, id, now, wall))
+            .await?;
         if done { Ok(()) } else { Err(AppError::NotFound) }
     }
 }
@@ -200,7 +211,10 @@ impl App {
 /// Store; the ring must be fetched anew.
 pub(crate) fn living_epochs(conn: &mut crate::store::AnyConn, ring: &Keyring) -> Result<Vec<i64>, AppError> {
     let living = epochs::living(conn)?;
-    match living.iter().find(|epoch| ring.newest().is_none_or(|newest| **epoch > newest)) {
+    match living
+        .iter()
+        .find(|epoch| ring.newest().is_none_or(|newest| **epoch > newest))
+    {
         Some(newer) => Err(AppError::NeedsEpoch(*newer)),
         None => Ok(living),
     }

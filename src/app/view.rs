@@ -49,9 +49,10 @@ impl OrderView {
     /// The photo reference of an item.
     pub fn photo(&self, line: i16) -> Option<&Pii<String>> {
         match &self.person {
-            PersonView::Known(person) => {
-                usize::try_from(line).ok().and_then(|line| person.photos.get(line)).and_then(Option::as_ref)
-            }
+            PersonView::Known(person) => usize::try_from(line)
+                .ok()
+                .and_then(|line| person.photos.get(line))
+                .and_then(Option::as_ref),
             _ => None,
         }
     }
@@ -78,7 +79,9 @@ pub(crate) fn of(
             None => PersonView::Unavailable,
             Some(Ok(person)) => PersonView::Known(Box::new(person)),
             Some(Err(AppError::Vault(VaultError::KeyGone))) => PersonView::Unreadable,
-            Some(Err(error @ (AppError::Vault(VaultError::Corrupt { .. }) | AppError::Store(StoreError::Corrupt { .. })))) => {
+            Some(Err(
+                error @ (AppError::Vault(VaultError::Corrupt { .. }) | AppError::Store(StoreError::Corrupt { .. })),
+            )) => {
                 tracing::error!(%error, "a sealed row is corrupt");
                 PersonView::Unreadable
             }
@@ -101,7 +104,13 @@ pub(crate) fn of(
             let shipment = attempts
                 .remove(&order.id)
                 .and_then(|all| all.into_iter().find(|attempt| attempt.number == order.attempt));
-            OrderView { items: items.remove(&key).unwrap_or_default(), person, shipment, held: order.is_held(now), order }
+            OrderView {
+                items: items.remove(&key).unwrap_or_default(),
+                person,
+                shipment,
+                held: order.is_held(now),
+                order,
+            }
         })
         .collect())
 }

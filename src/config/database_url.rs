@@ -121,7 +121,9 @@ impl fmt::Debug for DatabaseUrl {
 
 impl<'de> Deserialize<'de> for DatabaseUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -135,9 +137,11 @@ mod tests {
 
     #[test]
     fn the_scheme_alone_chooses_the_engine() {
-        for (text, path) in
-            [("sqlite:data/a.db", "data/a.db"), ("sqlite:///var/a.db", "/var/a.db"), ("sqlite:/a.db", "/a.db")]
-        {
+        for (text, path) in [
+            ("sqlite:data/a.db", "data/a.db"),
+            ("sqlite:///var/a.db", "/var/a.db"),
+            ("sqlite:/a.db", "/a.db"),
+        ] {
             assert_eq!(url(text).sqlite_path(), Some(Path::new(path)), "{text}");
         }
         for text in ["postgres://h/d", "postgresql://u:p@h:5432/d?sslmode=verify-full"] {

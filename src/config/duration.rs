@@ -61,9 +61,20 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_with_a_unit_is_refused() {
-        for text in
-            ["", "10", "s", "-1s", "1.5h", "1 h", "1w", "1y", "1hm", "١s", "99999999999999999999d", "9999999999999999d"]
-        {
+        for text in [
+            "",
+            "10",
+            "s",
+            "-1s",
+            "1.5h",
+            "1 h",
+            "1w",
+            "1y",
+            "1hm",
+            "١s",
+            "99999999999999999999d",
+            "9999999999999999d",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -45,7 +45,11 @@ impl Effective {
 
     /// Where a key was written.
     pub(super) fn origin(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|line| line.key == key && !line.is_default)?.origin.as_deref()
+        self.0
+            .iter()
+            .find(|line| line.key == key && !line.is_default)?
+            .origin
+            .as_deref()
     }
 
     /// Whether a key has its default.
@@ -58,7 +62,9 @@ impl Effective {
         let mut text = String::new();
         let mut section = "";
         for line in &self.0 {
-            let Some((in_section, name)) = line.key.rsplit_once('.') else { continue };
+            let Some((in_section, name)) = line.key.rsplit_once('.') else {
+                continue;
+            };
             // Writing to a String cannot fail.
             if in_section != section {
                 let gap = if section.is_empty() { "" } else { "\n" };

@@ -120,25 +120,35 @@ pub const COURIERS: &[&str] = &["simulated"];
 /// The kind of a key's value, `<secret>_file` included; `None` for a key that there is not.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {
     let exact = |name: &str| KEYS.iter().find(|key| key.name == name).map(|key| key.kind);
-    let file_of_secret = || name.strip_suffix("_file").and_then(exact).filter(|kind| kind.is_secret());
+    let file_of_secret = || {
+        name.strip_suffix("_file")
+            .and_then(exact)
+            .filter(|kind| kind.is_secret())
+    };
     exact(name).or_else(|| file_of_secret().map(|_| Kind::Path))
 }
 
 /// Whether this is a section: `http`, `http.rate_limit`.
 pub(super) fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    KEYS.iter()
+        .any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Says what is wrong with a key that there is not, and what may have been meant. `spell` writes a key the way its
 /// source does.
 pub(super) fn explain_unknown(name: &str, is_table: bool, spell: impl Fn(&str) -> String) -> String {
-    let courier = name.strip_prefix("couriers.").and_then(|rest| match rest.split_once('.') {
-        Some((courier, _)) => Some(courier),
-        None if is_table => Some(rest),
-        None => None,
-    });
+    let courier = name
+        .strip_prefix("couriers.")
+        .and_then(|rest| match rest.split_once('.') {
+            Some((courier, _)) => Some(courier),
+            None if is_table => Some(rest),
+            None => None,
+        });
     if let Some(courier) = courier.filter(|courier| !COURIERS.contains(courier)) {
-        return format!("this build has no courier \"{courier}\" (it has: {})", COURIERS.join(", "));
+        return format!(
+            "this build has no courier \"{courier}\" (it has: {})",
+            COURIERS.join(", ")
+        );
     }
     if is_section(name) {
         return "is a section with keys of its own, not a value".to_owned();
@@ -199,7 +209,10 @@ mod tests {
     #[test]
     fn a_courier_that_this_build_lacks_is_called_that() {
         for name in ["couriers.sf.partner_id", "couriers.sf.region"] {
-            assert_eq!(explained(name, false), "this build has no courier \"sf\" (it has: simulated)");
+            assert_eq!(
+                explained(name, false),
+                "this build has no courier \"sf\" (it has: simulated)"
+            );
         }
         assert!(explained("couriers.karrio", true).contains("no courier \"karrio\""));
         assert!(explained("couriers.simulated.partner_id", false).starts_with("unknown key"));

@@ -59,7 +59,10 @@ pub(super) struct Layer {
 
 impl Layer {
     fn new(source: Source) -> Self {
-        Self { source, entries: BTreeMap::new() }
+        Self {
+            source,
+            entries: BTreeMap::new(),
+        }
     }
 
     /// Takes a value in, or says why not.
@@ -70,7 +73,13 @@ impl Layer {
         }
         let is_table = matches!(value, Value::Dict(..));
         let from_environment = self.source == Source::Environment;
-        let spell = |meant: &str| if from_environment { variable(meant) } else { meant.to_owned() };
+        let spell = |meant: &str| {
+            if from_environment {
+                variable(meant)
+            } else {
+                meant.to_owned()
+            }
+        };
         let problem = Problem::new(&*key, keys::explain_unknown(&key, is_table, spell)).at(self.source.describe(&key));
         problems.push(problem);
     }
@@ -89,7 +98,11 @@ impl Layer {
     /// Takes a table in, down to its values.
     fn put_table(&mut self, prefix: &str, table: Dict, problems: &mut Vec<Problem>) {
         for (name, value) in table {
-            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            let key = if prefix.is_empty() {
+                name
+            } else {
+                format!("{prefix}.{name}")
+            };
             match value {
                 Value::Dict(_, inner) if keys::is_section(&key) => self.put_table(&key, inner, problems),
                 value => self.put(key, value, problems),
@@ -101,8 +114,14 @@ impl Layer {
 /// `a, b` or `["a", "b"]`.
 fn list(text: &str) -> Value {
     let text = text.trim();
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let entries = bare.split(',').map(|entry| entry.trim().trim_matches('"')).filter(|entry| !entry.is_empty());
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    let entries = bare
+        .split(',')
+        .map(|entry| entry.trim().trim_matches('"'))
+        .filter(|entry| !entry.is_empty());
     Value::from(entries.map(Value::from).collect::<Vec<_>>())
 }
 
@@ -126,7 +145,10 @@ fn nest(table: &mut Dict, key: &str, value: Value) {
         table.insert(key.to_owned(), value);
         return;
     };
-    if let Value::Dict(_, inner) = table.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new())) {
+    if let Value::Dict(_, inner) = table
+        .entry(section.to_owned())
+        .or_insert_with(|| Value::from(Dict::new()))
+    {
         nest(inner, rest, value);
     }
 }
@@ -163,7 +185,9 @@ impl Layers {
 
     /// Whether the key's value is the default one, or it has none.
     pub(super) fn is_default(&self, key: &str) -> bool {
-        self.0.iter().all(|layer| layer.source == Source::Default || !layer.entries.contains_key(key))
+        self.0
+            .iter()
+            .all(|layer| layer.source == Source::Default || !layer.entries.contains_key(key))
     }
 
     /// Forgets what was written for a key, so that its default counts again. False if nothing was.
@@ -178,17 +202,24 @@ impl Layers {
     fn read_secret_files(&mut self, working_dir: &Path, problems: &mut Vec<Problem>) {
         for key in keys::KEYS.iter().filter(|key| key.kind.is_secret()) {
             let file_key = format!("{}_file", key.name);
-            let Some((_, origin)) = self.in_force(&file_key) else { continue };
+            let Some((_, origin)) = self.in_force(&file_key) else {
+                continue;
+            };
             if !self.is_default(key.name) {
                 let message = format!("{} and {file_key} are both given: give one of them", key.name);
                 problems.push(Problem::new(&*file_key, message).at(origin));
                 continue;
             }
             for layer in &mut self.0 {
-                let Some(Entry { value, .. }) = layer.entries.remove(&file_key) else { continue };
+                let Some(Entry { value, .. }) = layer.entries.remove(&file_key) else {
+                    continue;
+                };
                 match value.as_str().map(|path| read_secret(&working_dir.join(path))) {
                     Some(Ok(secret)) => {
-                        let entry = Entry { written_as: file_key.clone(), value: Value::from(secret) };
+                        let entry = Entry {
+                            written_as: file_key.clone(),
+                            value: Value::from(secret),
+                        };
                         layer.entries.insert(key.name.to_owned(), entry);
                     }
                     Some(Err(message)) => problems.push(Problem::new(&*file_key, message).at(&*origin)),
@@ -201,7 +232,9 @@ impl Layers {
         }
         // Where both were given: what is left has been reported and is no key of the typed configuration.
         for layer in &mut self.0 {
-            layer.entries.retain(|key, _| keys::KEYS.iter().any(|known| known.name == key));
+            layer
+                .entries
+                .retain(|key, _| keys::KEYS.iter().any(|known| known.name == key));
         }
     }
 }
@@ -210,7 +243,9 @@ impl Layers {
 fn read_secret(path: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("the file {} cannot be read: {}", path.display(), error.kind()))?;
-    let secret = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
+    let secret = text
+        .strip_suffix('\n')
+        .map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
     if secret.is_empty() {
         return Err(format!("the file {} is empty", path.display()));
     }
@@ -228,7 +263,10 @@ fn file(options: &LoadOptions, problems: &mut Vec<Problem>) -> Layer {
         Ok(text) => toml(source, &text, problems),
         Err(error) if options.file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Layer::new(source),
         Err(error) => {
-            problems.push(Problem::new(name.display().to_string(), format!("cannot be read: {}", error.kind())));
+            problems.push(Problem::new(
+                name.display().to_string(),
+                format!("cannot be read: {}", error.kind()),
+            ));
             Layer::new(source)
         }
     }
@@ -244,7 +282,10 @@ fn toml(source: Source, text: &str, problems: &mut Vec<Problem>) -> Layer {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            problems.push(Problem::new(subject, format!("is not valid TOML at line {line}, column {column}")));
+            problems.push(Problem::new(
+                subject,
+                format!("is not valid TOML at line {line}, column {column}"),
+            ));
         }
     }
     layer
@@ -253,7 +294,9 @@ fn toml(source: Source, text: &str, problems: &mut Vec<Problem>) -> Layer {
 fn environment(variables: &[(String, String)], problems: &mut Vec<Problem>) -> Layer {
     let mut layer = Layer::new(Source::Environment);
     for (name, value) in variables {
-        let Some(name) = name.strip_prefix(ENV_PREFIX) else { continue };
+        let Some(name) = name.strip_prefix(ENV_PREFIX) else {
+            continue;
+        };
         let key = name.to_lowercase().replace("__", ".");
         if value.contains(char::REPLACEMENT_CHARACTER) {
             problems.push(Problem::new(&*key, "is not valid UTF-8").at(layer.source.describe(&key)));

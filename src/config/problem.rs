@@ -16,11 +16,18 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { subject: subject.into(), message: message.into(), origin: None }
+        Self {
+            subject: subject.into(),
+            message: message.into(),
+            origin: None,
+        }
     }
 
     pub(super) fn at(self, origin: impl Into<String>) -> Self {
-        Self { origin: Some(origin.into()), ..self }
+        Self {
+            origin: Some(origin.into()),
+            ..self
+        }
     }
 }
 
@@ -44,7 +51,11 @@ pub struct ConfigError {
 impl ConfigError {
     /// `Ok` when there is nothing wrong.
     pub(super) fn unless_empty(problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Self { problems })
+        }
     }
 }
 

@@ -17,7 +17,9 @@ impl TrustedProxies {
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Option<Self> {
         let network = |entry: &S| {
             let text = entry.as_ref().trim();
-            text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+            text.parse::<IpNet>()
+                .ok()
+                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
         };
         entries.iter().map(network).collect::<Option<Vec<_>>>().map(Self)
     }

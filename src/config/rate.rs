@@ -30,14 +30,18 @@ impl FromStr for Rate {
             _ => return Err(EXPECTED),
         };
         let count = count.trim().parse().map_err(|_| EXPECTED)?;
-        Ok(Self { count, per: Duration::from_secs(per) })
+        Ok(Self {
+            count,
+            per: Duration::from_secs(per),
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|expected| serde::de::Error::custom(format!("expected {expected}")))
+        text.parse()
+            .map_err(|expected| serde::de::Error::custom(format!("expected {expected}")))
     }
 }
 
@@ -49,7 +53,11 @@ mod tests {
     fn a_rate_is_a_count_in_a_second_a_minute_or_an_hour() {
         for (text, count, secs) in [("100/s", 100, 1), ("30/m", 30, 60), ("5 / h", 5, 3600)] {
             let rate: Rate = text.parse().unwrap();
-            assert_eq!((rate.count.get(), rate.per), (count, Duration::from_secs(secs)), "{text}");
+            assert_eq!(
+                (rate.count.get(), rate.per),
+                (count, Duration::from_secs(secs)),
+                "{text}"
+            );
         }
     }
 

@@ -20,7 +20,10 @@ struct Given {
 fn given(toml: &str) -> Given {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("safelight.toml"), toml).unwrap();
-    let options = LoadOptions { working_dir: folder.path().to_owned(), ..LoadOptions::default() };
+    let options = LoadOptions {
+        working_dir: folder.path().to_owned(),
+        ..LoadOptions::default()
+    };
     Given { folder, options }
 }
 
@@ -46,45 +49,75 @@ impl Given {
 
     /// Every problem, a line each.
     fn refused(&self) -> Vec<String> {
-        Config::load(&self.options).expect_err("refused").problems.iter().map(ToString::to_string).collect()
+        Config::load(&self.options)
+            .expect_err("refused")
+            .problems
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[track_caller]
     fn is_refused_with(&self, expected: &str) {
         let problems = self.refused();
-        assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected:?} is not in {problems:#?}");
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} is not in {problems:#?}"
+        );
     }
 }
 
 #[test]
 fn without_any_configuration_everything_is_as_the_contract_says() {
     let folder = tempfile::tempdir().unwrap();
-    let options = LoadOptions { working_dir: folder.path().to_owned(), ..LoadOptions::default() };
+    let options = LoadOptions {
+        working_dir: folder.path().to_owned(),
+        ..LoadOptions::default()
+    };
     let config = Config::load(&options).unwrap();
     assert_eq!(config.http.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
     assert!(config.http.public_url.is_none() && config.http.trusted_proxies.is_empty());
     let limits = &config.http.rate_limit;
-    assert_eq!((limits.enabled, limits.per_key.count.get(), limits.per_address.count.get()), (true, 100, 20));
-    assert_eq!(config.database.url.sqlite_path(), Some(&*folder.path().join("data/safelight.db")));
+    assert_eq!(
+        (
+            limits.enabled,
+            limits.per_key.count.get(),
+            limits.per_address.count.get()
+        ),
+        (true, 100, 20)
+    );
+    assert_eq!(
+        config.database.url.sqlite_path(),
+        Some(&*folder.path().join("data/safelight.db"))
+    );
     let vault = &config.vault;
     assert_eq!(vault.url.sqlite_path(), Some(&*folder.path().join("vault/vault.db")));
     assert_eq!(vault.master_key_file, folder.path().join("vault/master.key"));
     assert!(vault.master_key_previous_file.is_none() && vault.journal_mirror.is_none());
-    assert_eq!((vault.epoch_length, vault.epochs_ahead, vault.copy_horizon), (DAY, 7, 45 * DAY));
+    assert_eq!(
+        (vault.epoch_length, vault.epochs_ahead, vault.copy_horizon),
+        (DAY, 7, 45 * DAY)
+    );
     assert_eq!(vault.key_cache, MINUTE);
     let retention = &config.retention;
     assert_eq!((retention.window, retention.stuck_after), (30 * DAY, 90 * DAY));
     assert_eq!((retention.draft_after, retention.max_hold), (DAY, 365 * DAY));
     assert_eq!(config.print.lease, 15 * MINUTE);
     let couriers = &config.couriers;
-    assert_eq!((&*couriers.default, couriers.fallbacks.len(), couriers.settle), ("simulated", 0, MINUTE / 2));
+    assert_eq!(
+        (&*couriers.default, couriers.fallbacks.len(), couriers.settle),
+        ("simulated", 0, MINUTE / 2)
+    );
     let simulated = &couriers.simulated;
     assert!(
         simulated.embedded && !simulated.allow && simulated.base_url.is_none() && simulated.webhook_secret.is_none()
     );
     assert_eq!((&*simulated.region, simulated.timeout), ("CN", Duration::from_secs(10)));
     let parcel = &config.parcel;
-    assert_eq!((parcel.weight_g, parcel.length_mm, parcel.width_mm, parcel.height_mm), (50, 240, 160, 5));
+    assert_eq!(
+        (parcel.weight_g, parcel.length_mm, parcel.width_mm, parcel.height_mm),
+        (50, 240, 160, 5)
+    );
     assert_eq!(parcel.contents, "照片");
     assert_eq!(config.clock.speed, 1);
     assert_eq!((config.log.format, &*config.log.filter), (LogFormat::Auto, "info"));
@@ -112,21 +145,33 @@ fn the_example_has_every_key_and_nothing_else() {
     let mut problems = Vec::new();
     let layers = Layers::read(&LoadOptions::default(), &mut problems);
     assert_eq!(problems, [], "the example names a key that there is not");
-    let mut written: Vec<String> =
-        KEYS.iter().filter(|key| layers.in_force(key.name).is_some()).map(|key| key.name.to_owned()).collect();
+    let mut written: Vec<String> = KEYS
+        .iter()
+        .filter(|key| layers.in_force(key.name).is_some())
+        .map(|key| key.name.to_owned())
+        .collect();
     written.extend(commented_keys());
     let mut known: Vec<String> = KEYS.iter().map(|key| key.name.to_owned()).collect();
-    known.extend(KEYS.iter().filter(|key| key.kind.is_secret()).map(|key| format!("{}_file", key.name)));
+    known.extend(
+        KEYS.iter()
+            .filter(|key| key.kind.is_secret())
+            .map(|key| format!("{}_file", key.name)),
+    );
     written.sort();
     known.sort();
-    assert_eq!(written, known, "every key stands once in the example: live with its default, or commented out");
+    assert_eq!(
+        written, known,
+        "every key stands once in the example: live with its default, or commented out"
+    );
 }
 
 #[test]
 fn every_key_of_the_example_is_explained_above_it_or_behind_it() {
     let mut explained_above = false;
     for line in EXAMPLE.lines() {
-        let sets = line.split_once(" = ").is_some_and(|(name, _)| !name.trim_start_matches('#').contains(' '));
+        let sets = line
+            .split_once(" = ")
+            .is_some_and(|(name, _)| !name.trim_start_matches('#').contains(' '));
         // `<key>_file` is explained once, at the top.
         if sets && !line.contains("_file = \"/run/secrets/") {
             assert!(explained_above || line.contains(" # "), "{line} is not explained");
@@ -183,16 +228,28 @@ fn every_kind_of_value_can_be_set_from_the_environment() {
     assert!(config.http.trusted_proxies.contains("10.1.2.3".parse().unwrap()));
     assert!(config.http.trusted_proxies.contains("::1".parse().unwrap()));
     assert!(!config.http.rate_limit.enabled);
-    assert_eq!((config.http.rate_limit.per_key.count.get(), config.http.rate_limit.per_key.per), (6, MINUTE));
+    assert_eq!(
+        (
+            config.http.rate_limit.per_key.count.get(),
+            config.http.rate_limit.per_key.per
+        ),
+        (6, MINUTE)
+    );
     assert_eq!((config.database.pool_size, config.log.format), (3, LogFormat::Json));
-    assert_eq!(config.sender.phone, "075512345678", "digits stay text where text is meant");
+    assert_eq!(
+        config.sender.phone, "075512345678",
+        "digits stay text where text is meant"
+    );
     assert!(config.couriers.fallbacks.is_empty());
 }
 
 #[test]
 fn a_named_file_must_exist_and_the_usual_one_need_not() {
     let folder = tempfile::tempdir().unwrap();
-    let mut options = LoadOptions { working_dir: folder.path().to_owned(), ..LoadOptions::default() };
+    let mut options = LoadOptions {
+        working_dir: folder.path().to_owned(),
+        ..LoadOptions::default()
+    };
     assert!(Config::load(&options).is_ok());
     options.file = Some("shop.toml".into());
     let error = Config::load(&options).unwrap_err();
@@ -214,7 +271,10 @@ fn unknown_keys_are_refused_with_their_place_and_what_may_have_been_meant() {
         "retention.windwo: unknown key; did you mean SAFELIGHT__RETENTION__WINDOW? \
          (environment SAFELIGHT__RETENTION__WINDWO)",
     ] {
-        assert!(problems.iter().any(|problem| problem == expected), "{expected:?} is not in {problems:#?}");
+        assert!(
+            problems.iter().any(|problem| problem == expected),
+            "{expected:?} is not in {problems:#?}"
+        );
     }
     assert_eq!(problems.len(), 5, "all at once, each once: {problems:#?}");
 }
@@ -247,7 +307,10 @@ fn every_value_of_a_wrong_type_is_reported_at_once_with_what_is_expected() {
         "couriers.simulated.embedded: expected true or false",
         "http.rate_limit.per_key: expected a rate such as \"100/s\", \"30/m\" or \"5/h\", at least 1 (flag)",
     ] {
-        assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected:?} is not in {problems:#?}");
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} is not in {problems:#?}"
+        );
     }
     assert_eq!(problems.len(), 9, "{problems:#?}");
 }
@@ -262,17 +325,33 @@ fn no_value_is_ever_repeated_in_an_error() {
     for key in KEYS {
         let Some(value) = wrong(key.name) else { continue };
         let (section, name) = key.name.rsplit_once('.').unwrap();
-        for toml in [format!("[{section}]\n{name} = \"{value}\""), format!("[{section}]\n{name} = [\"{value}\"]")] {
+        for toml in [
+            format!("[{section}]\n{name} = \"{value}\""),
+            format!("[{section}]\n{name} = [\"{value}\"]"),
+        ] {
             let problems = given(&toml).refused().join("\n");
             assert!(problems.contains(key.name) && !problems.contains(secret), "{problems}");
         }
     }
-    let syntax = given("[couriers.simulated]\nwebhook_secret = hunter2").refused().join("\n");
+    let syntax = given("[couriers.simulated]\nwebhook_secret = hunter2")
+        .refused()
+        .join("\n");
     assert!(syntax.contains("line 2") && !syntax.contains(secret), "{syntax}");
-    let type_error = given("[couriers.simulated]\nwebhook_secret = 42424242").refused().join("\n");
-    assert!(type_error.contains("text in quotes") && !type_error.contains("4242"), "{type_error}");
-    let broken = given("").env("SAFELIGHT__DATABASE__URL", "hunter2\u{fffd}").refused().join("\n");
-    assert!(broken.contains("not valid UTF-8") && !broken.contains(secret), "{broken}");
+    let type_error = given("[couriers.simulated]\nwebhook_secret = 42424242")
+        .refused()
+        .join("\n");
+    assert!(
+        type_error.contains("text in quotes") && !type_error.contains("4242"),
+        "{type_error}"
+    );
+    let broken = given("")
+        .env("SAFELIGHT__DATABASE__URL", "hunter2\u{fffd}")
+        .refused()
+        .join("\n");
+    assert!(
+        broken.contains("not valid UTF-8") && !broken.contains(secret),
+        "{broken}"
+    );
 }
 
 #[test]
@@ -284,10 +363,16 @@ fn a_secret_may_come_from_a_file_without_its_last_newline() {
         .env("SAFELIGHT__COURIERS__SIMULATED__WEBHOOK_SECRET_FILE", "hook")
         .load();
     assert!(matches!(&config.database.url, DatabaseUrl::Postgres(whole) if whole.expose() == url));
-    assert_eq!(config.couriers.simulated.webhook_secret.as_ref().unwrap().expose(), "whsec_hunter2");
+    assert_eq!(
+        config.couriers.simulated.webhook_secret.as_ref().unwrap().expose(),
+        "whsec_hunter2"
+    );
     let shown = format!("{}\n{config:?}", config.effective_toml());
     assert!(!shown.contains("hunter2"), "{shown}");
-    assert!(shown.contains("# environment SAFELIGHT__COURIERS__SIMULATED__WEBHOOK_SECRET_FILE"), "{shown}");
+    assert!(
+        shown.contains("# environment SAFELIGHT__COURIERS__SIMULATED__WEBHOOK_SECRET_FILE"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -296,9 +381,13 @@ fn a_secret_given_twice_or_in_an_absent_or_empty_file_is_refused() {
         .env("SAFELIGHT__DATABASE__URL_FILE", "db.url")
         .is_refused_with("database.url and database.url_file are both given");
     given("[database]\nurl_file = \"absent\"").is_refused_with("absent cannot be read");
-    given("[database]\nurl_file = \"empty\"").file("empty", "\n").is_refused_with("empty is empty");
+    given("[database]\nurl_file = \"empty\"")
+        .file("empty", "\n")
+        .is_refused_with("empty is empty");
     given("[database]\nurl_file = 7").is_refused_with("database.url_file: expected a path");
-    given("[database]\nurl_file = \"odd\"").file("odd", "mysql://h/d").is_refused_with("sqlite:PATH or postgres://");
+    given("[database]\nurl_file = \"odd\"")
+        .file("odd", "mysql://h/d")
+        .is_refused_with("sqlite:PATH or postgres://");
 }
 
 #[test]
@@ -309,7 +398,10 @@ fn a_copy_of_the_orders_never_holds_the_keys() {
     let warned = |toml: &str| given(toml).load().warnings().join("\n");
     let one_server = warned("[database]\nurl = \"postgres://a@h:5432/d\"\n[vault]\nurl = \"postgres://b@h/v\"");
     assert!(one_server.contains("one server"), "{one_server}");
-    assert_eq!(warned("[database]\nurl = \"postgres://a@h/d\"\n[vault]\nurl = \"postgres://b@g/v\""), "");
+    assert_eq!(
+        warned("[database]\nurl = \"postgres://a@h/d\"\n[vault]\nurl = \"postgres://b@g/v\""),
+        ""
+    );
     assert!(warned("[vault]\nurl = \"sqlite:data/vault/v.db\"").contains("inside the folder"));
 }
 
@@ -321,33 +413,78 @@ fn what_is_for_development_is_refused_where_others_can_reach_it() {
     let warnings = given(&allowed).load().warnings().join("\n");
     assert!(warnings.contains("sender.street is the placeholder"), "{warnings}");
     given(&format!("{allowed}[clock]\nspeed = 60")).is_refused_with("clock.speed: must be 1 where http.listen");
-    assert_eq!(given("[http]\nlisten = \"[::1]:80\"\n[clock]\nspeed = 86400").load().clock.speed, 86_400);
+    assert_eq!(
+        given("[http]\nlisten = \"[::1]:80\"\n[clock]\nspeed = 86400")
+            .load()
+            .clock
+            .speed,
+        86_400
+    );
 }
 
 #[test]
 fn limits_hold_and_the_place_of_the_value_is_named() {
     for (toml, problem) in [
-        ("[retention]\nwindow = \"366d\"", "retention.window: must be at most 365d (file safelight.toml)"),
+        (
+            "[retention]\nwindow = \"366d\"",
+            "retention.window: must be at most 365d (file safelight.toml)",
+        ),
         ("[clock]\nspeed = 0", "clock.speed: must be at least 1"),
-        ("[vault]\nepoch_length = \"999ms\"", "vault.epoch_length: must be at least 1s"),
+        (
+            "[vault]\nepoch_length = \"999ms\"",
+            "vault.epoch_length: must be at least 1s",
+        ),
         ("[vault]\nepochs_ahead = 0", "vault.epochs_ahead: must be at least 1"),
-        ("[vault]\ncopy_horizon = \"1h\"", "vault.copy_horizon: must be at least vault.epoch_length"),
+        (
+            "[vault]\ncopy_horizon = \"1h\"",
+            "vault.copy_horizon: must be at least vault.epoch_length",
+        ),
         ("[print]\nlease = \"500ms\"", "print.lease: must be at least 1s"),
-        ("[couriers]\ndefault = \"sf\"", "couriers.default: this build has these couriers: simulated"),
-        ("[couriers]\nfallbacks = [\"sf\"]", "couriers.fallbacks: this build has these couriers: simulated"),
-        ("[couriers]\nfallbacks = [\"simulated\"]", "couriers.fallbacks: must not name couriers.default"),
-        ("[couriers.simulated]\nembedded = false", "couriers.simulated.base_url: is needed where"),
-        ("[couriers.simulated]\nregion = \"cn\"", "couriers.simulated.region: must be a country's"),
-        ("[couriers.simulated]\nbase_url = \"http://u:p@h\"", "couriers.simulated.base_url: expected an http://"),
-        ("[http]\npublic_url = \"orders.example.cn\"", "http.public_url: expected an http:// or https:// URL"),
+        (
+            "[couriers]\ndefault = \"sf\"",
+            "couriers.default: this build has these couriers: simulated",
+        ),
+        (
+            "[couriers]\nfallbacks = [\"sf\"]",
+            "couriers.fallbacks: this build has these couriers: simulated",
+        ),
+        (
+            "[couriers]\nfallbacks = [\"simulated\"]",
+            "couriers.fallbacks: must not name couriers.default",
+        ),
+        (
+            "[couriers.simulated]\nembedded = false",
+            "couriers.simulated.base_url: is needed where",
+        ),
+        (
+            "[couriers.simulated]\nregion = \"cn\"",
+            "couriers.simulated.region: must be a country's",
+        ),
+        (
+            "[couriers.simulated]\nbase_url = \"http://u:p@h\"",
+            "couriers.simulated.base_url: expected an http://",
+        ),
+        (
+            "[http]\npublic_url = \"orders.example.cn\"",
+            "http.public_url: expected an http:// or https:// URL",
+        ),
         ("[sender]\nname = \" \"", "sender.name: must not be empty"),
         ("[parcel]\nweight_g = 0", "parcel.weight_g: must be at least 1"),
-        ("[log]\nfilter = \"safelight=loud\"", "log.filter: expected levels such as"),
+        (
+            "[log]\nfilter = \"safelight=loud\"",
+            "log.filter: expected levels such as",
+        ),
     ] {
         given(toml).is_refused_with(problem);
     }
-    assert_eq!(given("[retention]\nwindow = \"365d\"").load().retention.window, 365 * DAY);
-    assert_eq!(given("[retention]\nwindow = \"0s\"").load().retention.window, Duration::ZERO);
+    assert_eq!(
+        given("[retention]\nwindow = \"365d\"").load().retention.window,
+        365 * DAY
+    );
+    assert_eq!(
+        given("[retention]\nwindow = \"0s\"").load().retention.window,
+        Duration::ZERO
+    );
 }
 
 #[test]
@@ -366,14 +503,29 @@ fn what_is_in_force_is_printed_as_toml_with_its_place_and_without_secrets() {
         .load();
     let shown = config.effective_toml();
     let line = |key: &str| shown.lines().find(|line| line.starts_with(key)).unwrap_or_default();
-    assert!(line("lease = \"20m\"").ends_with("# environment SAFELIGHT__PRINT__LEASE"), "{shown}");
+    assert!(
+        line("lease = \"20m\"").ends_with("# environment SAFELIGHT__PRINT__LEASE"),
+        "{shown}"
+    );
     assert!(line("filter = \"debug\"").ends_with("# flag"), "{shown}");
-    assert!(line("url = \"sqlite:data/safelight.db\"").ends_with("# default"), "{shown}");
-    assert!(line("url = \"postgres://db:5432/vault?***\"").ends_with("# file safelight.toml"), "{shown}");
+    assert!(
+        line("url = \"sqlite:data/safelight.db\"").ends_with("# default"),
+        "{shown}"
+    );
+    assert!(
+        line("url = \"postgres://db:5432/vault?***\"").ends_with("# file safelight.toml"),
+        "{shown}"
+    );
     assert!(line("#public_url =").ends_with("# not set"), "{shown}");
-    assert!(!shown.contains("hunter2") && !format!("{config:?}").contains("hunter2"), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && !format!("{config:?}").contains("hunter2"),
+        "{shown}"
+    );
     let printed: toml::Table = shown.parse().unwrap();
-    for key in KEYS.iter().filter(|key| !shown.contains(&format!("#{} =", key.name.rsplit('.').next().unwrap()))) {
+    for key in KEYS
+        .iter()
+        .filter(|key| !shown.contains(&format!("#{} =", key.name.rsplit('.').next().unwrap())))
+    {
         let mut value = Some(&printed[key.name.split('.').next().unwrap()]);
         for part in key.name.split('.').skip(1) {
             value = value.and_then(|table| table.get(part));

@@ -26,7 +26,11 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     if let Some(url) = &config.http.public_url {
         check(is_web_url(url), "http.public_url", WEB_URL);
     }
-    check(config.database.pool_size >= 1, "database.pool_size", "must be at least 1");
+    check(
+        config.database.pool_size >= 1,
+        "database.pool_size",
+        "must be at least 1",
+    );
 
     let vault = &config.vault;
     let apart = !vault.url.same_as(&config.database.url);
@@ -35,15 +39,35 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         "vault.url",
         "must be another database than database.url: a copy of the orders must not hold the keys",
     );
-    check(vault.epoch_length >= SECOND, "vault.epoch_length", "must be at least 1s");
+    check(
+        vault.epoch_length >= SECOND,
+        "vault.epoch_length",
+        "must be at least 1s",
+    );
     check(vault.epochs_ahead >= 1, "vault.epochs_ahead", "must be at least 1");
     let outlived = vault.copy_horizon >= vault.epoch_length;
-    check(outlived, "vault.copy_horizon", "must be at least vault.epoch_length: the current key would be destroyed");
+    check(
+        outlived,
+        "vault.copy_horizon",
+        "must be at least vault.epoch_length: the current key would be destroyed",
+    );
 
     let retention = &config.retention;
-    check(retention.window <= LONGEST_WINDOW, "retention.window", "must be at most 365d");
-    check(!retention.stuck_after.is_zero(), "retention.stuck_after", "must be more than 0: orders would end at once");
-    check(!retention.draft_after.is_zero(), "retention.draft_after", "must be more than 0: drafts would end at once");
+    check(
+        retention.window <= LONGEST_WINDOW,
+        "retention.window",
+        "must be at most 365d",
+    );
+    check(
+        !retention.stuck_after.is_zero(),
+        "retention.stuck_after",
+        "must be more than 0: orders would end at once",
+    );
+    check(
+        !retention.draft_after.is_zero(),
+        "retention.draft_after",
+        "must be more than 0: drafts would end at once",
+    );
     check(config.print.lease >= SECOND, "print.lease", "must be at least 1s");
 
     let (sender, parcel) = (&config.sender, &config.parcel);
@@ -57,10 +81,15 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     ] {
         check(!text.trim().is_empty(), key, "must not be empty");
     }
-    for (key, country) in
-        [("sender.country", &sender.country), ("couriers.simulated.region", &config.couriers.simulated.region)]
-    {
-        check(is_country(country), key, "must be a country's two capital letters (ISO 3166), such as \"CN\"");
+    for (key, country) in [
+        ("sender.country", &sender.country),
+        ("couriers.simulated.region", &config.couriers.simulated.region),
+    ] {
+        check(
+            is_country(country),
+            key,
+            "must be a country's two capital letters (ISO 3166), such as \"CN\"",
+        );
     }
     for (key, number) in [
         ("parcel.weight_g", parcel.weight_g),
@@ -89,25 +118,41 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     check(known(&couriers.default), "couriers.default", &names);
     check(couriers.fallbacks.iter().all(known), "couriers.fallbacks", &names);
     let others = !couriers.fallbacks.contains(&couriers.default);
-    check(others, "couriers.fallbacks", "must not name couriers.default, which has refused by then");
+    check(
+        others,
+        "couriers.fallbacks",
+        "must not name couriers.default, which has refused by then",
+    );
     let simulated = &couriers.simulated;
     let pretends = |name: &String| name == "simulated" && !loopback && !simulated.allow;
     let refused = "\"simulated\" delivers nothing and is refused where http.listen is not a loopback address; \
                    couriers.simulated.allow = true lets it through on a test installation";
     check(!pretends(&couriers.default), "couriers.default", refused);
     check(!couriers.fallbacks.iter().any(pretends), "couriers.fallbacks", refused);
-    check(!simulated.timeout.is_zero(), "couriers.simulated.timeout", "must be more than 0");
+    check(
+        !simulated.timeout.is_zero(),
+        "couriers.simulated.timeout",
+        "must be more than 0",
+    );
     if let Some(url) = &simulated.base_url {
         check(is_web_url(url), "couriers.simulated.base_url", WEB_URL);
     }
     if !simulated.embedded {
         let needed = "is needed where couriers.simulated.embedded = false";
         check(simulated.base_url.is_some(), "couriers.simulated.base_url", needed);
-        check(simulated.webhook_secret.is_some(), "couriers.simulated.webhook_secret", needed);
+        check(
+            simulated.webhook_secret.is_some(),
+            "couriers.simulated.webhook_secret",
+            needed,
+        );
     }
 
     let filter = tracing_subscriber::EnvFilter::builder().parse(&config.log.filter);
-    check(filter.is_ok(), "log.filter", "expected levels such as \"info\" or \"info,safelight::jobs=debug\"");
+    check(
+        filter.is_ok(),
+        "log.filter",
+        "expected levels such as \"info\" or \"info,safelight::jobs=debug\"",
+    );
     found
 }
 

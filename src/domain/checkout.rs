@@ -64,7 +64,6 @@ impl LegalBasis {
 }
 
 /// A body of the right shape whose values are not checked yet.
-#[derive(Debug)]
 #[expect(missing_docs, reason = "the fields of the contract, by their names")]
 pub struct NewOrderParts<'a> {
     pub reference: &'a str,
@@ -84,7 +83,6 @@ pub struct NewOrderParts<'a> {
 }
 
 /// An item of the right shape whose values are not checked yet.
-#[derive(Debug)]
 #[expect(missing_docs, reason = "the fields of the contract, by their names")]
 pub struct NewItemParts<'a> {
     pub photo_size: &'a str,
@@ -102,7 +100,10 @@ impl NewOrder {
         let reference = errors.take("/reference", parse_reference(parts.reference));
         let recipient = Recipient::parse(&parts.recipient, "/recipient", errors);
         if parts.items.is_empty() || parts.items.len() > MAX_ITEMS {
-            errors.push("/items", Invalid::new("out_of_range", format!("must have between 1 and {MAX_ITEMS} items")));
+            errors.push(
+                "/items",
+                Invalid::new("out_of_range", format!("must have between 1 and {MAX_ITEMS} items")),
+            );
         }
         let items: Vec<Option<NewItem>> = parts
             .items
@@ -145,7 +146,10 @@ impl NewOrder {
             text(&self.consent.policy_version),
             text(&self.consent.accepted_at.timestamp_micros().to_string()),
             text(self.consent.legal_basis.as_str()),
-            text(&format!("{}{}{}", self.consent.cross_border, self.consent.minor, self.consent.guardian_consent)),
+            text(&format!(
+                "{}{}{}",
+                self.consent.cross_border, self.consent.minor, self.consent.guardian_consent
+            )),
         ];
         for item in &self.items {
             parts.push(text(&format!("{}|{}|{}", item.size.code, item.copies, item.sheets)));
@@ -157,27 +161,42 @@ impl NewOrder {
 
 fn parse_reference(text: &str) -> Result<String, Invalid> {
     let fits = (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'));
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'));
     if fits {
         Ok(text.to_owned())
     } else {
-        Err(Invalid::new("invalid_format", "must have 1 to 64 characters of A-Z a-z 0-9 . _ : - and no personal data"))
+        Err(Invalid::new(
+            "invalid_format",
+            "must have 1 to 64 characters of A-Z a-z 0-9 . _ : - and no personal data",
+        ))
     }
 }
 
 fn parse_item(item: &NewItemParts<'_>, index: usize, errors: &mut FieldErrors) -> Option<NewItem> {
     let at = |field: &str| format!("/items/{index}/{field}");
     let size = photo_size::find(item.photo_size).ok_or_else(|| {
-        Invalid::new("unknown_photo_size", "must be a code of the catalogue: GET /v1/photo-sizes lists them")
+        Invalid::new(
+            "unknown_photo_size",
+            "must be a code of the catalogue: GET /v1/photo-sizes lists them",
+        )
     });
     let size = errors.take(at("photo_size"), size);
     let copies = errors.take(at("copies"), in_range(item.copies, 1, 999));
     let sheets = errors.take(at("sheets"), in_range(item.sheets, 1, 99));
     let photo = match item.photo {
         None => Some(None),
-        Some(photo) => errors.take(at("photo"), bounded_text(photo, 1, 512)).map(|photo| Some(Pii::new(photo))),
+        Some(photo) => errors
+            .take(at("photo"), bounded_text(photo, 1, 512))
+            .map(|photo| Some(Pii::new(photo))),
     };
-    Some(NewItem { size: size?, copies: copies?, sheets: sheets?, photo: photo? })
+    Some(NewItem {
+        size: size?,
+        copies: copies?,
+        sheets: sheets?,
+        photo: photo?,
+    })
 }
 
 fn in_range(value: i64, min: i16, max: i16) -> Result<i16, Invalid> {
@@ -214,7 +233,10 @@ fn parse_consent(parts: &NewOrderParts<'_>, now: Instant, errors: &mut FieldErro
     if parts.minor && !parts.guardian_consent {
         complete = false;
         let why = "an order for a person under 18 needs a guardian's consent";
-        errors.push("/consent/guardian_consent", Invalid::new("guardian_consent_required", why));
+        errors.push(
+            "/consent/guardian_consent",
+            Invalid::new("guardian_consent_required", why),
+        );
     }
     complete.then_some(())?;
     Some(Consent {

@@ -76,7 +76,11 @@ pub struct BookingReference(String);
 impl BookingReference {
     /// The reference of attempt `number` (1 to 99) of an order.
     pub fn new(order: OrderId, number: u8) -> Self {
-        Self(format!("SL{}{:02}", BASE32_NOPAD.encode(order.uuid().as_bytes()), number.min(99)))
+        Self(format!(
+            "SL{}{:02}",
+            BASE32_NOPAD.encode(order.uuid().as_bytes()),
+            number.min(99)
+        ))
     }
 
     /// Reads one that came back from a courier; `None` when it is not ours.
@@ -115,7 +119,13 @@ mod tests {
     #[test]
     fn only_the_canonical_spelling_of_an_id_is_read() {
         let id = OrderId::generate().to_string();
-        for bad in [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), String::new(), "1".into()] {
+        for bad in [
+            id.to_uppercase(),
+            id.replace('-', ""),
+            format!("{{{id}}}"),
+            String::new(),
+            "1".into(),
+        ] {
             assert!(bad.parse::<OrderId>().is_err(), "{bad}");
         }
     }

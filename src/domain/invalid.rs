@@ -13,7 +13,10 @@ pub struct Invalid {
 impl Invalid {
     /// A refusal with a stable code and a sentence for people.
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self {
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -49,7 +52,10 @@ impl FieldErrors {
 
     /// Remembers a refusal.
     pub fn push(&mut self, pointer: impl Into<String>, invalid: Invalid) {
-        self.0.push(FieldError { pointer: pointer.into(), invalid });
+        self.0.push(FieldError {
+            pointer: pointer.into(),
+            invalid,
+        });
     }
 
     /// All refusals, in the order they were found; empty when the body is fine.

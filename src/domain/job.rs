@@ -45,7 +45,9 @@ const RETRY_AFTER: [Duration; 7] = [
 /// `jitter` in 0..=1 spreads the wait by 20 % either way, so that what failed together does not come back together.
 pub fn retry_wait(failures: u32, jitter: f64) -> Option<Duration> {
     let index = usize::try_from(failures.checked_sub(1)?).ok()?;
-    RETRY_AFTER.get(index).map(|wait| wait.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)))
+    RETRY_AFTER
+        .get(index)
+        .map(|wait| wait.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)))
 }
 
 /// A courier's own `Retry-After` is honoured, within these bounds.

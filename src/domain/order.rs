@@ -172,7 +172,11 @@ mod tests {
             returned  | -      | -        | -      | -       | -       | -         | -        | -    | -
             lost      | -      | -        | -      | -       | -       | delivered | returned | -    | -
             cancelled | -      | -        | -      | -       | -       | -         | -        | -    | -";
-        let rows: Vec<Vec<&str>> = table.lines().filter(|l| l.contains('|')).map(|l| l.split('|').map(str::trim).collect()).collect();
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .filter(|l| l.contains('|'))
+            .map(|l| l.split('|').map(str::trim).collect())
+            .collect();
         assert_eq!(rows.len(), OrderStatus::ALL.len());
         for row in rows {
             let from = OrderStatus::parse(row[0]).unwrap();
@@ -185,9 +189,21 @@ mod tests {
 
     #[test]
     fn impossible_steps_name_their_reason() {
-        assert_eq!(OrderStatus::Shipped.after(Step::Cancel), Err(IllegalStep("not_cancellable")));
-        assert_eq!(OrderStatus::Placed.after(Step::Confirm), Err(IllegalStep("not_a_draft")));
-        assert_eq!(OrderStatus::Printed.after(Step::Print), Err(IllegalStep("already_printed")));
-        assert_eq!(OrderStatus::Cancelled.after(Step::Deliver), Err(IllegalStep("illegal_transition")));
+        assert_eq!(
+            OrderStatus::Shipped.after(Step::Cancel),
+            Err(IllegalStep("not_cancellable"))
+        );
+        assert_eq!(
+            OrderStatus::Placed.after(Step::Confirm),
+            Err(IllegalStep("not_a_draft"))
+        );
+        assert_eq!(
+            OrderStatus::Printed.after(Step::Print),
+            Err(IllegalStep("already_printed"))
+        );
+        assert_eq!(
+            OrderStatus::Cancelled.after(Step::Deliver),
+            Err(IllegalStep("illegal_transition"))
+        );
     }
 }

@@ -39,6 +39,10 @@ pub struct Note {
 impl PersonRecord {
     /// The tracking number of an attempt; the latest where a courier changed it.
     pub fn tracking_of(&self, attempt: u8) -> Option<&Pii<String>> {
-        self.tracking.iter().rev().find(|known| known.attempt == attempt).map(|known| &known.number)
+        self.tracking
+            .iter()
+            .rev()
+            .find(|known| known.attempt == attempt)
+            .map(|known| &known.number)
     }
 }

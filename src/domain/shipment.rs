@@ -21,8 +21,14 @@ pub enum ShipmentState {
 
 impl ShipmentState {
     /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Booking, Self::Unknown, Self::Booked, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Booking,
+        Self::Unknown,
+        Self::Booked,
+        Self::Failed,
+        Self::Cancelled,
+    ];
 
     /// As it is written in answers and rows.
     pub const fn as_str(self) -> &'static str {
@@ -170,7 +176,14 @@ mod tests {
     fn hear(news: &[(TrackingStatus, i64)]) -> Option<TrackingStatus> {
         let mut known = None;
         for (status, minute) in news {
-            known = Progress::after(known, Progress { status: *status, at: at(*minute) }).or(known);
+            known = Progress::after(
+                known,
+                Progress {
+                    status: *status,
+                    at: at(*minute),
+                },
+            )
+            .or(known);
         }
         known.map(|k| k.status)
     }
@@ -180,7 +193,10 @@ mod tests {
     #[test]
     fn late_and_repeated_news_never_move_a_parcel_backwards() {
         assert_eq!(hear(&[(InTransit, 5), (PickedUp, 2), (Accepted, 1)]), Some(InTransit));
-        assert_eq!(hear(&[(Delivered, 9), (OutForDelivery, 8), (InTransit, 20)]), Some(Delivered));
+        assert_eq!(
+            hear(&[(Delivered, 9), (OutForDelivery, 8), (InTransit, 20)]),
+            Some(Delivered)
+        );
         assert_eq!(hear(&[(OutForDelivery, 8), (InTransit, 5)]), Some(OutForDelivery));
         assert_eq!(hear(&[(OutForDelivery, 8), (InTransit, 12)]), Some(InTransit));
         assert_eq!(hear(&[(Returning, 5), (InTransit, 9)]), Some(Returning));
@@ -206,7 +222,11 @@ mod tests {
         for first in TrackingStatus::ALL {
             for second in TrackingStatus::ALL {
                 let once = hear(&[(first, 1), (second, 2)]);
-                assert_eq!(once, hear(&[(first, 1), (second, 2), (first, 1), (second, 2)]), "{first:?} {second:?}");
+                assert_eq!(
+                    once,
+                    hear(&[(first, 1), (second, 2), (first, 1), (second, 2)]),
+                    "{first:?} {second:?}"
+                );
             }
         }
     }

@@ -40,8 +40,10 @@ pub(super) fn read(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, Problem>> + 'static {
-    let announced: Option<usize> =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let announced: Option<usize> = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut payload = payload.take();
     let reading = async move {
         if announced.is_some_and(|bytes| bytes > MAX_BYTES) {
@@ -57,7 +59,11 @@ pub(super) fn read(
         }
         Ok(body.freeze())
     };
-    async move { tokio::time::timeout(DEADLINE, reading).await.unwrap_or_else(|_| Err(Problem::request_timeout())) }
+    async move {
+        tokio::time::timeout(DEADLINE, reading)
+            .await
+            .unwrap_or_else(|_| Err(Problem::request_timeout()))
+    }
 }
 
 #[cfg(test)]
@@ -78,13 +84,18 @@ mod tests {
 
     // `set_payload` announces the true length; what is said here stands instead.
     fn announcing(length: &str, body: Vec<u8>) -> TestRequest {
-        TestRequest::post().set_payload(body).insert_header((CONTENT_LENGTH, length))
+        TestRequest::post()
+            .set_payload(body)
+            .insert_header((CONTENT_LENGTH, length))
     }
 
     #[actix_web::test]
     async fn a_body_up_to_the_limit_is_read_and_one_byte_more_is_refused_whatever_its_length_says() {
         let (fits, over) = (vec![b'x'; MAX_BYTES], vec![b'x'; MAX_BYTES + 1]);
-        assert_eq!(read_of(TestRequest::post().set_payload(fits.clone())).await.unwrap(), fits);
+        assert_eq!(
+            read_of(TestRequest::post().set_payload(fits.clone())).await.unwrap(),
+            fits
+        );
         for announced in ["10", "nonsense", "65536", "65537"] {
             let refused = read_of(announcing(announced, over.clone())).await.unwrap_err();
             assert_eq!(refused.code(), "payload_too_large", "{announced}");
@@ -126,11 +137,17 @@ mod tests {
         let head = "POST / HTTP/1.1\r\nHost: x\r\n";
         let body = "x".repeat(70 * 1024);
         let announced = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-        let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        let chunked = format!(
+            "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+            body.len()
+        );
         for request in [announced, chunked] {
             let answer = over_the_wire(request.into_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-            assert!(answer.contains("application/problem+json") && answer.contains("x-request-id: "), "{answer}");
+            assert!(
+                answer.contains("application/problem+json") && answer.contains("x-request-id: "),
+                "{answer}"
+            );
             assert!(!answer.to_ascii_lowercase().contains("\r\nserver:"), "{answer}");
         }
         let small = format!("{head}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");

@@ -83,7 +83,12 @@ impl Seen {
             metrics.observe(self.method, &self.route, status.as_u16(), took);
         }
         let duration_ms = took.as_secs_f64() * 1_000.0;
-        tracing::info!(status = status.as_u16(), duration_ms, key_id = context.key_id(), "answered");
+        tracing::info!(
+            status = status.as_u16(),
+            duration_ms,
+            key_id = context.key_id(),
+            "answered"
+        );
         response
     }
 }
@@ -146,7 +151,10 @@ fn as_problem(response: HttpResponse) -> HttpResponse {
 }
 
 fn is_problem(response: &HttpResponse) -> bool {
-    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == problem::CONTENT_TYPE)
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == problem::CONTENT_TYPE)
 }
 
 #[cfg(test)]
@@ -204,8 +212,17 @@ mod tests {
     #[actix_web::test]
     async fn an_unknown_route_is_a_problem_with_the_callers_request_id() {
         for uri in ["/nothing", "/v1/nothing", "/v1/orders/1/2/3"] {
-            let (head, body) = answer(test::TestRequest::get().uri(uri).insert_header(("X-Request-Id", "abc-1"))).await;
-            assert_eq!((head.status().as_u16(), &body["code"]), (404, &"not_found".into()), "{uri}");
+            let (head, body) = answer(
+                test::TestRequest::get()
+                    .uri(uri)
+                    .insert_header(("X-Request-Id", "abc-1")),
+            )
+            .await;
+            assert_eq!(
+                (head.status().as_u16(), &body["code"]),
+                (404, &"not_found".into()),
+                "{uri}"
+            );
             assert_eq!(body["request_id"], "abc-1");
             assert_eq!(head.headers().get(request_id::HEADER).unwrap(), "abc-1");
         }
@@ -214,7 +231,10 @@ mod tests {
     #[actix_web::test]
     async fn a_wrong_method_is_405_with_the_methods_that_are_allowed() {
         let (head, body) = answer(test::TestRequest::delete().uri("/v1/orders/1")).await;
-        assert_eq!((head.status().as_u16(), &body["code"]), (405, &"method_not_allowed".into()));
+        assert_eq!(
+            (head.status().as_u16(), &body["code"]),
+            (405, &"method_not_allowed".into())
+        );
         let allowed = head.headers().get(ALLOW).unwrap().to_str().unwrap();
         assert!(allowed.contains("GET") && allowed.contains("PUT"), "{allowed}");
         assert_eq!(head.headers().get("content-type").unwrap(), problem::CONTENT_TYPE);
@@ -222,8 +242,12 @@ mod tests {
 
     #[actix_web::test]
     async fn an_ill_formed_request_id_is_replaced_and_not_repeated() {
-        let (head, body) =
-            answer(test::TestRequest::get().uri("/x").insert_header(("X-Request-Id", "13800138000 x"))).await;
+        let (head, body) = answer(
+            test::TestRequest::get()
+                .uri("/x")
+                .insert_header(("X-Request-Id", "13800138000 x")),
+        )
+        .await;
         let id = head.headers().get(request_id::HEADER).unwrap().to_str().unwrap();
         assert!(RequestId::parse(id).is_some() && !id.contains("13800138000"));
         assert_eq!(body["request_id"], id);
@@ -233,16 +257,27 @@ mod tests {
     async fn every_answer_carries_the_safe_headers() {
         for uri in ["/v1/orders/1", "/nothing", "/v1/inner"] {
             let (head, _) = answer(test::TestRequest::get().uri(uri)).await;
-            assert_eq!(head.headers().get("x-content-type-options").unwrap(), "nosniff", "{uri}");
+            assert_eq!(
+                head.headers().get("x-content-type-options").unwrap(),
+                "nosniff",
+                "{uri}"
+            );
             assert_eq!(head.headers().get("cache-control").unwrap(), "no-store", "{uri}");
-            assert!(head.headers().contains_key(request_id::HEADER) && !head.headers().contains_key("server"), "{uri}");
+            assert!(
+                head.headers().contains_key(request_id::HEADER) && !head.headers().contains_key("server"),
+                "{uri}"
+            );
         }
     }
 
     #[actix_web::test]
     async fn an_inner_middlewares_refusal_has_the_request_id_too() {
-        let (head, body) =
-            answer(test::TestRequest::get().uri("/v1/inner").insert_header(("X-Request-Id", "abc-2"))).await;
+        let (head, body) = answer(
+            test::TestRequest::get()
+                .uri("/v1/inner")
+                .insert_header(("X-Request-Id", "abc-2")),
+        )
+        .await;
         assert_eq!((head.status().as_u16(), &body["request_id"]), (401, &"abc-2".into()));
         assert_eq!(head.headers().get("www-authenticate").unwrap(), "Bearer");
     }
@@ -253,7 +288,10 @@ mod tests {
         assert_eq!((head.status().as_u16(), &body["code"]), (500, &"internal".into()));
         let (head, body) = answer(test::TestRequest::get().uri("/v1/own")).await;
         assert_eq!((head.status().as_u16(), body), (400, Value::Null));
-        assert_ne!(head.headers().get("content-type").map(|v| v.as_bytes()), Some(problem::CONTENT_TYPE.as_bytes()));
+        assert_ne!(
+            head.headers().get("content-type").map(|v| v.as_bytes()),
+            Some(problem::CONTENT_TYPE.as_bytes())
+        );
     }
 
     #[actix_web::test]
@@ -262,17 +300,33 @@ mod tests {
         answer(test::TestRequest::post().uri("/v1/fails")).await;
         logs.restart();
         let planted = "/v1/orders/13800138000?name=%E5%BC%A0%E4%B8%89";
-        answer(test::TestRequest::get().uri(planted).insert_header(("Authorization", "Bearer hunter2"))).await;
+        answer(
+            test::TestRequest::get()
+                .uri(planted)
+                .insert_header(("Authorization", "Bearer hunter2")),
+        )
+        .await;
         answer(test::TestRequest::post().uri("/v1/fails")).await;
 
         let text = logs.text();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let ours: Vec<&Value> =
-            lines.iter().filter(|line| line["target"] == module_path!().trim_end_matches("::tests")).collect();
+        let ours: Vec<&Value> = lines
+            .iter()
+            .filter(|line| line["target"] == module_path!().trim_end_matches("::tests"))
+            .collect();
         assert_eq!(ours.len(), 3, "{text}");
-        assert_eq!((&ours[0]["span"]["route"], &ours[0]["fields"]["status"]), (&"/v1/orders/{id}".into(), &204.into()));
-        assert_eq!((&ours[1]["level"], &ours[1]["fields"]["cause"]), (&"ERROR".into(), &"the vault is on fire".into()));
-        assert_eq!((&ours[2]["fields"]["key_id"], &ours[2]["fields"]["status"]), (&"k7".into(), &500.into()));
+        assert_eq!(
+            (&ours[0]["span"]["route"], &ours[0]["fields"]["status"]),
+            (&"/v1/orders/{id}".into(), &204.into())
+        );
+        assert_eq!(
+            (&ours[1]["level"], &ours[1]["fields"]["cause"]),
+            (&"ERROR".into(), &"the vault is on fire".into())
+        );
+        assert_eq!(
+            (&ours[2]["fields"]["key_id"], &ours[2]["fields"]["status"]),
+            (&"k7".into(), &500.into())
+        );
         for secret in ["13800138000", "E5%BC", "张三", "hunter2"] {
             assert!(!text.contains(secret), "{secret}");
         }
@@ -281,14 +335,25 @@ mod tests {
     #[actix_web::test]
     async fn requests_are_counted_by_pattern_and_scanners_make_no_labels() {
         let metrics = web::Data::new(Metrics::new().unwrap());
-        let app =
-            test::init_service(App::new().app_data(metrics.clone()).wrap(from_fn(handle)).configure(routes)).await;
+        let app = test::init_service(
+            App::new()
+                .app_data(metrics.clone())
+                .wrap(from_fn(handle))
+                .configure(routes),
+        )
+        .await;
         for uri in ["/v1/orders/1", "/v1/orders/2", "/wp-admin.php", "/v1/.env"] {
             test::call_service(&app, test::TestRequest::get().uri(uri).to_request()).await;
         }
         let text = metrics.render().unwrap();
-        assert!(text.contains(r#"http_requests_total{method="GET",route="/v1/orders/{id}",status="204"} 2"#), "{text}");
-        assert!(text.contains(r#"http_requests_total{method="GET",route="unmatched",status="404"} 2"#), "{text}");
+        assert!(
+            text.contains(r#"http_requests_total{method="GET",route="/v1/orders/{id}",status="204"} 2"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"http_requests_total{method="GET",route="unmatched",status="404"} 2"#),
+            "{text}"
+        );
         assert!(!text.contains("wp-admin"));
     }
 }

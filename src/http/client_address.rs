@@ -19,7 +19,11 @@ impl TrustedProxies {
     /// # Errors
     /// One of them is neither.
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Self, Invalid> {
-        let read = |text: &str| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        let read = |text: &str| {
+            text.parse::<IpNet>()
+                .ok()
+                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+        };
         let nets: Option<Vec<IpNet>> = entries.iter().map(|entry| read(entry.as_ref().trim())).collect();
         nets.map(Self)
             .ok_or_else(|| Invalid::new("invalid_format", "must be IP addresses or networks such as 10.0.0.0/8"))
@@ -28,14 +32,22 @@ impl TrustedProxies {
     /// The caller's address: the peer's, or where a chain of trusted proxies says the request came from, that is the
     /// rightmost address that is not one of them. The unspecified address when there is no peer (tests).
     pub fn client_of(&self, request: &HttpRequest) -> IpAddr {
-        let Some(peer) = request.peer_addr() else { return Ipv4Addr::UNSPECIFIED.into() };
+        let Some(peer) = request.peer_addr() else {
+            return Ipv4Addr::UNSPECIFIED.into();
+        };
         let mut client = peer.ip().to_canonical();
-        let values: Vec<&str> = request.headers().get_all(X_FORWARDED_FOR).map(|v| v.to_str().unwrap_or("?")).collect();
+        let values: Vec<&str> = request
+            .headers()
+            .get_all(X_FORWARDED_FOR)
+            .map(|v| v.to_str().unwrap_or("?"))
+            .collect();
         // Several headers are one list, in order.
         let mut hops = values.iter().flat_map(|value| value.split(',')).rev();
         while self.trusts(client) {
             // A hop that cannot be read is where the trusted part of the chain ends.
-            let Some(hop) = hops.next().and_then(address) else { break };
+            let Some(hop) = hops.next().and_then(address) else {
+                break;
+            };
             client = hop;
         }
         client
@@ -50,7 +62,9 @@ impl TrustedProxies {
 fn address(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let plain = || hop.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
-    plain().or_else(|| hop.parse::<SocketAddr>().ok().map(|socket| socket.ip())).map(|ip| ip.to_canonical())
+    plain()
+        .or_else(|| hop.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+        .map(|ip| ip.to_canonical())
 }
 
 #[cfg(test)]
@@ -66,7 +80,11 @@ mod tests {
         for value in forwarded {
             request = request.append_header((X_FORWARDED_FOR, *value));
         }
-        assert_eq!(proxies.client_of(&request.to_http_request()).to_string(), expected, "{peer} {forwarded:?}");
+        assert_eq!(
+            proxies.client_of(&request.to_http_request()).to_string(),
+            expected,
+            "{peer} {forwarded:?}"
+        );
     }
 
     #[test]

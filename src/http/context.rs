@@ -24,7 +24,11 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(id: RequestId) -> Rc<Self> {
-        Rc::new(Self { id, key: OnceCell::new(), headers: RefCell::default() })
+        Rc::new(Self {
+            id,
+            key: OnceCell::new(),
+            headers: RefCell::default(),
+        })
     }
 
     pub(super) fn id(&self) -> &RequestId {

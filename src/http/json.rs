@@ -94,13 +94,21 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldEr
 
 /// `application/json` or `application/*+json`, in UTF-8 and not compressed (a small body must not become a large one).
 fn is_json(request: &HttpRequest) -> bool {
-    if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    if request
+        .headers()
+        .get(CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding != "identity")
+    {
         return false;
     }
-    let Ok(Some(mime)) = request.mime_type() else { return false };
+    let Ok(Some(mime)) = request.mime_type() else {
+        return false;
+    };
     let json =
         mime.type_() == "application" && (mime.subtype() == "json" || mime.suffix().is_some_and(|s| s == "json"));
-    let utf8 = mime.get_param("charset").is_none_or(|charset| charset.as_str().eq_ignore_ascii_case("utf-8"));
+    let utf8 = mime
+        .get_param("charset")
+        .is_none_or(|charset| charset.as_str().eq_ignore_ascii_case("utf-8"));
     json && utf8
 }
 
@@ -149,7 +157,9 @@ mod tests {
     const GOOD: &str = r#"{"recipient":{"name":"张三","phone":"13800138000"},"items":[{"copies":8}]}"#;
 
     fn post(body: impl Into<Vec<u8>>) -> TestRequest {
-        TestRequest::post().insert_header(("content-type", "application/json")).set_payload(body.into())
+        TestRequest::post()
+            .insert_header(("content-type", "application/json"))
+            .set_payload(body.into())
     }
 
     async fn refused(request: TestRequest) -> NoEcho {
@@ -158,22 +168,39 @@ mod tests {
 
     #[actix_web::test]
     async fn a_good_body_is_read_under_every_name_of_json() {
-        for kind in ["application/json", "application/json; charset=UTF-8", "application/vnd.shop+json"] {
-            let request = TestRequest::post().insert_header(("content-type", kind)).set_payload(GOOD);
+        for kind in [
+            "application/json",
+            "application/json; charset=UTF-8",
+            "application/vnd.shop+json",
+        ] {
+            let request = TestRequest::post()
+                .insert_header(("content-type", kind))
+                .set_payload(GOOD);
             assert_eq!(refused(request).await.status, 204, "{kind}");
         }
     }
 
     #[actix_web::test]
     async fn another_content_type_charset_or_encoding_is_415() {
-        for kind in
-            ["text/plain", "application/x-www-form-urlencoded", "text/json", "application/json; charset=gbk", "x"]
-        {
-            let request = TestRequest::post().insert_header(("content-type", kind)).set_payload(GOOD);
+        for kind in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "text/json",
+            "application/json; charset=gbk",
+            "x",
+        ] {
+            let request = TestRequest::post()
+                .insert_header(("content-type", kind))
+                .set_payload(GOOD);
             assert_eq!(refused(request).await.code(), (415, "unsupported_media_type"), "{kind}");
         }
         assert_eq!(refused(TestRequest::post().set_payload(GOOD)).await.status, 415);
-        assert_eq!(refused(post(GOOD).insert_header(("content-encoding", "gzip"))).await.status, 415);
+        assert_eq!(
+            refused(post(GOOD).insert_header(("content-encoding", "gzip")))
+                .await
+                .status,
+            415
+        );
     }
 
     #[actix_web::test]
@@ -208,20 +235,52 @@ mod tests {
                 "/items/1/copies",
                 "wrong_type",
             ),
-            (format!(r#"{{{recipient},"items":[{{"copies":-13800138000}}]}}"#), "/items/0/copies", "out_of_range"),
-            (format!(r#"{{{recipient},"items":[{{"copies":13800138000}}]}}"#), "/items/0/copies", "out_of_range"),
-            (format!(r#"{{{recipient},"items":[{{}}]}}"#), "/items/0/copies", "required"),
+            (
+                format!(r#"{{{recipient},"items":[{{"copies":-13800138000}}]}}"#),
+                "/items/0/copies",
+                "out_of_range",
+            ),
+            (
+                format!(r#"{{{recipient},"items":[{{"copies":13800138000}}]}}"#),
+                "/items/0/copies",
+                "out_of_range",
+            ),
+            (
+                format!(r#"{{{recipient},"items":[{{}}]}}"#),
+                "/items/0/copies",
+                "required",
+            ),
             (format!(r#"{{{recipient},"items":"张三"}}"#), "/items", "wrong_type"),
-            (format!(r#"{{{recipient},"items":[],"nots":"张三"}}"#), "/nots", "unknown_field"),
-            (format!(r#"{{{recipient},"items":[],"13800138000":"张三"}}"#), "", "unknown_field"),
-            (format!(r#"{{{recipient},"items":[],"labels":{{"13800138000":"张三"}}}}"#), "/labels", "wrong_type"),
-            (format!(r#"{{{recipient},{recipient},"items":[]}}"#), "/recipient", "duplicate_field"),
+            (
+                format!(r#"{{{recipient},"items":[],"nots":"张三"}}"#),
+                "/nots",
+                "unknown_field",
+            ),
+            (
+                format!(r#"{{{recipient},"items":[],"13800138000":"张三"}}"#),
+                "",
+                "unknown_field",
+            ),
+            (
+                format!(r#"{{{recipient},"items":[],"labels":{{"13800138000":"张三"}}}}"#),
+                "/labels",
+                "wrong_type",
+            ),
+            (
+                format!(r#"{{{recipient},{recipient},"items":[]}}"#),
+                "/recipient",
+                "duplicate_field",
+            ),
             (
                 r#"{"recipient":{"name":"张三","phone":13800138000},"items":[]}"#.into(),
                 "/recipient/phone",
                 "wrong_type",
             ),
-            (r#"{"recipient":{"phone":"13800138000"},"items":[]}"#.into(), "/recipient/name", "required"),
+            (
+                r#"{"recipient":{"phone":"13800138000"},"items":[]}"#.into(),
+                "/recipient/name",
+                "required",
+            ),
             (
                 r#"{"recipient":{"name":"张三","phone":"1","role":"13800138000"},"items":[]}"#.into(),
                 "/recipient/role",
@@ -239,7 +298,11 @@ mod tests {
             let answer = refused(post(body.clone())).await;
             assert_eq!(answer.code(), (422, "invalid_body"), "{body}");
             let error = &answer.body["errors"][0];
-            assert_eq!((&error["pointer"], &error["code"]), (&pointer.into(), &code.into()), "{body}: {error}");
+            assert_eq!(
+                (&error["pointer"], &error["code"]),
+                (&pointer.into(), &code.into()),
+                "{body}: {error}"
+            );
         }
     }
 
@@ -249,6 +312,9 @@ mod tests {
         assert_eq!(of(TestRequest::post()).await.status, 204);
         assert_eq!(of(post(GOOD)).await.status, 204);
         assert_eq!(of(post("{")).await.code(), (400, "malformed_json"));
-        assert_eq!(of(TestRequest::post().set_payload(GOOD)).await.code(), (415, "unsupported_media_type"));
+        assert_eq!(
+            of(TestRequest::post().set_payload(GOOD)).await.code(),
+            (415, "unsupported_media_type")
+        );
     }
 }

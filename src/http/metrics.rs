@@ -65,7 +65,10 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let requests = IntCounterVec::new(
-            Opts::new("http_requests_total", "Requests answered, by method, route pattern and status."),
+            Opts::new(
+                "http_requests_total",
+                "Requests answered, by method, route pattern and status.",
+            ),
             &["method", "route", "status"],
         )?;
         registry.register(Box::new(requests.clone()))?;
@@ -84,12 +87,20 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             gauges.push((*gauge, metric));
         }
-        Ok(Self { registry, requests, durations, orders, gauges })
+        Ok(Self {
+            registry,
+            requests,
+            durations,
+            orders,
+            gauges,
+        })
     }
 
     /// Counts an answer. `method` is one of the known ones, `route` a pattern, never a path.
     pub fn observe(&self, method: &'static str, route: &str, status: u16, took: Duration) {
-        self.requests.with_label_values(&[method, route, status.to_string().as_str()]).inc();
+        self.requests
+            .with_label_values(&[method, route, status.to_string().as_str()])
+            .inc();
         self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 
@@ -131,8 +142,14 @@ mod tests {
         metrics.observe("POST", "/v1/orders", 201, Duration::from_millis(3));
         metrics.observe("POST", "/v1/orders", 201, Duration::from_millis(30));
         let text = metrics.render().unwrap();
-        assert!(text.contains(r#"http_requests_total{method="POST",route="/v1/orders",status="201"} 2"#), "{text}");
-        assert!(text.contains(r#"http_request_duration_seconds_bucket{route="/v1/orders",le="0.005"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"http_requests_total{method="POST",route="/v1/orders",status="201"} 2"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"http_request_duration_seconds_bucket{route="/v1/orders",le="0.005"} 1"#),
+            "{text}"
+        );
     }
 
     #[test]
@@ -144,7 +161,10 @@ mod tests {
         metrics.set_orders(OrderStatus::Placed, 3);
         let text = metrics.render().unwrap();
         for (value, gauge) in (7_i64..).zip(Gauge::ALL) {
-            assert!(text.contains(&format!("\n{} {value}\n", gauge.name_and_help().0)), "{gauge:?}: {text}");
+            assert!(
+                text.contains(&format!("\n{} {value}\n", gauge.name_and_help().0)),
+                "{gauge:?}: {text}"
+            );
         }
         assert!(text.contains("safelight_orders{status=\"placed\"} 3"), "{text}");
     }

@@ -64,7 +64,10 @@ impl Modify for BearerKey {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
         scheme.bearer_format = Some("sl_<key id>_<secret>".to_owned());
         scheme.description = Some("An API key; its scopes are orders, floor, ops, privacy and admin.".to_owned());
-        openapi.components.get_or_insert_default().add_security_scheme(SECURITY, SecurityScheme::Http(scheme));
+        openapi
+            .components
+            .get_or_insert_default()
+            .add_security_scheme(SECURITY, SecurityScheme::Http(scheme));
     }
 }
 
@@ -80,7 +83,10 @@ pub struct ApiDoc;
 
 /// Serves the document and its reader; both are public.
 pub fn configure_docs(cfg: &mut ServiceConfig) {
-    let document = ApiDoc::openapi().to_json().map(Bytes::from).map_err(|error| error.to_string());
+    let document = ApiDoc::openapi()
+        .to_json()
+        .map(Bytes::from)
+        .map_err(|error| error.to_string());
     cfg.app_data(Data::new(Document(document)))
         .app_data(Data::new(Config::from("/openapi.json")))
         .service(web::resource("/openapi.json").route(web::get().to(document_json)))
@@ -92,12 +98,17 @@ struct Document(Result<Bytes, String>);
 
 async fn document_json(document: Data<Document>) -> Result<HttpResponse, Problem> {
     let json = document.0.clone().map_err(Problem::internal)?;
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-cache")).content_type("application/json").body(json))
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .content_type("application/json")
+        .body(json))
 }
 
 async fn to_docs() -> HttpResponse {
     // The page names its files relative to itself, so it must end in a slash.
-    HttpResponse::PermanentRedirect().insert_header((LOCATION, "/docs/")).finish()
+    HttpResponse::PermanentRedirect()
+        .insert_header((LOCATION, "/docs/"))
+        .finish()
 }
 
 async fn docs_file(request: HttpRequest, config: Data<Config<'static>>) -> Result<HttpResponse, Problem> {
@@ -111,7 +122,9 @@ async fn docs_file(request: HttpRequest, config: Data<Config<'static>>) -> Resul
     }
     // Swagger UI styles itself inline and draws with data: images; nothing comes from anywhere else.
     let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
-    answer.insert_header((CONTENT_SECURITY_POLICY, policy)).insert_header((CACHE_CONTROL, "no-cache"));
+    answer
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
+        .insert_header((CACHE_CONTROL, "no-cache"));
     Ok(answer.content_type(file.content_type).body(file.bytes.into_owned()))
 }
 
@@ -128,7 +141,10 @@ mod tests {
         let app = test::init_service(App::new().wrap(from_fn(boundary::handle)).configure(configure_docs)).await;
         let request = test::TestRequest::with_uri(uri).method(method.parse().unwrap());
         let response = test::call_service(&app, request.to_request()).await;
-        (response.status().as_u16(), String::from_utf8_lossy(&test::read_body(response).await).into_owned())
+        (
+            response.status().as_u16(),
+            String::from_utf8_lossy(&test::read_body(response).await).into_owned(),
+        )
     }
 
     #[actix_web::test]
@@ -140,7 +156,10 @@ mod tests {
         assert_eq!(document["components"]["securitySchemes"][SECURITY]["scheme"], "bearer");
         let problem = &document["components"]["schemas"]["Problem"];
         let required = problem["required"].as_array().unwrap();
-        assert!(required.contains(&"request_id".into()) && !required.contains(&"errors".into()), "{problem}");
+        assert!(
+            required.contains(&"request_id".into()) && !required.contains(&"errors".into()),
+            "{problem}"
+        );
         assert_eq!(document["security"][0][SECURITY], serde_json::json!([]));
     }
 
@@ -149,7 +168,12 @@ mod tests {
         assert_eq!(get("GET", "/docs").await.0, 308);
         let (status, page) = get("GET", "/docs/").await;
         assert!(status == 200 && page.contains("swagger-ui"), "{page}");
-        assert!(get("GET", "/docs/swagger-initializer.js").await.1.contains("/openapi.json"));
+        assert!(
+            get("GET", "/docs/swagger-initializer.js")
+                .await
+                .1
+                .contains("/openapi.json")
+        );
         assert_eq!(get("GET", "/docs/nothing.js").await.0, 404);
         assert_eq!(get("POST", "/openapi.json").await.0, 405);
     }

@@ -66,7 +66,9 @@ impl<K: FromStr + Display> PageRequest<K> {
                 return Err(Problem::invalid_query(detail));
             }
         };
-        let after = cursor.map(|text| decode(text).ok_or_else(Problem::invalid_cursor)).transpose()?;
+        let after = cursor
+            .map(|text| decode(text).ok_or_else(Problem::invalid_cursor))
+            .transpose()?;
         Ok(Self { limit, after })
     }
 
@@ -82,7 +84,10 @@ impl<K: FromStr + Display> PageRequest<K> {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next_cursor = rows.last().filter(|_| more).map(|last| encode(&key(last)));
-        Page { data: rows, next_cursor }
+        Page {
+            data: rows,
+            next_cursor,
+        }
     }
 }
 
@@ -99,7 +104,10 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// The same page with every row in the shape it is answered in.
     pub fn map<U>(self, shape: impl FnMut(T) -> U) -> Page<U> {
-        Page { data: self.data.into_iter().map(shape).collect(), next_cursor: self.next_cursor }
+        Page {
+            data: self.data.into_iter().map(shape).collect(),
+            next_cursor: self.next_cursor,
+        }
     }
 }
 
@@ -132,7 +140,10 @@ mod tests {
         let (mut seen, mut cursor) = (Vec::new(), None::<String>);
         loop {
             let request = PageRequest::<OrderId>::parse(Some("3"), cursor.as_deref()).unwrap();
-            let rows = ids.iter().rev().filter(|id| request.after.is_none_or(|after| **id < after));
+            let rows = ids
+                .iter()
+                .rev()
+                .filter(|id| request.after.is_none_or(|after| **id < after));
             let rows: Vec<OrderId> = rows.take(request.fetch().try_into().unwrap()).copied().collect();
             let page = request.page(rows, |id| *id);
             assert!((1..=3).contains(&page.data.len()));
@@ -160,7 +171,15 @@ mod tests {
         assert_eq!(decode::<OrderId>(&good), Some(id));
         let other_version = URL_SAFE_NO_PAD.encode([&[2_u8][..], id.to_string().as_bytes()].concat());
         let leading_zero = URL_SAFE_NO_PAD.encode([&[VERSION][..], b"007"].concat());
-        for bad in ["", "AQ", "张三", &format!("{good}="), &good[1..], &id.to_string(), &other_version] {
+        for bad in [
+            "",
+            "AQ",
+            "张三",
+            &format!("{good}="),
+            &good[1..],
+            &id.to_string(),
+            &other_version,
+        ] {
             assert_eq!(decode::<OrderId>(bad), None, "{bad}");
         }
         assert_eq!(decode::<u64>(&leading_zero), None);

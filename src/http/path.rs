@@ -46,13 +46,23 @@ mod tests {
         let of = |id: &str| answer_to::<PathId<OrderId>>(TestRequest::get().uri(&format!("/things/{id}")));
         let good = OrderId::generate().to_string();
         assert_eq!(of(&good).await.status, 204);
-        for bad in ["1", "13800138000", "%E5%BC%A0%E4%B8%89", "%ff", &good.to_uppercase(), "x'--"] {
+        for bad in [
+            "1",
+            "13800138000",
+            "%E5%BC%A0%E4%B8%89",
+            "%ff",
+            &good.to_uppercase(),
+            "x'--",
+        ] {
             assert_eq!(of(bad).await.code(), (404, "not_found"), "{bad}");
         }
     }
 
     #[actix_web::test]
     async fn a_route_without_the_segment_is_our_mistake_and_not_the_callers() {
-        assert_eq!(answer_to::<PathId<OrderId>>(TestRequest::get()).await.code(), (500, "internal"));
+        assert_eq!(
+            answer_to::<PathId<OrderId>>(TestRequest::get()).await.code(),
+            (500, "internal")
+        );
     }
 }

@@ -70,7 +70,10 @@ impl Problem {
 
     /// 400: the cursor is not one that this service gave out.
     pub fn invalid_cursor() -> Self {
-        Self::bad_request("invalid_cursor", "The cursor must be a `next_cursor` as this service gave it out.")
+        Self::bad_request(
+            "invalid_cursor",
+            "The cursor must be a `next_cursor` as this service gave it out.",
+        )
     }
 
     /// 401: no key, or not a valid one; the same answer for both.
@@ -87,17 +90,29 @@ impl Problem {
 
     /// 404: no such route or thing, or not the caller's to see.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here, or not for this key.")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is nothing here, or not for this key.",
+        )
     }
 
     /// 405. The `Allow` header is the router's to add.
     pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method.")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This path does not take this method.",
+        )
     }
 
     /// 408: the body did not arrive in time.
     pub fn request_timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time.")
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "The request did not arrive in time.",
+        )
     }
 
     /// 409: the state of things does not allow it; `code` says why.
@@ -140,21 +155,32 @@ impl Problem {
     /// 422 whose code is that of the one field that is wrong, such as `unknown_photo_size`.
     pub fn invalid_field(pointer: impl Into<String>, invalid: Invalid) -> Self {
         let mut problem = Self::unprocessable(invalid.code, "The body is not what it must be; see `errors`.");
-        problem.0.errors.push(FieldError { pointer: pointer.into(), invalid });
+        problem.0.errors.push(FieldError {
+            pointer: pointer.into(),
+            invalid,
+        });
         problem
     }
 
     /// 429: too often; may be tried again in `after`.
     pub fn too_many_requests(after: Duration) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests; see `Retry-After`.")
-            .retry_after(after)
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_requests",
+            "Too many requests; see `Retry-After`.",
+        )
+        .retry_after(after)
     }
 
     /// 503: `part` (such as `database`) cannot take it now; may be tried again in `after`. The part is logged, not shown.
     pub fn unavailable(part: &'static str, after: Duration) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "This cannot be served right now; try again later.")
-            .caused_by(format!("{part} is unavailable"))
-            .retry_after(after)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "This cannot be served right now; try again later.",
+        )
+        .caused_by(format!("{part} is unavailable"))
+        .retry_after(after)
     }
 
     /// 500, opaque; the cause is logged by the boundary.
@@ -169,20 +195,28 @@ impl Problem {
             StatusCode::UNAUTHORIZED => Self::unauthorized(),
             StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
             StatusCode::REQUEST_TIMEOUT => Self::request_timeout(),
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(status, "payload_too_large", "The request is larger than this service takes.")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(
+                status,
+                "payload_too_large",
+                "The request is larger than this service takes.",
+            ),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::unsupported_media_type(),
-            StatusCode::SERVICE_UNAVAILABLE => {
-                Self::new(status, "unavailable", "This cannot be served right now; try again later.")
-            }
+            StatusCode::SERVICE_UNAVAILABLE => Self::new(
+                status,
+                "unavailable",
+                "This cannot be served right now; try again later.",
+            ),
             _ if status.is_server_error() => Self::server_error(status),
             _ => Self::new(status, "request_refused", "The request cannot be served as it is."),
         }
     }
 
     fn server_error(status: StatusCode) -> Self {
-        Self::new(status, "internal", "The service failed; its log says why under this request id.")
+        Self::new(
+            status,
+            "internal",
+            "The service failed; its log says why under this request id.",
+        )
     }
 
     /// Adds a member, such as `order_id`. Never a personal value.
@@ -236,7 +270,10 @@ impl fmt::Display for Problem {
 
 impl StdError for Problem {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.cause.as_deref().map(|cause| -> &(dyn StdError + 'static) { cause })
+        self.0
+            .cause
+            .as_deref()
+            .map(|cause| -> &(dyn StdError + 'static) { cause })
     }
 }
 
@@ -267,7 +304,12 @@ struct RenderedError<'a> {
 fn title(code: &str) -> String {
     let words = code.replace('_', " ").replace("json", "JSON");
     let mut letters = words.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    letters
+        .next()
+        .map(|first| first.to_ascii_uppercase())
+        .into_iter()
+        .chain(letters)
+        .collect()
 }
 
 impl ResponseError for Problem {
@@ -296,7 +338,9 @@ impl ResponseError for Problem {
         for (name, value) in &parts.headers {
             response.insert_header((name.clone(), value.clone()));
         }
-        response.content_type(CONTENT_TYPE).body(serde_json::to_vec(&rendered).unwrap_or_default())
+        response
+            .content_type(CONTENT_TYPE)
+            .body(serde_json::to_vec(&rendered).unwrap_or_default())
     }
 }
 
@@ -341,7 +385,10 @@ mod tests {
     #[actix_web::test]
     async fn extra_members_stand_beside_the_standard_ones() {
         let body = rendered(Problem::conflict("reference_taken", "Taken.").with("order_id", "abc")).await;
-        assert_eq!((&body["order_id"], &body["title"]), (&"abc".into(), &"Reference taken".into()));
+        assert_eq!(
+            (&body["order_id"], &body["title"]),
+            (&"abc".into(), &"Reference taken".into())
+        );
     }
 
     #[test]

@@ -30,8 +30,10 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 
 fn refusal(message: &str) -> Problem {
     let shape = shape::explain(message);
-    let which =
-        shape.field.map_or_else(|| "A query parameter".to_owned(), |name| format!("The query parameter `{name}`"));
+    let which = shape.field.map_or_else(
+        || "A query parameter".to_owned(),
+        |name| format!("The query parameter `{name}`"),
+    );
     Problem::invalid_query(format!("{which} {}.", shape.invalid.detail))
 }
 
@@ -61,10 +63,22 @@ mod tests {
                 "reference=a&phon=13800138000",
                 "The query parameter `phon` is not known; expected `reference` or `dry_run`.",
             ),
-            ("reference=a&13800138000=1", "A query parameter is not known; expected `reference` or `dry_run`."),
-            ("reference=a&reference=b", "The query parameter `reference` must be given once."),
-            ("reference=a&dry_run=13800138000", "A query parameter is not in the right format."),
-            ("reference=a&dry_run=%E5%BC%A0%E4%B8%89", "A query parameter is not in the right format."),
+            (
+                "reference=a&13800138000=1",
+                "A query parameter is not known; expected `reference` or `dry_run`.",
+            ),
+            (
+                "reference=a&reference=b",
+                "The query parameter `reference` must be given once.",
+            ),
+            (
+                "reference=a&dry_run=13800138000",
+                "A query parameter is not in the right format.",
+            ),
+            (
+                "reference=a&dry_run=%E5%BC%A0%E4%B8%89",
+                "A query parameter is not in the right format.",
+            ),
         ] {
             let answer = of(query).await;
             assert_eq!(answer.code(), (400, "invalid_query"), "{query}");

@@ -63,7 +63,9 @@ impl RateLimits {
     /// # Errors
     /// 429 with `Retry-After` and the `RateLimit` fields.
     pub fn check_key(&self, key_id: &str) -> Result<(), Problem> {
-        self.per_key.as_ref().map_or(Ok(()), |limiter| limiter.check(key_id.to_owned()))
+        self.per_key
+            .as_ref()
+            .map_or(Ok(()), |limiter| limiter.check(key_id.to_owned()))
     }
 
     /// Counts a call that is not authenticated. The answer will say what is left.
@@ -71,7 +73,9 @@ impl RateLimits {
     /// # Errors
     /// 429 with `Retry-After` and the `RateLimit` fields.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Problem> {
-        self.per_address.as_ref().map_or(Ok(()), |limiter| limiter.check(network(address)))
+        self.per_address
+            .as_ref()
+            .map_or(Ok(()), |limiter| limiter.check(network(address)))
     }
 }
 
@@ -145,12 +149,17 @@ impl<K: Hash + Eq + Clone, C: Clock> Limiter<K, C> {
 
     fn headers(&self, remaining: u32, reset: Option<Duration>) -> Vec<(HeaderName, HeaderValue)> {
         let (name, count, window) = (self.name, self.rate.count, whole_seconds(self.rate.per));
-        let reset = reset.map(|after| format!(";t={}", whole_seconds(after))).unwrap_or_default();
+        let reset = reset
+            .map(|after| format!(";t={}", whole_seconds(after)))
+            .unwrap_or_default();
         let fields = [
             (RATE_LIMIT_POLICY, format!("\"{name}\";q={count};w={window}")),
             (RATE_LIMIT, format!("\"{name}\";r={remaining}{reset}")),
         ];
-        fields.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?))).collect()
+        fields
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
+            .collect()
     }
 }
 
@@ -163,11 +172,21 @@ mod tests {
     use crate::http::testing::answer_to;
 
     fn rate(count: u32, per: u64) -> Rate {
-        Rate { count: NonZeroU32::new(count).unwrap(), per: Duration::from_secs(per) }
+        Rate {
+            count: NonZeroU32::new(count).unwrap(),
+            per: Duration::from_secs(per),
+        }
     }
 
     fn header(problem: &Problem, name: &str) -> String {
-        problem.error_response().headers().get(name).unwrap().to_str().unwrap().to_owned()
+        problem
+            .error_response()
+            .headers()
+            .get(name)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
@@ -178,7 +197,10 @@ mod tests {
             limiter.check("k1").unwrap();
         }
         let problem = limiter.check("k1").unwrap_err();
-        assert_eq!((problem.status_code().as_u16(), problem.code()), (429, "too_many_requests"));
+        assert_eq!(
+            (problem.status_code().as_u16(), problem.code()),
+            (429, "too_many_requests")
+        );
         assert_eq!(header(&problem, "retry-after"), "20");
         assert_eq!(header(&problem, "ratelimit-policy"), "\"key\";q=3;w=60");
         assert_eq!(header(&problem, "ratelimit"), "\"key\";r=0;t=20");
@@ -211,7 +233,9 @@ mod tests {
     #[test]
     fn a_flood_of_callers_shares_one_allowance_and_a_bounded_memory() {
         let limiter = Limiter::new("address", rate(1, 3_600), FakeRelativeClock::default());
-        let refused = (0..3 * MAX_CALLERS).filter(|caller| limiter.check(*caller).is_err()).count();
+        let refused = (0..3 * MAX_CALLERS)
+            .filter(|caller| limiter.check(*caller).is_err())
+            .count();
         assert!(limiter.limiter.len() <= MAX_CALLERS + SWEEP_EVERY);
         assert!(refused > MAX_CALLERS);
     }

@@ -23,13 +23,18 @@ impl RequestId {
     /// The caller's, if it is well-formed: anything else could smuggle text into logs.
     pub fn parse(text: &str) -> Option<Self> {
         let well_formed = (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         well_formed.then(|| Self(text.to_owned()))
     }
 
     /// The caller's or a new one.
     pub fn take_or_make(headers: &HeaderMap) -> Self {
-        let taken = headers.get(HEADER).and_then(|value| value.to_str().ok()).and_then(Self::parse);
+        let taken = headers
+            .get(HEADER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(Self::parse);
         taken.unwrap_or_else(Self::generate)
     }
 

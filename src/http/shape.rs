@@ -32,17 +32,26 @@ pub(super) fn explain(message: &str) -> Shape {
     let plain = |name: &str| is_plain_name(name).then(|| name.to_owned());
 
     if let Some(name) = named("missing field `") {
-        return Shape { field: plain(name), invalid: Invalid::new("required", "is required") };
+        return Shape {
+            field: plain(name),
+            invalid: Invalid::new("required", "is required"),
+        };
     }
     if let Some(name) = named("duplicate field `") {
-        return Shape { field: plain(name), invalid: Invalid::new("duplicate_field", "must be given once") };
+        return Shape {
+            field: plain(name),
+            invalid: Invalid::new("duplicate_field", "must be given once"),
+        };
     }
     if let Some(name) = named("unknown field `") {
         let detail = match expected {
             Some(expected) => format!("is not known; expected {expected}"),
             None => "is not known".to_owned(),
         };
-        return Shape { field: plain(name), invalid: Invalid::new("unknown_field", detail) };
+        return Shape {
+            field: plain(name),
+            invalid: Invalid::new("unknown_field", detail),
+        };
     }
     let code = if message.starts_with("invalid type: ") {
         "wrong_type"
@@ -54,10 +63,19 @@ pub(super) fn explain(message: &str) -> Shape {
         "wrong_length"
     } else {
         // A type's own wording: nobody knows what it repeats.
-        return Shape { field: None, invalid: Invalid::new("invalid_format", "is not in the right format") };
+        return Shape {
+            field: None,
+            invalid: Invalid::new("invalid_format", "is not in the right format"),
+        };
     };
-    let detail = expected.map_or_else(|| "is not what it must be".to_owned(), |expected| format!("must be {expected}"));
-    Shape { field: None, invalid: Invalid::new(code, detail) }
+    let detail = expected.map_or_else(
+        || "is not what it must be".to_owned(),
+        |expected| format!("must be {expected}"),
+    );
+    Shape {
+        field: None,
+        invalid: Invalid::new(code, detail),
+    }
 }
 
 /// Cuts serde_json's ` at line 1 column 2`.
@@ -108,7 +126,10 @@ mod tests {
     #[test]
     fn the_expected_half_is_told_and_the_value_is_not() {
         let (_, code, detail) = explained("invalid type: string \"13800138000\", expected u16 at line 1 column 9");
-        assert_eq!((code, detail.as_str()), ("wrong_type", "must be a whole number from 0 to 65535"));
+        assert_eq!(
+            (code, detail.as_str()),
+            ("wrong_type", "must be a whole number from 0 to 65535")
+        );
         let (_, code, detail) = explained("unknown variant `张三`, expected `self` or `kin` at line 1 column 9");
         assert_eq!((code, detail.as_str()), ("unknown_value", "must be `self` or `kin`"));
     }
@@ -118,8 +139,11 @@ mod tests {
         let message =
             "invalid type: string \"x, expected 13800138000 at line 1 column 2\", expected u8 at line 1 column 70";
         assert_eq!(explained(message).2, "must be a whole number from 0 to 255");
-        for message in ["13800138000", "input 13800138000 is bad, expected 13800138001", "unknown thing `13800138000`"]
-        {
+        for message in [
+            "13800138000",
+            "input 13800138000 is bad, expected 13800138001",
+            "unknown thing `13800138000`",
+        ] {
             let (field, code, detail) = explained(message);
             assert_eq!((field, code), (None, "invalid_format"));
             assert!(!detail.contains("138"), "{detail}");
@@ -129,11 +153,17 @@ mod tests {
     #[test]
     fn an_unknown_field_is_named_only_when_its_name_is_plain() {
         let tail = ", expected `name` or `phone`";
-        assert_eq!(explained(&format!("unknown field `fone`{tail}")).0.as_deref(), Some("fone"));
+        assert_eq!(
+            explained(&format!("unknown field `fone`{tail}")).0.as_deref(),
+            Some("fone")
+        );
         for name in ["13800138000", "张三", "Zhang San", "a`, expected `b", &"x".repeat(41)] {
             let (field, code, detail) = explained(&format!("unknown field `{name}`{tail}"));
             assert!(field.is_none() || field.as_deref() == Some("a"), "{name}");
-            assert_eq!((code, detail.as_str()), ("unknown_field", "is not known; expected `name` or `phone`"));
+            assert_eq!(
+                (code, detail.as_str()),
+                ("unknown_field", "is not known; expected `name` or `phone`")
+            );
         }
     }
 }

@@ -31,7 +31,10 @@ impl NoEcho {
 /// What the extractor `E` makes of a request to its URI (`/` when it has none) or to `/things/{id}`: 204 when it is taken.
 pub(super) async fn answer_to<E: FromRequest + 'static>(request: test::TestRequest) -> NoEcho {
     let handler = || web::to(|_: E| async { HttpResponse::NoContent().finish() });
-    let app = App::new().wrap(from_fn(boundary::handle)).route("/", handler()).route("/things/{id}", handler());
+    let app = App::new()
+        .wrap(from_fn(boundary::handle))
+        .route("/", handler())
+        .route("/things/{id}", handler());
     let app = test::init_service(app).await;
     let response = test::call_service(&app, request.to_request()).await;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -40,7 +43,11 @@ pub(super) async fn answer_to<E: FromRequest + 'static>(request: test::TestReque
     for planted in PLANTED {
         assert!(!text.contains(planted), "{planted} in {text}");
     }
-    NoEcho { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), headers }
+    NoEcho {
+        status,
+        body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        headers,
+    }
 }
 
 /// This thread's log lines in JSON, from now on.

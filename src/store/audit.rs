@@ -31,7 +31,16 @@ impl EntryRow {
         let seq = self.seq.to_string();
         let at = self.at.and_utc().timestamp_micros().to_string();
         let reason = self.reason_hash.as_deref().unwrap_or("");
-        for part in [&seq, &at, &self.actor, &self.action, &self.subject, &self.detail, reason, &self.prev_hash] {
+        for part in [
+            &seq,
+            &at,
+            &self.actor,
+            &self.action,
+            &self.subject,
+            &self.detail,
+            reason,
+            &self.prev_hash,
+        ] {
             hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             hasher.update(part.as_bytes());
         }
@@ -86,7 +95,11 @@ pub fn append_in_tx(conn: &mut AnyConn, at: Instant, act: &Act<'_>) -> Result<(i
 /// # Errors
 /// The database.
 pub fn list(conn: &mut AnyConn, before: Option<i64>, limit: i64) -> Result<Vec<EntryRow>, StoreError> {
-    let mut query = audit_log::table.order(audit_log::seq.desc()).limit(limit).select(EntryRow::as_select()).into_boxed();
+    let mut query = audit_log::table
+        .order(audit_log::seq.desc())
+        .limit(limit)
+        .select(EntryRow::as_select())
+        .into_boxed();
     if let Some(before) = before {
         query = query.filter(audit_log::seq.lt(before));
     }

@@ -17,8 +17,6 @@ use crate::store::StoreError;
 pub use any::AnyConn;
 
 mod any {
-    #![expect(missing_docs, reason = "the derive makes public items of its own")]
-
     /// A connection to either engine; queries written once run on both.
     #[derive(diesel::MultiConnection)]
     pub enum AnyConn {
@@ -67,14 +65,17 @@ const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode =
 
 fn open_sqlite(path: &Path) -> Result<diesel::SqliteConnection, StoreError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| StoreError::Unavailable(format!("cannot make the folder of the database file: {error}")))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            StoreError::Unavailable(format!("cannot make the folder of the database file: {error}"))
+        })?;
     }
     let Some(name) = path.to_str() else {
-        return Err(StoreError::Unavailable("the path of the database file is not UTF-8".to_owned()));
+        return Err(StoreError::Unavailable(
+            "the path of the database file is not UTF-8".to_owned(),
+        ));
     };
-    let mut conn = diesel::SqliteConnection::establish(name)
-        .map_err(|error| StoreError::Unavailable(connect_message(&error)))?;
+    let mut conn =
+        diesel::SqliteConnection::establish(name).map_err(|error| StoreError::Unavailable(connect_message(&error)))?;
     conn.batch_execute(SQLITE_PRAGMAS)?;
     Ok(conn)
 }
@@ -106,7 +107,11 @@ impl ManageConnection for Manager {
     type Error = StoreError;
 
     fn connect(&self) -> Result<Pooled, StoreError> {
-        Ok(Pooled { conn: AnyConn::open(&self.0)?, used_at: Instant::now(), suspect: false })
+        Ok(Pooled {
+            conn: AnyConn::open(&self.0)?,
+            used_at: Instant::now(),
+            suspect: false,
+        })
     }
 
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), StoreError> {
@@ -141,11 +146,16 @@ impl Database {
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(0))
-                        .connection_timeout(Duration::from_secs(5))
+            .connection_timeout(Duration::from_secs(5))
             .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
             .build_unchecked(Manager(url.clone()));
         let permits = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
-        Self { pool, permits, engine, url }
+        Self {
+            pool,
+            permits,
+            engine,
+            url,
+        }
     }
 
     /// The engine.
@@ -162,8 +172,14 @@ impl Database {
     ///
     /// # Errors
     /// What the work says, or that no connection could be had in five seconds.
-    pub fn read_blocking<T, E: From<StoreError>>(&self, work: impl FnOnce(&mut AnyConn) -> Result<T, E>) -> Result<T, E> {
-        let mut pooled = self.pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    pub fn read_blocking<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut pooled = self
+            .pool
+            .get()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let result = work(&mut pooled.conn);
         pooled.used_at = Instant::now();
         // Only a failure is worth a round trip to find out whether the connection is still there.
@@ -180,7 +196,11 @@ impl Database {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let _permit = self.permits.acquire().await.map_err(|_| StoreError::Unavailable("stopping".to_owned()))?;
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| StoreError::Unavailable("stopping".to_owned()))?;
         let this = self.clone();
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || span.in_scope(|| this.read_blocking(work)))

@@ -56,9 +56,10 @@ pub fn pick_and_lock(
     use diesel::sql_types::Timestamp;
     let select = format!("SELECT id FROM {table} WHERE {condition} ORDER BY {order} LIMIT $2");
     let keys: Vec<Key> = match conn {
-        AnyConn::Sqlite(conn) => {
-            diesel::sql_query(select).bind::<Timestamp, _>(now).bind::<BigInt, _>(limit).load(conn)?
-        }
+        AnyConn::Sqlite(conn) => diesel::sql_query(select)
+            .bind::<Timestamp, _>(now)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?,
         AnyConn::Postgres(conn) => diesel::sql_query(select + " FOR UPDATE SKIP LOCKED")
             .bind::<Timestamp, _>(now)
             .bind::<BigInt, _>(limit)
@@ -110,11 +111,17 @@ pub fn share_current_epoch(conn: &mut AnyConn, now: chrono::NaiveDateTime) -> Re
     const SELECT: &str = "SELECT id FROM key_epochs WHERE state = 'open' AND starts_at <= $1 \
         ORDER BY starts_at DESC, id DESC LIMIT 1";
     let epoch: Option<Epoch> = match conn {
-        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT).bind::<Timestamp, _>(now).get_result(conn).optional()?,
+        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT)
+            .bind::<Timestamp, _>(now)
+            .get_result(conn)
+            .optional()?,
         AnyConn::Postgres(conn) => {
             // A row that is closed while we wait for it drops out of the result: ask once more.
             let ask = |conn: &mut diesel::PgConnection| {
-                diesel::sql_query(format!("{SELECT} FOR SHARE")).bind::<Timestamp, _>(now).get_result(conn).optional()
+                diesel::sql_query(format!("{SELECT} FOR SHARE"))
+                    .bind::<Timestamp, _>(now)
+                    .get_result(conn)
+                    .optional()
             };
             match ask(conn)? {
                 Some(epoch) => Some(epoch),
@@ -176,13 +183,17 @@ macro_rules! insert_or_pass {
             $crate::store::AnyConn::Sqlite(conn) => {
                 let mut inserted = 0;
                 for row in rows {
-                    inserted += diesel::insert_into($table).values(row).on_conflict_do_nothing().execute(conn)?;
+                    inserted += diesel::insert_into($table)
+                        .values(row)
+                        .on_conflict_do_nothing()
+                        .execute(conn)?;
                 }
                 inserted
             }
-            $crate::store::AnyConn::Postgres(conn) if !rows.is_empty() => {
-                diesel::insert_into($table).values(rows).on_conflict_do_nothing().execute(conn)?
-            }
+            $crate::store::AnyConn::Postgres(conn) if !rows.is_empty() => diesel::insert_into($table)
+                .values(rows)
+                .on_conflict_do_nothing()
+                .execute(conn)?,
             $crate::store::AnyConn::Postgres(_) => 0,
         }
     }};

@@ -30,14 +30,19 @@ pub enum StoreError {
 impl StoreError {
     /// A row that cannot be read.
     pub fn corrupt(table: &'static str, id: impl ToString) -> Self {
-        Self::Corrupt { table, id: id.to_string() }
+        Self::Corrupt {
+            table,
+            id: id.to_string(),
+        }
     }
 }
 
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         match &error {
-            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => Self::Unavailable(info.message().to_owned()),
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
+                Self::Unavailable(info.message().to_owned())
+            }
             DieselError::DatabaseError(_, info) => {
                 let message = info.message();
                 // SQLite's busy and full, PostgreSQL's shutdown, failover and serialisation: conditions that pass.

@@ -32,7 +32,12 @@ pub fn find(conn: &mut AnyConn, key_hashes: &[Vec<u8>]) -> Result<Vec<Idempotenc
 /// # Errors
 /// The database.
 pub fn add_in_tx(conn: &mut AnyConn, rows: &[IdempotencyRow]) -> Result<Vec<Vec<u8>>, StoreError> {
-    Ok(dialect::insert_or_pass_returning!(conn, idempotency_keys::table, rows, idempotency_keys::key_hash))
+    Ok(dialect::insert_or_pass_returning!(
+        conn,
+        idempotency_keys::table,
+        rows,
+        idempotency_keys::key_hash
+    ))
 }
 
 /// Takes records back: only success is remembered.

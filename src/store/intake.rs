@@ -45,18 +45,26 @@ pub fn insert_batch_in_tx(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<
     keys.sort_unstable_by(|a, b| a.key_hash.cmp(&b.key_hash));
     let fresh: HashSet<Vec<u8>> = idempotency::add_in_tx(conn, &keys)?.into_iter().collect();
 
-    let mut rows: Vec<&OrderRow> =
-        batch.iter().filter(|new| fresh.contains(&new.idempotency.key_hash)).map(|new| &new.order).collect();
+    let mut rows: Vec<&OrderRow> = batch
+        .iter()
+        .filter(|new| fresh.contains(&new.idempotency.key_hash))
+        .map(|new| &new.order)
+        .collect();
     rows.sort_unstable_by(|a, b| (&a.client, &a.reference).cmp(&(&b.client, &b.reference)));
     let placed: Vec<String> = dialect::insert_or_pass_returning!(conn, orders::table, rows, orders::id);
     let placed: HashSet<String> = placed.into_iter().collect();
 
     let outcomes: Vec<Outcome> = batch
         .iter()
-        .map(|new| match (fresh.contains(&new.idempotency.key_hash), placed.contains(&new.order.id)) {
-            (false, _) => Outcome::KeyTaken,
-            (true, true) => Outcome::Placed,
-            (true, false) => Outcome::ReferenceTaken,
+        .map(|new| {
+            match (
+                fresh.contains(&new.idempotency.key_hash),
+                placed.contains(&new.order.id),
+            ) {
+                (false, _) => Outcome::KeyTaken,
+                (true, true) => Outcome::Placed,
+                (true, false) => Outcome::ReferenceTaken,
+            }
         })
         .collect();
 
@@ -69,7 +77,13 @@ pub fn insert_batch_in_tx(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<
     idempotency::remove_in_tx(conn, &refused)?;
 
     // Children only for orders that are in.
-    let new = || batch.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Placed).map(|(new, _)| new);
+    let new = || {
+        batch
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| **outcome == Outcome::Placed)
+            .map(|(new, _)| new)
+    };
     let items: Vec<&ItemRow> = new().flat_map(|new| &new.items).collect();
     dialect::insert_all!(conn, order_items::table, items);
     let persons: Vec<&PersonRow> = new().map(|new| &new.person).collect();

@@ -85,7 +85,9 @@ pub fn enqueue_in_tx(
         created_at: to_row(now),
     };
     if dialect::insert_or_pass!(conn, jobs::table, &[row][..]) == 0 {
-        let same = jobs::table.filter(jobs::kind.eq(kind.as_str())).filter(jobs::subject.eq(subject));
+        let same = jobs::table
+            .filter(jobs::kind.eq(kind.as_str()))
+            .filter(jobs::subject.eq(subject));
         let waiting = diesel::update(same.filter(jobs::state.ne("leased")))
             .set((
                 jobs::state.eq("ready"),
@@ -129,10 +131,16 @@ pub fn claim_in_tx(
         return Ok(Vec::new());
     }
     diesel::update(jobs::table.filter(jobs::id.eq_any(&ids)))
-        .set((jobs::state.eq("leased"), jobs::lease_owner.eq(owner), jobs::lease_until.eq(to_row(lease_until))))
+        .set((
+            jobs::state.eq("leased"),
+            jobs::lease_owner.eq(owner),
+            jobs::lease_until.eq(to_row(lease_until)),
+        ))
         .execute(conn)?;
-    let rows: Vec<JobRow> =
-        jobs::table.filter(jobs::id.eq_any(&ids)).select(JobRow::as_select()).load(conn)?;
+    let rows: Vec<JobRow> = jobs::table
+        .filter(jobs::id.eq_any(&ids))
+        .select(JobRow::as_select())
+        .load(conn)?;
     rows.into_iter().map(Job::try_from).collect()
 }
 
@@ -142,7 +150,11 @@ pub fn claim_in_tx(
 /// # Errors
 /// The database.
 pub fn finish(conn: &mut AnyConn, id: JobId, owner: &str) -> Result<bool, StoreError> {
-    let mine = || jobs::table.filter(jobs::id.eq(id.to_string())).filter(jobs::lease_owner.eq(owner));
+    let mine = || {
+        jobs::table
+            .filter(jobs::id.eq(id.to_string()))
+            .filter(jobs::lease_owner.eq(owner))
+    };
     if diesel::delete(mine().filter(jobs::poked.eq(false))).execute(conn)? > 0 {
         return Ok(true);
     }
@@ -182,10 +194,20 @@ pub enum Again {
 /// # Errors
 /// The database.
 pub fn give_back(conn: &mut AnyConn, id: JobId, owner: &str, again: &Again) -> Result<bool, StoreError> {
-    let mine = jobs::table.filter(jobs::id.eq(id.to_string())).filter(jobs::lease_owner.eq(owner));
-    let released = (jobs::poked.eq(false), jobs::lease_owner.eq(None::<String>), jobs::lease_until.eq(None::<NaiveDateTime>));
+    let mine = jobs::table
+        .filter(jobs::id.eq(id.to_string()))
+        .filter(jobs::lease_owner.eq(owner));
+    let released = (
+        jobs::poked.eq(false),
+        jobs::lease_owner.eq(None::<String>),
+        jobs::lease_until.eq(None::<NaiveDateTime>),
+    );
     let done = match again {
-        Again::At { run_at, not_before, failed: None } => diesel::update(mine)
+        Again::At {
+            run_at,
+            not_before,
+            failed: None,
+        } => diesel::update(mine)
             .set((
                 released,
                 jobs::state.eq("ready"),
@@ -193,7 +215,11 @@ pub fn give_back(conn: &mut AnyConn, id: JobId, owner: &str, again: &Again) -> R
                 jobs::not_before.eq(to_row(*not_before)),
             ))
             .execute(conn)?,
-        Again::At { run_at, not_before, failed: Some(code) } => diesel::update(mine)
+        Again::At {
+            run_at,
+            not_before,
+            failed: Some(code),
+        } => diesel::update(mine)
             .set((
                 released,
                 jobs::state.eq("ready"),
@@ -203,9 +229,9 @@ pub fn give_back(conn: &mut AnyConn, id: JobId, owner: &str, again: &Again) -> R
                 jobs::last_error.eq(code),
             ))
             .execute(conn)?,
-        Again::Dead { code } => {
-            diesel::update(mine).set((released, jobs::state.eq("dead"), jobs::last_error.eq(code))).execute(conn)?
-        }
+        Again::Dead { code } => diesel::update(mine)
+            .set((released, jobs::state.eq("dead"), jobs::last_error.eq(code)))
+            .execute(conn)?,
     };
     Ok(done > 0)
 }
@@ -215,13 +241,17 @@ pub fn give_back(conn: &mut AnyConn, id: JobId, owner: &str, again: &Again) -> R
 /// # Errors
 /// The database.
 pub fn release_all(conn: &mut AnyConn, owner: &str) -> Result<usize, StoreError> {
-    Ok(diesel::update(jobs::table.filter(jobs::lease_owner.eq(owner)).filter(jobs::state.eq("leased")))
-        .set((
-            jobs::state.eq("ready"),
-            jobs::lease_owner.eq(None::<String>),
-            jobs::lease_until.eq(None::<NaiveDateTime>),
-        ))
-        .execute(conn)?)
+    Ok(diesel::update(
+        jobs::table
+            .filter(jobs::lease_owner.eq(owner))
+            .filter(jobs::state.eq("leased")),
+    )
+    .set((
+        jobs::state.eq("ready"),
+        jobs::lease_owner.eq(None::<String>),
+        jobs::lease_until.eq(None::<NaiveDateTime>),
+    ))
+    .execute(conn)?)
 }
 
 /// A page of jobs in that state, newest first.
@@ -234,7 +264,11 @@ pub fn list(
     before: Option<JobId>,
     limit: i64,
 ) -> Result<Vec<Job>, StoreError> {
-    let mut query = jobs::table.order(jobs::id.desc()).limit(limit).select(JobRow::as_select()).into_boxed();
+    let mut query = jobs::table
+        .order(jobs::id.desc())
+        .limit(limit)
+        .select(JobRow::as_select())
+        .into_boxed();
     if let Some(state) = state {
         query = query.filter(jobs::state.eq(state.to_owned()));
     }
@@ -250,13 +284,17 @@ pub fn list(
 /// # Errors
 /// The database.
 pub fn requeue(conn: &mut AnyConn, id: JobId, now: Instant, wall: Instant) -> Result<bool, StoreError> {
-    let done = diesel::update(jobs::table.filter(jobs::id.eq(id.to_string())).filter(jobs::state.eq("dead")))
-        .set((
-            jobs::state.eq("ready"),
-            jobs::failures.eq(0),
-            jobs::run_at.eq(to_row(now)),
-            jobs::not_before.eq(to_row(wall)),
-        ))
-        .execute(conn)?;
+    let done = diesel::update(
+        jobs::table
+            .filter(jobs::id.eq(id.to_string()))
+            .filter(jobs::state.eq("dead")),
+    )
+    .set((
+        jobs::state.eq("ready"),
+        jobs::failures.eq(0),
+        jobs::run_at.eq(to_row(now)),
+        jobs::not_before.eq(to_row(wall)),
+    ))
+    .execute(conn)?;
     Ok(done > 0)
 }

@@ -73,7 +73,11 @@ pub fn add_in_tx(conn: &mut AnyConn, key: &ApiKey) -> Result<(), StoreError> {
 /// # Errors
 /// The database, or a corrupt row.
 pub fn find(conn: &mut AnyConn, id: &str) -> Result<Option<ApiKey>, StoreError> {
-    let row: Option<KeyRow> = api_keys::table.find(id).select(KeyRow::as_select()).first(conn).optional()?;
+    let row: Option<KeyRow> = api_keys::table
+        .find(id)
+        .select(KeyRow::as_select())
+        .first(conn)
+        .optional()?;
     row.map(ApiKey::try_from).transpose()
 }
 
@@ -82,7 +86,10 @@ pub fn find(conn: &mut AnyConn, id: &str) -> Result<Option<ApiKey>, StoreError> 
 /// # Errors
 /// The database, or a corrupt row.
 pub fn list(conn: &mut AnyConn) -> Result<Vec<ApiKey>, StoreError> {
-    let rows: Vec<KeyRow> = api_keys::table.order(api_keys::created_at).select(KeyRow::as_select()).load(conn)?;
+    let rows: Vec<KeyRow> = api_keys::table
+        .order(api_keys::created_at)
+        .select(KeyRow::as_select())
+        .load(conn)?;
     rows.into_iter().map(ApiKey::try_from).collect()
 }
 
@@ -91,8 +98,12 @@ pub fn list(conn: &mut AnyConn) -> Result<Vec<ApiKey>, StoreError> {
 /// # Errors
 /// The database.
 pub fn revoke_in_tx(conn: &mut AnyConn, id: &str, now: Instant) -> Result<bool, StoreError> {
-    let done = diesel::update(api_keys::table.filter(api_keys::id.eq(id)).filter(api_keys::revoked_at.is_null()))
-        .set(api_keys::revoked_at.eq(to_row(now)))
-        .execute(conn)?;
+    let done = diesel::update(
+        api_keys::table
+            .filter(api_keys::id.eq(id))
+            .filter(api_keys::revoked_at.is_null()),
+    )
+    .set(api_keys::revoked_at.eq(to_row(now)))
+    .execute(conn)?;
     Ok(done > 0)
 }

@@ -35,6 +35,8 @@ pub fn get_or_set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<St
 /// # Errors
 /// The database.
 pub fn set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<(), StoreError> {
-    diesel::update(meta::table.find(key)).set(meta::value.eq(value)).execute(conn)?;
+    diesel::update(meta::table.find(key))
+        .set(meta::value.eq(value))
+        .execute(conn)?;
     Ok(())
 }

@@ -69,7 +69,9 @@ pub fn check(conn: &mut AnyConn, which: Which) -> Result<(), StoreError> {
     refuse_newer(conn, which)?;
     match conn.has_pending_migration(which.migrations()) {
         Ok(false) => Ok(()),
-        Ok(true) => Err(StoreError::Schema("the schema is older than this program: run `safelight migrate`".to_owned())),
+        Ok(true) => Err(StoreError::Schema(
+            "the schema is older than this program: run `safelight migrate`".to_owned(),
+        )),
         Err(error) => Err(StoreError::Schema(error.to_string())),
     }
 }

@@ -146,8 +146,11 @@ pub struct Filter {
 /// # Errors
 /// The database, or a corrupt row.
 pub fn find(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError> {
-    let row: Option<OrderRow> =
-        orders::table.find(id.to_string()).select(OrderRow::as_select()).first(conn).optional()?;
+    let row: Option<OrderRow> = orders::table
+        .find(id.to_string())
+        .select(OrderRow::as_select())
+        .first(conn)
+        .optional()?;
     row.map(Order::try_from).transpose()
 }
 
@@ -156,7 +159,11 @@ pub fn find(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError
 /// # Errors
 /// The database, or a corrupt row.
 pub fn lock_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError> {
-    if dialect::lock_order_row(conn, &id.to_string())? { find(conn, id) } else { Ok(None) }
+    if dialect::lock_order_row(conn, &id.to_string())? {
+        find(conn, id)
+    } else {
+        Ok(None)
+    }
 }
 
 /// A page of orders, newest first.
@@ -164,7 +171,11 @@ pub fn lock_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, Stor
 /// # Errors
 /// The database, or a corrupt row.
 pub fn list(conn: &mut AnyConn, filter: &Filter, limit: i64) -> Result<Vec<Order>, StoreError> {
-    let mut query = orders::table.select(OrderRow::as_select()).order(orders::id.desc()).limit(limit).into_boxed();
+    let mut query = orders::table
+        .select(OrderRow::as_select())
+        .order(orders::id.desc())
+        .limit(limit)
+        .into_boxed();
     if let Some(client) = &filter.client {
         query = query.filter(orders::client.eq(client));
     }
@@ -234,7 +245,10 @@ pub struct Change {
 impl Change {
     /// A change made at `now`.
     pub fn at(now: Instant) -> Self {
-        Self { updated_at: Some(to_row(now)), ..Self::default() }
+        Self {
+            updated_at: Some(to_row(now)),
+            ..Self::default()
+        }
     }
 
     /// Sets the status; a step forward also restarts the stuck clock.
@@ -301,12 +315,16 @@ impl Change {
 /// # Errors
 /// The database.
 pub fn change_in_tx(conn: &mut AnyConn, id: OrderId, change: &Change) -> Result<(), StoreError> {
-    diesel::update(orders::table.find(id.to_string())).set(change).execute(conn)?;
+    diesel::update(orders::table.find(id.to_string()))
+        .set(change)
+        .execute(conn)?;
     Ok(())
 }
 
 fn parse_ids(ids: Vec<String>) -> Result<Vec<OrderId>, StoreError> {
-    ids.into_iter().map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id))).collect()
+    ids.into_iter()
+        .map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id)))
+        .collect()
 }
 
 /// Orders for the print floor, oldest first, each locked: leased ones whose lease is over at `wall`, then those placed

@@ -61,7 +61,10 @@ pub fn lock_for_writing_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Result<
 /// The database.
 pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<PersonRow>, StoreError> {
     let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
-    Ok(order_person::table.filter(order_person::order_id.eq_any(&ids)).select(PersonRow::as_select()).load(conn)?)
+    Ok(order_person::table
+        .filter(order_person::order_id.eq_any(&ids))
+        .select(PersonRow::as_select())
+        .load(conn)?)
 }
 
 /// The sealed person of an order.
@@ -69,7 +72,11 @@ pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<PersonRow
 /// # Errors
 /// The database.
 pub fn find(conn: &mut AnyConn, order: OrderId) -> Result<Option<PersonRow>, StoreError> {
-    Ok(order_person::table.find(order.to_string()).select(PersonRow::as_select()).first(conn).optional()?)
+    Ok(order_person::table
+        .find(order.to_string())
+        .select(PersonRow::as_select())
+        .first(conn)
+        .optional()?)
 }
 
 /// Replaces the sealed person of an order locked by [`lock_for_writing_in_tx`].
@@ -77,7 +84,9 @@ pub fn find(conn: &mut AnyConn, order: OrderId) -> Result<Option<PersonRow>, Sto
 /// # Errors
 /// The database.
 pub fn replace_in_tx(conn: &mut AnyConn, row: &PersonRow) -> Result<(), StoreError> {
-    diesel::update(order_person::table.find(&row.order_id)).set(row).execute(conn)?;
+    diesel::update(order_person::table.find(&row.order_id))
+        .set(row)
+        .execute(conn)?;
     Ok(())
 }
 

@@ -39,7 +39,9 @@ pub struct Decided {
 }
 
 fn parse(ids: Vec<String>) -> Result<Vec<OrderId>, StoreError> {
-    ids.into_iter().map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id))).collect()
+    ids.into_iter()
+        .map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id)))
+        .collect()
 }
 
 /// Orders whose retention clock has run out at `now` and that nothing holds, each locked.
@@ -61,20 +63,19 @@ pub fn pick_due_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Ve
 ///
 /// # Errors
 /// The database.
-pub fn decide_in_tx(
-    conn: &mut AnyConn,
-    ids: &[OrderId],
-    reason: PurgeReason,
-    now: Instant,
-) -> Result<(), StoreError> {
+pub fn decide_in_tx(conn: &mut AnyConn, ids: &[OrderId], reason: PurgeReason, now: Instant) -> Result<(), StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    diesel::update(orders::table.filter(orders::id.eq_any(&ids)).filter(orders::purge_decided_at.is_null()))
-        .set((
-            orders::purge_decided_at.eq(to_row(now)),
-            orders::purge_reason.eq(reason.as_str()),
-            orders::updated_at.eq(to_row(now)),
-        ))
-        .execute(conn)?;
+    diesel::update(
+        orders::table
+            .filter(orders::id.eq_any(&ids))
+            .filter(orders::purge_decided_at.is_null()),
+    )
+    .set((
+        orders::purge_decided_at.eq(to_row(now)),
+        orders::purge_reason.eq(reason.as_str()),
+        orders::updated_at.eq(to_row(now)),
+    ))
+    .execute(conn)?;
     Ok(())
 }
 
@@ -112,7 +113,12 @@ fn decided(conn: &mut AnyConn, ids: Vec<String>) -> Result<Vec<Decided>, StoreEr
         .filter(orders::id.eq_any(&ids))
         .filter(orders::purge_decided_at.is_not_null())
         .filter(orders::purged_at.is_null())
-        .select((orders::id, orders::purge_reason, orders::purge_decided_at, order_person::epoch.nullable()))
+        .select((
+            orders::id,
+            orders::purge_reason,
+            orders::purge_decided_at,
+            order_person::epoch.nullable(),
+        ))
         .load(conn)?;
     rows.into_iter()
         .map(|(id, reason, decided_at, epoch)| {
@@ -175,7 +181,10 @@ pub fn count_due(conn: &mut AnyConn, now: Instant) -> Result<Due, StoreError> {
         .filter(orders::hold_until.gt(to_row(now)))
         .count()
         .get_result(conn)?;
-    Ok(Due { due: all.saturating_sub(held), held })
+    Ok(Due {
+        due: all.saturating_sub(held),
+        held,
+    })
 }
 
 /// The receipt of an order.
@@ -183,7 +192,11 @@ pub fn count_due(conn: &mut AnyConn, now: Instant) -> Result<Due, StoreError> {
 /// # Errors
 /// The database.
 pub fn receipt(conn: &mut AnyConn, order: OrderId) -> Result<Option<ReceiptRow>, StoreError> {
-    Ok(purge_receipts::table.find(order.to_string()).select(ReceiptRow::as_select()).first(conn).optional()?)
+    Ok(purge_receipts::table
+        .find(order.to_string())
+        .select(ReceiptRow::as_select())
+        .first(conn)
+        .optional()?)
 }
 
 /// A page of receipts, newest order first.
@@ -191,8 +204,11 @@ pub fn receipt(conn: &mut AnyConn, order: OrderId) -> Result<Option<ReceiptRow>,
 /// # Errors
 /// The database.
 pub fn receipts(conn: &mut AnyConn, before: Option<OrderId>, limit: i64) -> Result<Vec<ReceiptRow>, StoreError> {
-    let mut query =
-        purge_receipts::table.order(purge_receipts::order_id.desc()).limit(limit).select(ReceiptRow::as_select()).into_boxed();
+    let mut query = purge_receipts::table
+        .order(purge_receipts::order_id.desc())
+        .limit(limit)
+        .select(ReceiptRow::as_select())
+        .into_boxed();
     if let Some(before) = before {
         query = query.filter(purge_receipts::order_id.lt(before.to_string()));
     }

@@ -42,7 +42,11 @@ pub fn unused(conn: &mut AnyConn, order: OrderId, key: &str) -> Result<Option<Re
 /// # Errors
 /// The database.
 pub fn find(conn: &mut AnyConn, id: RowId) -> Result<Option<RevealRow>, StoreError> {
-    Ok(reveals::table.find(id.to_string()).select(RevealRow::as_select()).first(conn).optional()?)
+    Ok(reveals::table
+        .find(id.to_string())
+        .select(RevealRow::as_select())
+        .first(conn)
+        .optional()?)
 }
 
 /// Stores a new request.
@@ -80,6 +84,8 @@ pub fn approve_in_tx(conn: &mut AnyConn, id: RowId, key: &str, now: Instant) -> 
 /// # Errors
 /// The database.
 pub fn use_in_tx(conn: &mut AnyConn, id: &str, now: Instant) -> Result<(), StoreError> {
-    diesel::update(reveals::table.find(id)).set(reveals::used_at.eq(to_row(now))).execute(conn)?;
+    diesel::update(reveals::table.find(id))
+        .set(reveals::used_at.eq(to_row(now)))
+        .execute(conn)?;
     Ok(())
 }

@@ -57,9 +57,10 @@ impl TryFrom<AttemptRow> for Attempt {
     fn try_from(row: AttemptRow) -> Result<Self, StoreError> {
         let corrupt = || StoreError::corrupt("shipment_attempts", &row.id);
         let progress = match (&row.tracking_status, row.tracking_at) {
-            (Some(status), Some(at)) => {
-                Some(Progress { status: TrackingStatus::parse(status).ok_or_else(corrupt)?, at: from_row(at) })
-            }
+            (Some(status), Some(at)) => Some(Progress {
+                status: TrackingStatus::parse(status).ok_or_else(corrupt)?,
+                at: from_row(at),
+            }),
             (None, None) => None,
             _ => return Err(corrupt()),
         };
@@ -111,7 +112,9 @@ pub fn add_in_tx(
         created_at: to_row(now),
         updated_at: to_row(now),
     };
-    diesel::insert_into(shipment_attempts::table).values(&row).execute(conn)?;
+    diesel::insert_into(shipment_attempts::table)
+        .values(&row)
+        .execute(conn)?;
     Ok(id)
 }
 
@@ -120,8 +123,11 @@ pub fn add_in_tx(
 /// # Errors
 /// The database, or a corrupt row.
 pub fn find(conn: &mut AnyConn, id: AttemptId) -> Result<Option<Attempt>, StoreError> {
-    let row: Option<AttemptRow> =
-        shipment_attempts::table.find(id.to_string()).select(AttemptRow::as_select()).first(conn).optional()?;
+    let row: Option<AttemptRow> = shipment_attempts::table
+        .find(id.to_string())
+        .select(AttemptRow::as_select())
+        .first(conn)
+        .optional()?;
     row.map(Attempt::try_from).transpose()
 }
 
@@ -185,7 +191,10 @@ pub struct Change {
 impl Change {
     /// A change made at `now`.
     pub fn at(now: Instant) -> Self {
-        Self { updated_at: Some(to_row(now)), ..Self::default() }
+        Self {
+            updated_at: Some(to_row(now)),
+            ..Self::default()
+        }
     }
 
     /// Sets the state.
@@ -238,7 +247,9 @@ impl Change {
 /// # Errors
 /// The database.
 pub fn change_in_tx(conn: &mut AnyConn, id: AttemptId, change: &Change) -> Result<(), StoreError> {
-    diesel::update(shipment_attempts::table.find(id.to_string())).set(change).execute(conn)?;
+    diesel::update(shipment_attempts::table.find(id.to_string()))
+        .set(change)
+        .execute(conn)?;
     Ok(())
 }
 

@@ -34,8 +34,10 @@ pub struct Stats {
 /// # Errors
 /// The database.
 pub fn read(conn: &mut AnyConn, now: Instant, stuck_since: Instant) -> Result<Stats, StoreError> {
-    let by_status: Vec<(String, i64)> =
-        orders::table.group_by(orders::status).select((orders::status, count_star())).load(conn)?;
+    let by_status: Vec<(String, i64)> = orders::table
+        .group_by(orders::status)
+        .select((orders::status, count_star()))
+        .load(conn)?;
     let oldest: Option<NaiveDateTime> = orders::table
         .filter(orders::status.eq("placed"))
         .order(orders::id)
@@ -50,11 +52,16 @@ pub fn read(conn: &mut AnyConn, now: Instant, stuck_since: Instant) -> Result<St
         .group_by(shipment_attempts::state)
         .select((shipment_attempts::state, count_star()))
         .load(conn)?;
-    let job_counts: Vec<(String, i64)> =
-        jobs::table.group_by(jobs::state).select((jobs::state, count_star())).load(conn)?;
+    let job_counts: Vec<(String, i64)> = jobs::table
+        .group_by(jobs::state)
+        .select((jobs::state, count_star()))
+        .load(conn)?;
     let due = purges::count_due(conn, now)?;
     let of = |counts: &[(String, i64)], name: &str| {
-        counts.iter().find(|(state, _)| state == name).map_or(0, |(_, count)| *count)
+        counts
+            .iter()
+            .find(|(state, _)| state == name)
+            .map_or(0, |(_, count)| *count)
     };
     Ok(Stats {
         oldest_unprinted: oldest.map(from_row),
@@ -67,7 +74,10 @@ pub fn read(conn: &mut AnyConn, now: Instant, stuck_since: Instant) -> Result<St
         purge_due: due.due,
         purge_held: due.held,
         purge_overdue: purges::count_due(conn, now - chrono::TimeDelta::days(1))?.due,
-        purge_done: orders::table.filter(orders::purged_at.is_not_null()).count().get_result(conn)?,
+        purge_done: orders::table
+            .filter(orders::purged_at.is_not_null())
+            .count()
+            .get_result(conn)?,
         nearly_stuck: orders::table
             .filter(orders::ended_at.is_null())
             .filter(orders::moved_at.le(to_row(stuck_since)))

@@ -43,7 +43,11 @@ pub fn keys(conn: &mut AnyConn, purpose: &str) -> Result<Vec<WrappedKey>, StoreE
         .load(conn)?;
     Ok(rows
         .into_iter()
-        .map(|row| WrappedKey { id: row.id, wrapped: row.wrapped, starts_at: from_row(row.starts_at) })
+        .map(|row| WrappedKey {
+            id: row.id,
+            wrapped: row.wrapped,
+            starts_at: from_row(row.starts_at),
+        })
         .collect())
 }
 
@@ -82,7 +86,10 @@ pub fn destroy_keys_below(conn: &mut AnyConn, purpose: &str, below: i64, now: In
             .filter(vault_keys::id.lt(below))
             .filter(vault_keys::wrapped.is_not_null()),
     )
-    .set((vault_keys::wrapped.eq(None::<Vec<u8>>), vault_keys::destroyed_at.eq(to_row(now))))
+    .set((
+        vault_keys::wrapped.eq(None::<Vec<u8>>),
+        vault_keys::destroyed_at.eq(to_row(now)),
+    ))
     .execute(conn)?)
 }
 

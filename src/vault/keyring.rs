@@ -37,7 +37,9 @@ pub(crate) fn fill_random(bytes: &mut [u8]) {
 fn derive(key: &[u8; KEY_LENGTH], info: &str) -> Zeroizing<[u8; KEY_LENGTH]> {
     let mut derived = Zeroizing::new([0; KEY_LENGTH]);
     #[expect(clippy::expect_used, reason = "32 bytes are within HKDF-SHA-256's bound")]
-    Hkdf::<Sha256>::new(None, key).expand(info.as_bytes(), &mut *derived).expect("a length within bounds");
+    Hkdf::<Sha256>::new(None, key)
+        .expand(info.as_bytes(), &mut *derived)
+        .expect("a length within bounds");
     derived
 }
 
@@ -61,9 +63,15 @@ impl SealKey {
     pub fn seal(&self, place: &str, plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_LENGTH];
         fill_random(&mut nonce);
-        let payload = Payload { msg: plain, aad: place.as_bytes() };
+        let payload = Payload {
+            msg: plain,
+            aad: place.as_bytes(),
+        };
         #[expect(clippy::expect_used, reason = "AES-GCM refuses only messages of 64 GiB and more")]
-        let cipher = self.0.encrypt(&Nonce::from(nonce), payload).expect("a message of ordinary length");
+        let cipher = self
+            .0
+            .encrypt(&Nonce::from(nonce), payload)
+            .expect("a message of ordinary length");
         let mut sealed = Vec::with_capacity(1 + NONCE_LENGTH + cipher.len());
         sealed.push(VERSION);
         sealed.extend_from_slice(&nonce);
@@ -78,7 +86,10 @@ impl SealKey {
         if *version != VERSION {
             return None;
         }
-        let payload = Payload { msg: cipher, aad: place.as_bytes() };
+        let payload = Payload {
+            msg: cipher,
+            aad: place.as_bytes(),
+        };
         self.0.decrypt(&Nonce::from(*nonce), payload).ok().map(Zeroizing::new)
     }
 }
@@ -207,7 +218,10 @@ impl Keyring {
         let keys = self.epochs.get(&epoch).ok_or(VaultError::KeyGone)?;
         keys.seal_key(table)
             .open(&place(table, row), sealed)
-            .ok_or_else(|| VaultError::Corrupt { table: table.name(), id: row.to_owned() })
+            .ok_or_else(|| VaultError::Corrupt {
+                table: table.name(),
+                id: row.to_owned(),
+            })
     }
 
     /// The fingerprint of a value under one epoch.
@@ -221,7 +235,10 @@ impl Keyring {
 
     /// The fingerprints of a value under all of these epochs that have a key: what a look-up searches for.
     pub fn prints(&self, epochs: &[i64], kind: Kind, value: &str) -> Vec<Vec<u8>> {
-        epochs.iter().filter_map(|epoch| self.print(*epoch, kind, value).ok()).collect()
+        epochs
+            .iter()
+            .filter_map(|epoch| self.print(*epoch, kind, value).ok())
+            .collect()
     }
 
     /// The keyed hash of an idempotency key or body, under a day's key.
@@ -249,18 +266,37 @@ mod tests {
     use chrono::DateTime;
 
     fn ring() -> Keyring {
-        Keyring::new(vec![(1, random_key()), (2, random_key())], vec![(7, random_key())], DateTime::UNIX_EPOCH)
+        Keyring::new(
+            vec![(1, random_key()), (2, random_key())],
+            vec![(7, random_key())],
+            DateTime::UNIX_EPOCH,
+        )
     }
 
     #[test]
     fn a_sealed_value_opens_only_in_its_row_its_table_and_its_epoch() {
         let ring = ring();
         let sealed = ring.seal(1, Table::OrderPerson, "a", "张三".as_bytes()).unwrap();
-        assert_eq!(*ring.open(1, Table::OrderPerson, "a", &sealed).unwrap(), "张三".as_bytes());
-        assert!(matches!(ring.open(1, Table::OrderPerson, "b", &sealed), Err(VaultError::Corrupt { .. })));
-        assert!(matches!(ring.open(1, Table::CourierRemark, "a", &sealed), Err(VaultError::Corrupt { .. })));
-        assert!(matches!(ring.open(2, Table::OrderPerson, "a", &sealed), Err(VaultError::Corrupt { .. })));
-        assert!(matches!(ring.open(3, Table::OrderPerson, "a", &sealed), Err(VaultError::KeyGone)));
+        assert_eq!(
+            *ring.open(1, Table::OrderPerson, "a", &sealed).unwrap(),
+            "张三".as_bytes()
+        );
+        assert!(matches!(
+            ring.open(1, Table::OrderPerson, "b", &sealed),
+            Err(VaultError::Corrupt { .. })
+        ));
+        assert!(matches!(
+            ring.open(1, Table::CourierRemark, "a", &sealed),
+            Err(VaultError::Corrupt { .. })
+        ));
+        assert!(matches!(
+            ring.open(2, Table::OrderPerson, "a", &sealed),
+            Err(VaultError::Corrupt { .. })
+        ));
+        assert!(matches!(
+            ring.open(3, Table::OrderPerson, "a", &sealed),
+            Err(VaultError::KeyGone)
+        ));
     }
 
     #[test]
@@ -271,7 +307,10 @@ mod tests {
             let mut changed = sealed.clone();
             changed[index] ^= 1;
             assert!(ring.open(1, Table::OrderPerson, "a", &changed).is_err(), "byte {index}");
-            assert!(ring.open(1, Table::OrderPerson, "a", &sealed[..index]).is_err(), "cut at {index}");
+            assert!(
+                ring.open(1, Table::OrderPerson, "a", &sealed[..index]).is_err(),
+                "cut at {index}"
+            );
         }
     }
 

@@ -71,7 +71,12 @@ impl MasterKey {
         // Written whole and durable before it gets its name: a torn master key would lose everything sealed under it.
         // Linking, unlike renaming, fails when another process was first.
         let draft = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -86,7 +91,11 @@ impl MasterKey {
             Err(error) => return Err(error),
         }
         if let Some(folder) = path.parent() {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let folder = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
             std::fs::File::open(folder)?.sync_all()?;
         }
         Ok(Self(SealKey::new(key, "master")))
@@ -101,13 +110,11 @@ impl MasterKey {
     ///
     /// # Errors
     /// It was wrapped by another master key, or for another place.
-    pub fn unwrap(
-        &self,
-        purpose: &str,
-        id: i64,
-        wrapped: &[u8],
-    ) -> Result<Zeroizing<[u8; KEY_LENGTH]>, VaultError> {
-        let opened = self.0.open(&place(purpose, id), wrapped).ok_or(VaultError::WrongMaster)?;
+    pub fn unwrap(&self, purpose: &str, id: i64, wrapped: &[u8]) -> Result<Zeroizing<[u8; KEY_LENGTH]>, VaultError> {
+        let opened = self
+            .0
+            .open(&place(purpose, id), wrapped)
+            .ok_or(VaultError::WrongMaster)?;
         let key: [u8; KEY_LENGTH] = opened.as_slice().try_into().map_err(|_| VaultError::WrongMaster)?;
         Ok(Zeroizing::new(key))
     }
@@ -129,14 +136,20 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let wrapped = first.wrap_new("epoch", 1);
         let again = MasterKey::load_or_make(&path, false).unwrap();
-        assert_eq!(*first.unwrap("epoch", 1, &wrapped).unwrap(), *again.unwrap("epoch", 1, &wrapped).unwrap());
+        assert_eq!(
+            *first.unwrap("epoch", 1, &wrapped).unwrap(),
+            *again.unwrap("epoch", 1, &wrapped).unwrap()
+        );
     }
 
     #[test]
     fn a_missing_master_key_is_not_replaced_where_the_vault_has_keys() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
-        assert!(matches!(MasterKey::load_or_make(&path, false), Err(MasterKeyError::Missing(_))));
+        assert!(matches!(
+            MasterKey::load_or_make(&path, false),
+            Err(MasterKeyError::Missing(_))
+        ));
         assert!(!path.exists());
     }
 
@@ -146,7 +159,10 @@ mod tests {
         let path = folder.path().join("master.key");
         MasterKey::load_or_make(&path, true).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(MasterKey::load_or_make(&path, false), Err(MasterKeyError::TooOpen(_))));
+        assert!(matches!(
+            MasterKey::load_or_make(&path, false),
+            Err(MasterKeyError::TooOpen(_))
+        ));
     }
 
     #[test]

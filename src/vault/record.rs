@@ -31,12 +31,24 @@ struct StoredNote {
 pub fn person_to_bytes(person: &PersonRecord) -> Zeroizing<Vec<u8>> {
     let stored = StoredPerson {
         r: person.recipient.to_stored(),
-        p: person.photos.iter().map(|photo| photo.as_ref().map(|photo| photo.expose().clone())).collect(),
-        t: person.tracking.iter().map(|known| (known.attempt, known.number.expose().clone())).collect(),
+        p: person
+            .photos
+            .iter()
+            .map(|photo| photo.as_ref().map(|photo| photo.expose().clone()))
+            .collect(),
+        t: person
+            .tracking
+            .iter()
+            .map(|known| (known.attempt, known.number.expose().clone()))
+            .collect(),
         n: person
             .notes
             .iter()
-            .map(|note| StoredNote { k: note.kind.clone(), a: note.about.clone(), x: note.text.expose().clone() })
+            .map(|note| StoredNote {
+                k: note.kind.clone(),
+                a: note.about.clone(),
+                x: note.text.expose().clone(),
+            })
             .collect(),
     };
     #[expect(clippy::expect_used, reason = "strings and numbers always serialise")]
@@ -52,9 +64,20 @@ pub fn person_from_bytes(bytes: &[u8]) -> Option<PersonRecord> {
         tracking: stored
             .t
             .into_iter()
-            .map(|(attempt, number)| TrackingNumber { attempt, number: Pii::new(number) })
+            .map(|(attempt, number)| TrackingNumber {
+                attempt,
+                number: Pii::new(number),
+            })
             .collect(),
-        notes: stored.n.into_iter().map(|note| Note { kind: note.k, about: note.a, text: Pii::new(note.x) }).collect(),
+        notes: stored
+            .n
+            .into_iter()
+            .map(|note| Note {
+                kind: note.k,
+                about: note.a,
+                text: Pii::new(note.x),
+            })
+            .collect(),
     })
 }
 
@@ -104,8 +127,15 @@ mod tests {
         let person = PersonRecord {
             recipient: Recipient::parse(&parts, "", &mut FieldErrors::new()).unwrap(),
             photos: vec![Some(Pii::new("oss://a.jpg".to_owned())), None],
-            tracking: vec![TrackingNumber { attempt: 1, number: Pii::new("SM1".to_owned()) }],
-            notes: vec![Note { kind: "cancel_reason".into(), about: "x".into(), text: Pii::new("搬家了".to_owned()) }],
+            tracking: vec![TrackingNumber {
+                attempt: 1,
+                number: Pii::new("SM1".to_owned()),
+            }],
+            notes: vec![Note {
+                kind: "cancel_reason".into(),
+                about: "x".into(),
+                text: Pii::new("搬家了".to_owned()),
+            }],
         };
         assert_eq!(person_from_bytes(&person_to_bytes(&person)), Some(person));
         assert_eq!(person_from_bytes(b"{}"), None);

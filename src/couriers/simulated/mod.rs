@@ -69,7 +69,9 @@ pub struct Simulated {
 
 impl fmt::Debug for Simulated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simulated").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("Simulated")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,7 +89,12 @@ impl Simulated {
         }
         let signer = Signer::new(&config.webhook_secret)?;
         let client = client::build(config.timeout).map_err(SimulatedError::Client)?;
-        Ok(Self { base, client, signer, timeout: config.timeout })
+        Ok(Self {
+            base,
+            client,
+            signer,
+            timeout: config.timeout,
+        })
     }
 
     fn post<T: serde::Serialize>(&self, path: &str, body: &T) -> Result<reqwest::RequestBuilder, CallError> {
@@ -97,7 +104,10 @@ impl Simulated {
 
     /// Sends a call that may be sent again, and reads a good answer.
     async fn ask<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, CallError> {
-        let response = request.send().await.map_err(|error| CallError::new(send_code(&error)))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| CallError::new(send_code(&error)))?;
         if response.status().is_success() {
             read(response).await.map_err(CallError::new)
         } else {
@@ -117,18 +127,25 @@ impl Courier for Simulated {
     }
 
     async fn commit(&self, request: &BookingRequest, _prepared: Option<&str>) -> Result<Booked, BookError> {
-        let call =
-            self.post("parcels", &wire::BookBody::from(request)).map_err(|error| BookError::retry(error.code))?;
+        let call = self
+            .post("parcels", &wire::BookBody::from(request))
+            .map_err(|error| BookError::retry(error.code))?;
         let response = call.send().await.map_err(|error| {
             let code = send_code(&error);
-            if surely_not_sent(&error) { BookError::retry(code) } else { BookError::unknown(code) }
+            if surely_not_sent(&error) {
+                BookError::retry(code)
+            } else {
+                BookError::unknown(code)
+            }
         })?;
         if !response.status().is_success() {
             return Err(refused_booking(response).await);
         }
         // The courier said yes: a parcel exists, even when its number cannot be read.
         let answer: wire::BookAnswer = read(response).await.map_err(BookError::unknown)?;
-        answer.for_reference(&request.reference).ok_or_else(|| BookError::unknown("unreadable_answer"))
+        answer
+            .for_reference(&request.reference)
+            .ok_or_else(|| BookError::unknown("unreadable_answer"))
     }
 
     /// The first parcel under the reference that is not cancelled. A reference with only cancelled parcels is
@@ -166,7 +183,10 @@ impl Courier for Simulated {
     async fn track(&self, parcels: &[ParcelRef]) -> Result<Vec<CourierEvent>, CallError> {
         let mut events: Vec<CourierEvent> = Vec::new();
         for batch in parcels.chunks(TRACK_BATCH) {
-            let mut body = wire::TrackBody { tracking_nos: Vec::new(), references: Vec::new() };
+            let mut body = wire::TrackBody {
+                tracking_nos: Vec::new(),
+                references: Vec::new(),
+            };
             for parcel in batch {
                 match &parcel.tracking_no {
                     Some(number) => body.tracking_nos.push(number.expose()),
@@ -181,12 +201,17 @@ impl Courier for Simulated {
     }
 
     fn read_webhook(&self, request: &WebhookRequest<'_>) -> Result<Vec<CourierEvent>, WebhookError> {
-        let (Some(id), Some(timestamp), Some(signatures)) =
-            (request.header(signing::ID), request.header(signing::TIMESTAMP), request.header(signing::SIGNATURE))
-        else {
+        let (Some(id), Some(timestamp), Some(signatures)) = (
+            request.header(signing::ID),
+            request.header(signing::TIMESTAMP),
+            request.header(signing::SIGNATURE),
+        ) else {
             return Err(WebhookError::NotAuthentic);
         };
-        if !self.signer.is_authentic(id, timestamp, signatures, request.body, request.now) {
+        if !self
+            .signer
+            .is_authentic(id, timestamp, signatures, request.body, request.now)
+        {
             return Err(WebhookError::NotAuthentic);
         }
         match serde_json::from_slice::<wire::WebhookBody>(request.body) {
@@ -200,7 +225,11 @@ impl Courier for Simulated {
             WebhookOutcome::Accepted => (200, r#"{"ok":true}"#),
             WebhookOutcome::Failed => (503, r#"{"ok":false}"#),
         };
-        WebhookAnswer { status, content_type: "application/json", body: body.to_owned() }
+        WebhookAnswer {
+            status,
+            content_type: "application/json",
+            body: body.to_owned(),
+        }
     }
 }
 
@@ -210,9 +239,15 @@ async fn refused_booking(response: Response) -> BookError {
     let after = retry_after(response.headers());
     let code = error_code(response).await;
     match (status.as_u16(), code.as_deref()) {
-        (429, _) => BookError::Retry { code: "rate_limited".into(), after },
+        (429, _) => BookError::Retry {
+            code: "rate_limited".into(),
+            after,
+        },
         // Documented: said before anything is booked. Any other 503 may come from a proxy that lost its way back.
-        (503, Some("down")) => BookError::Retry { code: "down".into(), after },
+        (503, Some("down")) => BookError::Retry {
+            code: "down".into(),
+            after,
+        },
         (422, code) => BookError::fail(code.unwrap_or("refused")),
         // The request itself was not acceptable; the same again will not be.
         (400 | 413 | 415, code) => BookError::fail(code.unwrap_or("bad_request")),
@@ -225,7 +260,9 @@ async fn refused_booking(response: Response) -> BookError {
 async fn refused_call(response: Response) -> CallError {
     let status = response.status();
     let after = retry_after(response.headers());
-    let code = error_code(response).await.unwrap_or_else(|| format!("http_{}", status.as_u16()));
+    let code = error_code(response)
+        .await
+        .unwrap_or_else(|| format!("http_{}", status.as_u16()));
     CallError { code, after }
 }
 

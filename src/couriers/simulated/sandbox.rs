@@ -207,7 +207,9 @@ pub struct RunningSandbox {
 
 impl std::fmt::Debug for RunningSandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunningSandbox").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("RunningSandbox")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -222,9 +224,15 @@ pub fn start(config: SandboxConfig, clock: Clock) -> Result<RunningSandbox, Star
     let address = listener.local_addr().map_err(StartError::Listen)?;
     let opened = Journal::open(&config.state_file)?;
     if !config.faults.is_empty() {
-        opened.journal.note(Line::Faults { faults: config.faults.clone() });
+        opened.journal.note(Line::Faults {
+            faults: config.faults.clone(),
+        });
     }
-    let faults = if config.faults.is_empty() { opened.faults } else { config.faults };
+    let faults = if config.faults.is_empty() {
+        opened.faults
+    } else {
+        config.faults
+    };
     let (announcements, announced) = mpsc::unbounded_channel();
     let (webhook_url, url) = watch::channel(None);
     let shared = Arc::new(Shared {
@@ -241,7 +249,10 @@ pub fn start(config: SandboxConfig, clock: Clock) -> Result<RunningSandbox, Star
 
     let data = Data::from(Arc::clone(&shared));
     let server = HttpServer::new(move || {
-        App::new().app_data(data.clone()).app_data(PayloadConfig::new(LARGEST_BODY)).configure(api::routes)
+        App::new()
+            .app_data(data.clone())
+            .app_data(PayloadConfig::new(LARGEST_BODY))
+            .configure(api::routes)
     })
     .workers(1)
     .disable_signals()
@@ -254,7 +265,14 @@ pub fn start(config: SandboxConfig, clock: Clock) -> Result<RunningSandbox, Star
     let serving = tokio::spawn(server);
     let posting = tokio::spawn(post.run(announced, url, stop.clone()));
     tracing::info!(%address, parcels = lock(&shared.ledger).count(), "the sandbox courier is open");
-    Ok(RunningSandbox { address, shared, stop, server: handle, serving, posting })
+    Ok(RunningSandbox {
+        address,
+        shared,
+        stop,
+        server: handle,
+        serving,
+        posting,
+    })
 }
 
 impl RunningSandbox {

@@ -32,7 +32,9 @@ impl Signer {
     /// Reads a `whsec_...` secret.
     pub(super) fn new(secret: &Secret<String>) -> Result<Self, InvalidSecret> {
         let encoded = secret.expose().strip_prefix("whsec_").ok_or(InvalidSecret)?;
-        let key = base64::engine::general_purpose::STANDARD.decode(encoded).map_err(|_| InvalidSecret)?;
+        let key = base64::engine::general_purpose::STANDARD
+            .decode(encoded)
+            .map_err(|_| InvalidSecret)?;
         if key.len() < SHORTEST_KEY {
             return Err(InvalidSecret);
         }
@@ -46,13 +48,19 @@ impl Signer {
 
     /// Whether one of the `signatures` is ours over exactly these bytes, and `timestamp` is recent.
     pub(super) fn is_authentic(&self, id: &str, timestamp: &str, signatures: &str, body: &[u8], now: Instant) -> bool {
-        let Ok(sent_at) = timestamp.parse::<i64>() else { return false };
+        let Ok(sent_at) = timestamp.parse::<i64>() else {
+            return false;
+        };
         if now.timestamp().abs_diff(sent_at) > TOLERANCE_SECONDS {
             return false;
         }
-        let Ok(expected) = self.0.sign(id, sent_at, body) else { return false };
+        let Ok(expected) = self.0.sign(id, sent_at, body) else {
+            return false;
+        };
         // Several may be sent, separated by spaces, while a secret is being changed.
-        signatures.split(' ').any(|given| given.as_bytes().ct_eq(expected.as_bytes()).into())
+        signatures
+            .split(' ')
+            .any(|given| given.as_bytes().ct_eq(expected.as_bytes()).into())
     }
 }
 
@@ -71,8 +79,13 @@ mod tests {
     fn the_published_example_is_signed_as_published() {
         let at = DateTime::from_timestamp(1_614_265_330, 0).unwrap();
         let signed =
-            Signer::new(&secret(GOOD)).unwrap().sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, br#"{"test": 2432232314}"#);
-        assert_eq!(signed.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+            Signer::new(&secret(GOOD))
+                .unwrap()
+                .sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, br#"{"test": 2432232314}"#);
+        assert_eq!(
+            signed.as_deref(),
+            Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
+        );
     }
 
     #[test]
@@ -98,13 +111,23 @@ mod tests {
         let good = signer.sign("msg_1", sent, b"{}").unwrap();
         for (offset, holds) in [(-301, false), (-300, true), (300, true), (301, false)] {
             let now = DateTime::from_timestamp(1_700_000_000 + offset, 0).unwrap();
-            assert_eq!(signer.is_authentic("msg_1", "1700000000", &good, b"{}", now), holds, "{offset}");
+            assert_eq!(
+                signer.is_authentic("msg_1", "1700000000", &good, b"{}", now),
+                holds,
+                "{offset}"
+            );
         }
     }
 
     #[test]
     fn secrets_that_are_short_or_not_marked_are_refused() {
-        for bad in ["", "whsec_", "whsec_c2hvcnQ=", "whsec_***", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        for bad in [
+            "",
+            "whsec_",
+            "whsec_c2hvcnQ=",
+            "whsec_***",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ] {
             assert!(Signer::new(&secret(bad)).is_err(), "{bad}");
         }
     }

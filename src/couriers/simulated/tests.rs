@@ -35,7 +35,12 @@ fn secret() -> Secret<String> {
 }
 
 fn adapter(base_url: &str, timeout: Duration) -> Simulated {
-    Simulated::new(SimulatedConfig { base_url: base_url.to_owned(), webhook_secret: secret(), timeout }).unwrap()
+    Simulated::new(SimulatedConfig {
+        base_url: base_url.to_owned(),
+        webhook_secret: secret(),
+        timeout,
+    })
+    .unwrap()
 }
 
 fn a_recipient(name: &str, phone: &str) -> Recipient {
@@ -67,7 +72,11 @@ fn booking(reference: &BookingReference) -> BookingRequest {
             phone: shop.phone,
             address: shop.address,
         }),
-        parcel: Arc::new(Parcel { weight_g: 50, size_mm: (240, 160, 5), contents: "照片".into() }),
+        parcel: Arc::new(Parcel {
+            weight_g: 50,
+            size_mm: (240, 160, 5),
+            contents: "照片".into(),
+        }),
     }
 }
 
@@ -99,7 +108,12 @@ impl World {
         let clock = Clock::manual(DateTime::from_timestamp(1_795_000_000, 0).unwrap());
         let sandbox = open(&folder, &clock, faults, receiver);
         let courier = adapter(&sandbox.base_url(), Duration::from_secs(10));
-        Self { folder, clock, sandbox, courier }
+        Self {
+            folder,
+            clock,
+            sandbox,
+            courier,
+        }
     }
 
     async fn book(&self) -> BookingReference {
@@ -110,7 +124,14 @@ impl World {
 
     async fn get(&self, path: &str) -> Value {
         let client = client::build(Duration::from_secs(10)).unwrap();
-        client.get(format!("{}{path}", self.sandbox.base_url())).send().await.unwrap().json().await.unwrap()
+        client
+            .get(format!("{}{path}", self.sandbox.base_url()))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     async fn send(&self, method: reqwest::Method, path: &str, body: &str) -> (u16, String) {
@@ -126,11 +147,18 @@ impl World {
 
     /// Stops the sandbox and starts it again on the same file.
     async fn restarted(self, receiver: Option<&Receiver>) -> Self {
-        let Self { folder, clock, sandbox, .. } = self;
+        let Self {
+            folder, clock, sandbox, ..
+        } = self;
         sandbox.stop().await;
         let sandbox = open(&folder, &clock, &[], receiver);
         let courier = adapter(&sandbox.base_url(), Duration::from_secs(10));
-        Self { folder, clock, sandbox, courier }
+        Self {
+            folder,
+            clock,
+            sandbox,
+            courier,
+        }
     }
 }
 
@@ -165,7 +193,12 @@ struct Received {
 
 impl Received {
     fn read(&self, courier: &Simulated, clock: &Clock) -> Result<CourierEvent, WebhookError> {
-        let request = WebhookRequest { headers: &self.headers, body: &self.body, token: None, now: clock.wall_now() };
+        let request = WebhookRequest {
+            headers: &self.headers,
+            body: &self.body,
+            token: None,
+            now: clock.wall_now(),
+        };
         courier.read_webhook(&request).map(|mut events| events.remove(0))
     }
 
@@ -196,9 +229,19 @@ impl Receiver {
                     .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
                     .collect();
                 let mut seen = seen.lock().unwrap();
-                seen.push(Received { headers, body: body.to_vec() });
+                seen.push(Received {
+                    headers,
+                    body: body.to_vec(),
+                });
                 let refuse = seen.len() <= refuse_first;
-                async move { if refuse { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() }.finish() }
+                async move {
+                    if refuse {
+                        HttpResponse::ServiceUnavailable()
+                    } else {
+                        HttpResponse::Ok()
+                    }
+                    .finish()
+                }
             }))
         })
         .workers(1)
@@ -208,7 +251,11 @@ impl Receiver {
         .run();
         let handle = server.handle();
         tokio::spawn(server);
-        Self { address, received, server: handle }
+        Self {
+            address,
+            received,
+            server: handle,
+        }
     }
 
     fn url(&self) -> String {

@@ -146,7 +146,10 @@ impl FoundAnswer {
 }
 
 fn booked(tracking_no: Pii<String>) -> Option<Booked> {
-    is_tracking_no(tracking_no.expose()).then_some(Booked { tracking_no: Some(tracking_no), provider_ref: None })
+    is_tracking_no(tracking_no.expose()).then_some(Booked {
+        tracking_no: Some(tracking_no),
+        provider_ref: None,
+    })
 }
 
 fn is_tracking_no(text: &str) -> bool {

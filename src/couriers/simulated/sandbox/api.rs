@@ -43,7 +43,9 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/webhook", get().to(control::webhook_now))
         .route("/webhook", put().to(control::webhook_set))
         .route("/healthz", get().to(control::health))
-        .default_service(actix_web::web::to(|| async { Reply::error(StatusCode::NOT_FOUND, "no_such_route") }));
+        .default_service(actix_web::web::to(|| async {
+            Reply::error(StatusCode::NOT_FOUND, "no_such_route")
+        }));
 }
 
 /// What a caller gets.
@@ -59,11 +61,19 @@ enum Reply {
 
 impl Reply {
     fn ok(body: Value) -> Self {
-        Self::Answer { status: StatusCode::OK, body, retry_after: None }
+        Self::Answer {
+            status: StatusCode::OK,
+            body,
+            retry_after: None,
+        }
     }
 
     fn error(status: StatusCode, code: &str) -> Self {
-        Self::Answer { status, body: json!({ "code": code }), retry_after: None }
+        Self::Answer {
+            status,
+            body: json!({ "code": code }),
+            retry_after: None,
+        }
     }
 
     fn not_found() -> Self {
@@ -86,7 +96,11 @@ impl Responder for Reply {
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
         match self {
-            Self::Answer { status, body, retry_after } => {
+            Self::Answer {
+                status,
+                body,
+                retry_after,
+            } => {
                 let mut answer = HttpResponseBuilder::new(status);
                 if let Some(wait) = retry_after {
                     // Whole seconds, rounded up: earlier would be refused again.
@@ -96,7 +110,9 @@ impl Responder for Reply {
             }
             Self::HangUp => {
                 let nothing = futures_util::stream::once(async { Err::<Bytes, HungUp>(HungUp) });
-                HttpResponse::Ok().force_close().body(SizedStream::new(1, Box::pin(nothing)))
+                HttpResponse::Ok()
+                    .force_close()
+                    .body(SizedStream::new(1, Box::pin(nothing)))
             }
         }
     }
@@ -108,7 +124,11 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         if error.inner().is_data() {
             let body = json!({ "code": "invalid_request", "field": error.path().to_string() });
-            Reply::Answer { status: StatusCode::UNPROCESSABLE_ENTITY, body, retry_after: None }
+            Reply::Answer {
+                status: StatusCode::UNPROCESSABLE_ENTITY,
+                body,
+                retry_after: None,
+            }
         } else {
             Reply::error(StatusCode::BAD_REQUEST, "malformed_json")
         }

@@ -51,7 +51,10 @@ impl FaultKind {
     ];
 
     fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, name)| *name == text).map(|(kind, _)| kind)
+        Self::ALL
+            .into_iter()
+            .find(|(_, name)| *name == text)
+            .map(|(kind, _)| kind)
     }
 }
 
@@ -95,17 +98,23 @@ const LONGEST_DELAY_SECONDS: f64 = 3600.0;
 impl Fault {
     /// The wait it asks for, wall time.
     pub(super) fn delay_or(&self, default: Duration) -> Duration {
-        self.delay.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(default)
+        self.delay
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .unwrap_or(default)
     }
 
     fn is_valid(&self) -> bool {
         let code_ok = self.code.as_deref().is_none_or(|code| {
             (1..=40).contains(&code.len())
                 && code.starts_with(|c: char| c.is_ascii_lowercase())
-                && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+                && code
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         });
         (0.0..=1.0).contains(&self.probability)
-            && self.delay.is_none_or(|seconds| (0.0..=LONGEST_DELAY_SECONDS).contains(&seconds))
+            && self
+                .delay
+                .is_none_or(|seconds| (0.0..=LONGEST_DELAY_SECONDS).contains(&seconds))
             && code_ok
     }
 }
@@ -137,7 +146,9 @@ pub struct Faults(BTreeMap<FaultKind, Fault>);
 impl Faults {
     /// Reads `{"drop_after_booking": 0.5, "slow": {"delay": 3, "times": 1}, "lost": true}`.
     pub(super) fn from_json(value: &Value) -> Result<Self, FaultError> {
-        let Value::Object(given) = value else { return Err(FaultError::Invalid) };
+        let Value::Object(given) = value else {
+            return Err(FaultError::Invalid);
+        };
         let mut faults = Self::default();
         for (name, options) in given {
             let kind = FaultKind::parse(name).ok_or(FaultError::Unknown)?;
@@ -165,7 +176,13 @@ impl Faults {
                 None => (flag.as_ref().split(',').next().unwrap_or_default(), always()),
             };
             let kind = FaultKind::parse(name.trim()).ok_or(FaultError::Unknown)?;
-            let mut fault = Fault { probability, times: None, delay: None, code: None, on: None };
+            let mut fault = Fault {
+                probability,
+                times: None,
+                delay: None,
+                code: None,
+                on: None,
+            };
             for word in words {
                 match word.split_once('=') {
                     Some(("times", n)) => fault.times = Some(n.parse().map_err(|_| FaultError::Invalid)?),
@@ -199,7 +216,10 @@ impl Faults {
     /// Whether `kind` strikes now, on this call. A fault with `times` is used up by striking, and gone with its last.
     pub(super) fn strike(&mut self, kind: FaultKind, call: Call) -> Option<Fault> {
         let fault = self.0.get_mut(&kind)?;
-        let concerned = fault.on.as_ref().map_or(call == Call::Book, |calls| calls.contains(&call));
+        let concerned = fault
+            .on
+            .as_ref()
+            .map_or(call == Call::Book, |calls| calls.contains(&call));
         if !concerned || fault.times == Some(0) || !chance(fault.probability) {
             return None;
         }
@@ -253,14 +273,20 @@ mod tests {
     fn a_probability_of_nought_never_strikes_and_a_half_does_sometimes() {
         let mut faults = Faults::from_json(&json!({"lost": 0, "rejected": 0.5})).unwrap();
         assert!((0..200).all(|_| faults.strike(FaultKind::Lost, Call::Book).is_none()));
-        let struck = (0..1000).filter(|_| faults.strike(FaultKind::Rejected, Call::Book).is_some()).count();
+        let struck = (0..1000)
+            .filter(|_| faults.strike(FaultKind::Rejected, Call::Book).is_some())
+            .count();
         // Outside these bounds once in 10^30 runs.
         assert!((300..700).contains(&struck), "{struck}");
     }
 
     #[test]
     fn flags_and_json_say_the_same() {
-        let flags = ["drop_after_booking=0.5", "slow,delay=2.5,times=3,on=book+query", "refuse=1,code=no_service"];
+        let flags = [
+            "drop_after_booking=0.5",
+            "slow,delay=2.5,times=3,on=book+query",
+            "refuse=1,code=no_service",
+        ];
         let json = json!({"drop_after_booking": 0.5, "slow": {"delay": 2.5, "times": 3, "on": ["book", "query"]},
             "refuse": {"probability": 1, "code": "no_service"}});
         assert_eq!(Faults::from_flags(flags), Faults::from_json(&json));

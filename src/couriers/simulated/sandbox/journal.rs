@@ -108,7 +108,12 @@ impl Journal {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => StateError::InUse,
             TryLockError::Error(error) => StateError::Io(error),
@@ -118,13 +123,20 @@ impl Journal {
         let (mut lines, length) = read_lines(&bytes)?;
         file.set_len(length)?;
         file.seek(SeekFrom::Start(length))?;
-        let mut tail = Tail { file, length, broken: false };
+        let mut tail = Tail {
+            file,
+            length,
+            broken: false,
+        };
         if lines.is_empty() {
             let number = getrandom::u64().map_err(|_| StateError::Randomness)?;
             let first = Line::Installation { number };
             tail.append(&encode(&first)?, true)?;
             // A new file's name is durable only once its folder is.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             File::open(folder)?.sync_all()?;
             lines.push(first);
         }
@@ -135,20 +147,34 @@ impl Journal {
         std::thread::Builder::new()
             .name("sandbox-journal".into())
             .spawn(move || write_until_closed(tail, receiver, &followed))?;
-        Ok(Opened { journal: Self(sender), ledger, faults })
+        Ok(Opened {
+            journal: Self(sender),
+            ledger,
+            faults,
+        })
     }
 
     /// Books a parcel; its ordinal, once it is on the disk.
     pub(super) async fn book(&self, reference: String, at: Instant, end: End) -> Result<u64, NotStored> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Command::Book { reference, at, end, reply }).map_err(|_| NotStored)?;
+        self.0
+            .send(Command::Book {
+                reference,
+                at,
+                end,
+                reply,
+            })
+            .map_err(|_| NotStored)?;
         answer.await.map_err(|_| NotStored)?
     }
 
     /// Takes a line its place in the file at once; what is returned waits until it is on the disk.
     pub(super) fn write(&self, line: Line) -> impl Future<Output = Result<(), NotStored>> + use<> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.0.send(Command::Write { line, reply: Some(reply) });
+        let sent = self.0.send(Command::Write {
+            line,
+            reply: Some(reply),
+        });
         async move {
             sent.map_err(|_| NotStored)?;
             answer.await.map_err(|_| NotStored)?
@@ -183,7 +209,9 @@ fn read_lines(bytes: &[u8]) -> Result<(Vec<Line>, u64), StateError> {
     let mut rest = bytes.split_inclusive(|byte| *byte == b'\n').peekable();
     while let Some(text) = rest.next() {
         let is_last = rest.peek().is_none();
-        let whole = text.strip_suffix(b"\n").and_then(|text| serde_json::from_slice(text).ok());
+        let whole = text
+            .strip_suffix(b"\n")
+            .and_then(|text| serde_json::from_slice(text).ok());
         match whole {
             Some(line) => lines.push(line),
             None if is_last => break,
@@ -195,7 +223,9 @@ fn read_lines(bytes: &[u8]) -> Result<(Vec<Line>, u64), StateError> {
 }
 
 fn replay(lines: &[Line]) -> Result<(Ledger, Faults), StateError> {
-    let Some(Line::Installation { number }) = lines.first() else { return Err(StateError::Damaged(1)) };
+    let Some(Line::Installation { number }) = lines.first() else {
+        return Err(StateError::Damaged(1));
+    };
     let mut ledger = Ledger::new(*number);
     let mut faults = Faults::default();
     for (index, line) in lines.iter().enumerate() {
@@ -221,14 +251,20 @@ impl Tail {
         if self.broken {
             return Err(io::Error::other("an earlier write could not be taken back"));
         }
-        let written = self.file.write_all(bytes).and_then(|()| if durable { self.file.sync_data() } else { Ok(()) });
+        let written = self
+            .file
+            .write_all(bytes)
+            .and_then(|()| if durable { self.file.sync_data() } else { Ok(()) });
         match written {
             Ok(()) => {
                 self.length += u64::try_from(bytes.len()).unwrap_or(0);
                 Ok(())
             }
             Err(error) => {
-                let undone = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
+                let undone = self
+                    .file
+                    .set_len(self.length)
+                    .and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
                 self.broken = undone.is_err();
                 Err(error)
             }
@@ -250,8 +286,18 @@ fn write_until_closed(mut tail: Tail, mut commands: mpsc::UnboundedReceiver<Comm
         let (mut lines, mut replies) = (Vec::new(), Vec::new());
         for command in batch.drain(..) {
             match command {
-                Command::Book { reference, at, end, reply } => {
-                    lines.push(Line::Booked { ordinal: next_ordinal, reference, at, end });
+                Command::Book {
+                    reference,
+                    at,
+                    end,
+                    reply,
+                } => {
+                    lines.push(Line::Booked {
+                        ordinal: next_ordinal,
+                        reference,
+                        at,
+                        end,
+                    });
                     replies.push(Reply::Booked(reply, next_ordinal));
                     next_ordinal += 1;
                 }
@@ -317,12 +363,23 @@ mod tests {
         assert_eq!(opened.journal.book("B".into(), at(), End::Lost).await, Ok(2));
         let number = lock(&opened.ledger).tracking_no(2);
         opened.journal.close().await;
-        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(br#"{"line":"booked","ordi"#).unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(br#"{"line":"booked","ordi"#)
+            .unwrap();
 
         let opened = Journal::open(&path).unwrap();
         assert_eq!(opened.journal.book("C".into(), at(), End::Delivered).await, Ok(3));
         assert_eq!(lock(&opened.ledger).tracking_no(2), number);
-        assert_eq!(lock(&opened.ledger).of_reference("B").map(|p| p.ordinal).collect::<Vec<_>>(), [2]);
+        assert_eq!(
+            lock(&opened.ledger)
+                .of_reference("B")
+                .map(|p| p.ordinal)
+                .collect::<Vec<_>>(),
+            [2]
+        );
         opened.journal.close().await;
         assert_eq!(lock(&Journal::open(&path).unwrap().ledger).count(), 3);
     }
@@ -355,13 +412,20 @@ mod tests {
         let path = folder.path().join("state.jsonl");
         let opened = Journal::open(&path).unwrap();
         let all = (0..500).map(|n| opened.journal.book(format!("R{n}"), at(), End::Delivered));
-        let mut ordinals: Vec<u64> =
-            futures_util::future::join_all(all).await.into_iter().map(Result::unwrap).collect();
+        let mut ordinals: Vec<u64> = futures_util::future::join_all(all)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
         ordinals.sort_unstable();
         assert_eq!(ordinals, (1..=500).collect::<Vec<_>>());
         let faults = Faults::from_flags(["down,times=3"]).unwrap();
         opened.journal.note(Line::Acknowledged { ordinal: 1, stage: 0 });
-        opened.journal.write(Line::Faults { faults: faults.clone() }).await.unwrap();
+        opened
+            .journal
+            .write(Line::Faults { faults: faults.clone() })
+            .await
+            .unwrap();
         opened.journal.close().await;
         let again = Journal::open(&path).unwrap();
         assert_eq!(again.faults, faults);

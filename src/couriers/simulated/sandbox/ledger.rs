@@ -29,22 +29,32 @@ impl Parcel {
     pub(super) fn stage(&self, index: usize) -> Option<(&'static Stage, Instant)> {
         let stage = self.end.stages().get(index)?;
         let at = stage.at(self.booked_at);
-        self.cancelled_at.is_none_or(|cancelled| at <= cancelled).then_some((stage, at))
+        self.cancelled_at
+            .is_none_or(|cancelled| at <= cancelled)
+            .then_some((stage, at))
     }
 
     /// What has happened until `now`, oldest first.
     pub(super) fn history(&self, now: Instant) -> impl Iterator<Item = (&'static Stage, Instant)> + '_ {
-        (0..self.end.stages().len()).filter_map(|index| self.stage(index)).filter(move |(_, at)| *at <= now)
+        (0..self.end.stages().len())
+            .filter_map(|index| self.stage(index))
+            .filter(move |(_, at)| *at <= now)
     }
 
     /// The last thing that happened.
     pub(super) fn status(&self, now: Instant) -> TrackingStatus {
-        self.history(now).last().map_or(TrackingStatus::Accepted, |(stage, _)| stage.status)
+        self.history(now)
+            .last()
+            .map_or(TrackingStatus::Accepted, |(stage, _)| stage.status)
     }
 
     /// Whether it is with the courier, too late to be called off.
     pub(super) fn is_picked_up(&self, now: Instant) -> bool {
-        self.cancelled_at.is_none() && self.booked_at.checked_add_signed(PICKED_UP_AFTER).is_some_and(|at| at <= now)
+        self.cancelled_at.is_none()
+            && self
+                .booked_at
+                .checked_add_signed(PICKED_UP_AFTER)
+                .is_some_and(|at| at <= now)
     }
 }
 
@@ -63,14 +73,23 @@ pub(super) struct Contradiction;
 
 impl Ledger {
     pub(super) fn new(installation: u64) -> Self {
-        Self { installation: installation % NUMBERS, parcels: Vec::new(), by_reference: HashMap::new() }
+        Self {
+            installation: installation % NUMBERS,
+            parcels: Vec::new(),
+            by_reference: HashMap::new(),
+        }
     }
 
     /// Follows one line of the journal; faults are not the ledger's.
     pub(super) fn apply(&mut self, line: &Line) -> Result<(), Contradiction> {
         match line {
             Line::Installation { .. } | Line::Faults { .. } => {}
-            Line::Booked { ordinal, reference, at, end } => {
+            Line::Booked {
+                ordinal,
+                reference,
+                at,
+                end,
+            } => {
                 if *ordinal != self.next_ordinal() {
                     return Err(Contradiction);
                 }
@@ -109,12 +128,18 @@ impl Ledger {
     }
 
     fn parcel_mut(&mut self, ordinal: u64) -> Result<&mut Parcel, Contradiction> {
-        index(ordinal).and_then(|index| self.parcels.get_mut(index)).ok_or(Contradiction)
+        index(ordinal)
+            .and_then(|index| self.parcels.get_mut(index))
+            .ok_or(Contradiction)
     }
 
     /// Every parcel booked under a reference, in the order of booking.
     pub(super) fn of_reference(&self, reference: &str) -> impl Iterator<Item = &Parcel> {
-        self.by_reference.get(reference).into_iter().flatten().filter_map(|ordinal| self.get(*ordinal))
+        self.by_reference
+            .get(reference)
+            .into_iter()
+            .flatten()
+            .filter_map(|ordinal| self.get(*ordinal))
     }
 
     /// The parcels after `ordinal`, in the order of booking.
@@ -129,8 +154,9 @@ impl Ledger {
 
     /// The parcel that bears a tracking number.
     pub(super) fn by_tracking_no(&self, tracking_no: &str) -> Option<&Parcel> {
-        let digits =
-            tracking_no.strip_prefix("SM").filter(|d| d.len() == 12 && d.bytes().all(|b| b.is_ascii_digit()))?;
+        let digits = tracking_no
+            .strip_prefix("SM")
+            .filter(|d| d.len() == 12 && d.bytes().all(|b| b.is_ascii_digit()))?;
         let number: u64 = digits.parse().ok()?;
         self.get((number + NUMBERS - self.installation) % NUMBERS)
     }
@@ -157,7 +183,12 @@ mod tests {
     fn ledger_with(count: u64, installation: u64) -> Ledger {
         let mut ledger = Ledger::new(installation);
         for ordinal in 1..=count {
-            let line = Line::Booked { ordinal, reference: "R".into(), at: DateTime::UNIX_EPOCH, end: End::Delivered };
+            let line = Line::Booked {
+                ordinal,
+                reference: "R".into(),
+                at: DateTime::UNIX_EPOCH,
+                end: End::Delivered,
+            };
             ledger.apply(&line).unwrap();
         }
         ledger
@@ -185,8 +216,18 @@ mod tests {
         let mut ledger = ledger_with(1, 0);
         let hour = |n| DateTime::UNIX_EPOCH + TimeDelta::hours(n);
         assert!(!ledger.get(1).unwrap().is_picked_up(hour(1)) && ledger.get(1).unwrap().is_picked_up(hour(2)));
-        ledger.apply(&Line::Cancelled { ordinal: 1, at: hour(1) }).unwrap();
-        ledger.apply(&Line::Cancelled { ordinal: 1, at: hour(9) }).unwrap();
+        ledger
+            .apply(&Line::Cancelled {
+                ordinal: 1,
+                at: hour(1),
+            })
+            .unwrap();
+        ledger
+            .apply(&Line::Cancelled {
+                ordinal: 1,
+                at: hour(9),
+            })
+            .unwrap();
         let parcel = ledger.get(1).unwrap();
         assert_eq!(parcel.cancelled_at, Some(hour(1)));
         assert_eq!(parcel.status(hour(99)), TrackingStatus::Accepted);
@@ -196,8 +237,16 @@ mod tests {
     #[test]
     fn a_line_out_of_its_order_is_a_contradiction() {
         let mut ledger = ledger_with(1, 0);
-        let skipped = Line::Booked { ordinal: 3, reference: "R".into(), at: DateTime::UNIX_EPOCH, end: End::Lost };
+        let skipped = Line::Booked {
+            ordinal: 3,
+            reference: "R".into(),
+            at: DateTime::UNIX_EPOCH,
+            end: End::Lost,
+        };
         assert_eq!(ledger.apply(&skipped), Err(Contradiction));
-        assert_eq!(ledger.apply(&Line::Acknowledged { ordinal: 2, stage: 0 }), Err(Contradiction));
+        assert_eq!(
+            ledger.apply(&Line::Acknowledged { ordinal: 2, stage: 0 }),
+            Err(Contradiction)
+        );
     }
 }

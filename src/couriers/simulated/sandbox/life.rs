@@ -31,7 +31,12 @@ pub(super) struct Stage {
 }
 
 const fn stage(hours: i64, status: TrackingStatus, code: &'static str, remark: &'static str) -> Stage {
-    Stage { hours, status, code, remark }
+    Stage {
+        hours,
+        status,
+        code,
+        remark,
+    }
 }
 
 /// When a parcel can no longer be called off.
@@ -45,8 +50,13 @@ const RETURNING: Stage = stage(34, Returning, "S60", "快件退回中");
 const RETURNED: Stage = stage(58, Returned, "S61", "快件已退回寄件人");
 
 /// At most eight each: how far a life was reported is kept as one bit a stage.
-const DELIVERED_LIFE: &[Stage] =
-    &[ACCEPTED, PICKED_UP, IN_TRANSIT, OUT_FOR_DELIVERY, stage(30, Delivered, "S80", "已签收，签收人：本人")];
+const DELIVERED_LIFE: &[Stage] = &[
+    ACCEPTED,
+    PICKED_UP,
+    IN_TRANSIT,
+    OUT_FOR_DELIVERY,
+    stage(30, Delivered, "S80", "已签收，签收人：本人"),
+];
 const LOST_LIFE: &[Stage] = &[
     ACCEPTED,
     PICKED_UP,
@@ -63,8 +73,15 @@ const RETURNED_LIFE: &[Stage] = &[
     RETURNING,
     RETURNED,
 ];
-const REJECTED_LIFE: &[Stage] =
-    &[ACCEPTED, PICKED_UP, IN_TRANSIT, OUT_FOR_DELIVERY, stage(30, Rejected, "S70", "收件人拒收"), RETURNING, RETURNED];
+const REJECTED_LIFE: &[Stage] = &[
+    ACCEPTED,
+    PICKED_UP,
+    IN_TRANSIT,
+    OUT_FOR_DELIVERY,
+    stage(30, Rejected, "S70", "收件人拒收"),
+    RETURNING,
+    RETURNED,
+];
 
 impl End {
     /// The life that ends so, in order.
@@ -81,7 +98,9 @@ impl End {
 impl Stage {
     /// When it happens to a parcel booked at `booked_at`.
     pub(super) fn at(&self, booked_at: Instant) -> Instant {
-        booked_at.checked_add_signed(TimeDelta::hours(self.hours)).unwrap_or(Instant::MAX_UTC)
+        booked_at
+            .checked_add_signed(TimeDelta::hours(self.hours))
+            .unwrap_or(Instant::MAX_UTC)
     }
 }
 
@@ -91,15 +110,22 @@ mod tests {
     use crate::domain::shipment::Progress;
     use chrono::DateTime;
 
-    const ENDS: [(End, TrackingStatus); 4] =
-        [(End::Delivered, Delivered), (End::Lost, Lost), (End::Returned, Returned), (End::Rejected, Returned)];
+    const ENDS: [(End, TrackingStatus); 4] = [
+        (End::Delivered, Delivered),
+        (End::Lost, Lost),
+        (End::Returned, Returned),
+        (End::Rejected, Returned),
+    ];
 
     #[test]
     fn every_life_moves_an_order_forward_stage_by_stage_to_its_end() {
         for (end, last) in ENDS {
             let mut known = None;
             for stage in end.stages() {
-                let news = Progress { status: stage.status, at: stage.at(DateTime::UNIX_EPOCH) };
+                let news = Progress {
+                    status: stage.status,
+                    at: stage.at(DateTime::UNIX_EPOCH),
+                };
                 known = Progress::after(known, news);
                 assert_eq!(known, Some(news), "{end:?} {stage:?}");
             }
@@ -112,7 +138,10 @@ mod tests {
     fn every_life_is_picked_up_when_cancelling_becomes_too_late() {
         for (end, _) in ENDS {
             let picked_up = end.stages().iter().find(|s| s.status == PickedUp).unwrap();
-            assert_eq!(picked_up.at(DateTime::UNIX_EPOCH), DateTime::UNIX_EPOCH + PICKED_UP_AFTER);
+            assert_eq!(
+                picked_up.at(DateTime::UNIX_EPOCH),
+                DateTime::UNIX_EPOCH + PICKED_UP_AFTER
+            );
         }
     }
 }

@@ -95,7 +95,10 @@ struct Delivery {
 }
 
 fn bit(stage: usize) -> u8 {
-    u32::try_from(stage).ok().and_then(|stage| 1_u8.checked_shl(stage)).unwrap_or(0)
+    u32::try_from(stage)
+        .ok()
+        .and_then(|stage| 1_u8.checked_shl(stage))
+        .unwrap_or(0)
 }
 
 impl Delivery {
@@ -134,7 +137,10 @@ impl Post {
         };
         let ledger = lock(&post.shared.ledger);
         for parcel in ledger.after(0) {
-            let delivery = Delivery { acknowledged: parcel.acknowledged, ..Delivery::default() };
+            let delivery = Delivery {
+                acknowledged: parcel.acknowledged,
+                ..Delivery::default()
+            };
             if let Some((_, at)) = delivery.next(parcel) {
                 post.due.push(Reverse((at, parcel.ordinal)));
                 post.deliveries.insert(parcel.ordinal, delivery);
@@ -174,8 +180,18 @@ impl Post {
 
     fn announce(&mut self, announcement: Announcement) {
         let Announcement { ordinal, first_tried } = announcement;
-        let head_start = if first_tried.is_some() { Duration::ZERO } else { HEAD_START };
-        self.deliveries.insert(ordinal, Delivery { first_tried, ..Delivery::default() });
+        let head_start = if first_tried.is_some() {
+            Duration::ZERO
+        } else {
+            HEAD_START
+        };
+        self.deliveries.insert(
+            ordinal,
+            Delivery {
+                first_tried,
+                ..Delivery::default()
+            },
+        );
         self.waiting.push(Reverse((WallInstant::now() + head_start, ordinal)));
     }
 
@@ -188,7 +204,10 @@ impl Post {
             let span = (*at - self.shared.clock.business_now()).to_std().unwrap_or_default();
             self.shared.clock.wall_wait(span)
         });
-        let wall = self.waiting.peek().map(|Reverse((at, _))| at.saturating_duration_since(WallInstant::now()));
+        let wall = self
+            .waiting
+            .peek()
+            .map(|Reverse((at, _))| at.saturating_duration_since(WallInstant::now()));
         // A millisecond at least, so that rounding never makes a spin of it.
         let nap = business.into_iter().chain(wall).min()?;
         Some(nap.clamp(Duration::from_millis(1), LONGEST_NAP))
@@ -203,7 +222,11 @@ impl Post {
     }
 
     fn pop_due(&mut self, now: Instant) -> Option<u64> {
-        if self.waiting.peek().is_some_and(|Reverse((at, _))| *at <= WallInstant::now()) {
+        if self
+            .waiting
+            .peek()
+            .is_some_and(|Reverse((at, _))| *at <= WallInstant::now())
+        {
             return self.waiting.pop().map(|Reverse((_, ordinal))| ordinal);
         }
         if self.due.peek().is_some_and(|Reverse((at, _))| *at <= now) {
@@ -216,7 +239,9 @@ impl Post {
     fn consider(&mut self, ordinal: u64, now: Instant, url: &str) {
         let shared = Arc::clone(&self.shared);
         let ledger = lock(&shared.ledger);
-        let (Some(parcel), Some(delivery)) = (ledger.get(ordinal), self.deliveries.get_mut(&ordinal)) else { return };
+        let (Some(parcel), Some(delivery)) = (ledger.get(ordinal), self.deliveries.get_mut(&ordinal)) else {
+            return;
+        };
         let Some((stage, at)) = delivery.next(parcel) else {
             self.deliveries.remove(&ordinal);
             return;
@@ -243,23 +268,38 @@ impl Post {
                 return;
             }
         }
-        let Some((known, happened_at)) = parcel.stage(stage) else { return };
+        let Some((known, happened_at)) = parcel.stage(stage) else {
+            return;
+        };
         let mut data = News::new(&ledger, parcel, known, happened_at);
         if shared.strike(FaultKind::WebhookWithoutReference, Call::Book).is_some() {
             data.reference = None;
         }
         let id = ledger.message_id(ordinal, stage);
-        let Ok(body) = serde_json::to_vec(&Message { kind: "parcel.updated", timestamp: happened_at, data }) else {
+        let Ok(body) = serde_json::to_vec(&Message {
+            kind: "parcel.updated",
+            timestamp: happened_at,
+            data,
+        }) else {
             return;
         };
         drop(ledger);
         let twice = shared.strike(FaultKind::WebhookTwice, Call::Book).is_some();
-        let letter = Letter { client: self.client.clone(), url: url.to_owned(), id, body, twice };
-        self.under_way.spawn(async move { (ordinal, stage, letter.deliver(&shared).await) });
+        let letter = Letter {
+            client: self.client.clone(),
+            url: url.to_owned(),
+            id,
+            body,
+            twice,
+        };
+        self.under_way
+            .spawn(async move { (ordinal, stage, letter.deliver(&shared).await) });
     }
 
     fn finish(&mut self, ordinal: u64, stage: usize, accepted: bool) {
-        let Some(delivery) = self.deliveries.get_mut(&ordinal) else { return };
+        let Some(delivery) = self.deliveries.get_mut(&ordinal) else {
+            return;
+        };
         if let Some(first_tried) = delivery.first_tried.take() {
             // The caller may have given up; nothing depends on it.
             let _ = first_tried.send(());
@@ -275,7 +315,10 @@ impl Post {
         if delivery.held == stage.checked_sub(1) {
             delivery.held = None;
         }
-        self.shared.journal.note(Line::Acknowledged { ordinal, stage: u32::try_from(stage).unwrap_or(0) });
+        self.shared.journal.note(Line::Acknowledged {
+            ordinal,
+            stage: u32::try_from(stage).unwrap_or(0),
+        });
         let ledger = lock(&self.shared.ledger);
         match ledger.get(ordinal).and_then(|parcel| delivery.next(parcel)) {
             Some((_, at)) => self.due.push(Reverse((at, ordinal))),
@@ -286,7 +329,9 @@ impl Post {
 
 /// The wait after one more failure than `before`.
 fn retry_wait(before: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(2_u32.saturating_pow(before)).min(LONGEST_RETRY)
+    FIRST_RETRY
+        .saturating_mul(2_u32.saturating_pow(before))
+        .min(LONGEST_RETRY)
 }
 
 /// One webhook, ready to be signed and sent.
@@ -311,7 +356,9 @@ impl Letter {
     async fn send(&self, shared: &Shared) -> bool {
         let now = shared.clock.wall_now();
         let forged = shared.strike(FaultKind::WebhookBadSignature, Call::Book).is_some();
-        let Some(signature) = signature(&shared.signer, &self.id, now, &self.body, forged) else { return false };
+        let Some(signature) = signature(&shared.signer, &self.id, now, &self.body, forged) else {
+            return false;
+        };
         let request = self
             .client
             .post(&self.url)
@@ -326,7 +373,11 @@ impl Letter {
 
 /// The signature; a forged one is well-formed and over other bytes.
 fn signature(signer: &Signer, id: &str, now: Instant, body: &[u8], forged: bool) -> Option<String> {
-    if forged { signer.sign(id, now, b"another body") } else { signer.sign(id, now, body) }
+    if forged {
+        signer.sign(id, now, b"another body")
+    } else {
+        signer.sign(id, now, body)
+    }
 }
 
 #[cfg(test)]
@@ -358,15 +409,42 @@ mod tests {
     #[test]
     fn stages_are_reported_in_order_and_a_held_one_after_all_others_that_were_not_yet() {
         assert_eq!(order_of(&mut Delivery::default(), &parcel(None)), [0, 1, 2, 3, 4]);
-        assert_eq!(order_of(&mut Delivery { acknowledged: 0b101, ..Delivery::default() }, &parcel(None)), [1, 3, 4]);
-        assert_eq!(order_of(&mut Delivery { held: Some(4), ..Delivery::default() }, &parcel(None)), [0, 1, 2, 3, 4]);
+        assert_eq!(
+            order_of(
+                &mut Delivery {
+                    acknowledged: 0b101,
+                    ..Delivery::default()
+                },
+                &parcel(None)
+            ),
+            [1, 3, 4]
+        );
+        assert_eq!(
+            order_of(
+                &mut Delivery {
+                    held: Some(4),
+                    ..Delivery::default()
+                },
+                &parcel(None)
+            ),
+            [0, 1, 2, 3, 4]
+        );
     }
 
     #[test]
     fn after_a_cancellation_nothing_more_is_reported() {
         let cancelled = parcel(Some(DateTime::UNIX_EPOCH + TimeDelta::hours(1)));
         assert_eq!(order_of(&mut Delivery::default(), &cancelled), [0]);
-        assert_eq!(order_of(&mut Delivery { held: Some(0), ..Delivery::default() }, &cancelled), [0]);
+        assert_eq!(
+            order_of(
+                &mut Delivery {
+                    held: Some(0),
+                    ..Delivery::default()
+                },
+                &cancelled
+            ),
+            [0]
+        );
     }
 
     #[test]

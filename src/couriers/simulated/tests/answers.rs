@@ -19,11 +19,22 @@ fn stranger() -> String {
     let address = listener.local_addr().unwrap();
     let answer = |path: Path<(u16, String, String)>| async move {
         let (status, word, _) = path.into_inner();
-        let body = if status < 300 { word } else { format!(r#"{{"code":"{word}"}}"#) };
+        let body = if status < 300 {
+            word
+        } else {
+            format!(r#"{{"code":"{word}"}}"#)
+        };
         HttpResponse::build(StatusCode::from_u16(status).unwrap()).body(body)
     };
     let app = move || App::new().route("/{status}/{word}/{rest:.*}", web::to(answer));
-    tokio::spawn(HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run());
+    tokio::spawn(
+        HttpServer::new(app)
+            .workers(1)
+            .disable_signals()
+            .listen(listener)
+            .unwrap()
+            .run(),
+    );
     format!("http://{address}")
 }
 
@@ -49,7 +60,11 @@ async fn every_answer_to_a_booking_means_one_thing() {
         ("400/malformed_json", BookError::fail("malformed_json")),
     ] {
         let courier = adapter(&format!("{base}/{answer}"), Duration::from_secs(10));
-        assert_eq!(courier.commit(&booking(&a_reference()), None).await, Err(meaning), "{answer}");
+        assert_eq!(
+            courier.commit(&booking(&a_reference()), None).await,
+            Err(meaning),
+            "{answer}"
+        );
     }
 }
 
@@ -66,19 +81,32 @@ async fn a_booking_answered_for_another_reference_is_unknown() {
 async fn a_strangers_404_says_nothing_about_a_parcel() {
     let base = stranger();
     let courier = adapter(&format!("{base}/404/not_here"), Duration::from_secs(10));
-    assert_eq!(courier.reconcile(&attempt(&a_reference())).await.unwrap_err().code, "not_here");
-    assert_eq!(courier.cancel(&attempt(&a_reference())).await.unwrap_err().code, "not_here");
+    assert_eq!(
+        courier.reconcile(&attempt(&a_reference())).await.unwrap_err().code,
+        "not_here"
+    );
+    assert_eq!(
+        courier.cancel(&attempt(&a_reference())).await.unwrap_err().code,
+        "not_here"
+    );
 }
 
 #[tokio::test]
 async fn unusable_settings_are_refused_when_the_adapter_is_made() {
     let with = |base_url: &str, secret: &str| {
         let (base_url, webhook_secret) = (base_url.to_owned(), Secret::new(secret.to_owned()));
-        Simulated::new(SimulatedConfig { base_url, webhook_secret, timeout: Duration::from_secs(1) })
+        Simulated::new(SimulatedConfig {
+            base_url,
+            webhook_secret,
+            timeout: Duration::from_secs(1),
+        })
     };
     assert!(matches!(with("ftp://x", SECRET), Err(SimulatedError::BaseUrl)));
     assert!(matches!(with("", SECRET), Err(SimulatedError::BaseUrl)));
-    assert!(matches!(with("http://x", "hunter2"), Err(SimulatedError::WebhookSecret(_))));
+    assert!(matches!(
+        with("http://x", "hunter2"),
+        Err(SimulatedError::WebhookSecret(_))
+    ));
     assert!(with("http://x/sim/", SECRET).is_ok());
 }
 
@@ -96,7 +124,10 @@ async fn the_sandbox_tells_where_a_request_is_wrong_and_never_what_stood_there()
     ] {
         let (got, answer) = world.send(Method::POST, "/parcels", &body).await;
         assert_eq!(got, status, "{answer}");
-        assert!(answer.contains(code) && !answer.contains("张三") && !answer.contains("13800138000"), "{answer}");
+        assert!(
+            answer.contains(code) && !answer.contains("张三") && !answer.contains("13800138000"),
+            "{answer}"
+        );
     }
     assert_eq!(world.count().await, 1);
 }
@@ -108,7 +139,10 @@ async fn faults_can_be_set_read_and_cleared_and_unknown_ones_are_refused_with_th
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!((status, answer["code"].as_str()), (422, Some("unknown_fault")));
     assert_eq!(answer["known"].as_array().unwrap().len(), 15);
-    assert_eq!(world.send(Method::PUT, "/faults", r#"{"down": {"times": 1}}"#).await.0, 200);
+    assert_eq!(
+        world.send(Method::PUT, "/faults", r#"{"down": {"times": 1}}"#).await.0,
+        200
+    );
     assert_eq!(world.get("/faults").await["faults"]["down"]["times"], 1);
     let reference = a_reference();
     assert!(world.courier.commit(&booking(&reference), None).await.is_err());
@@ -128,7 +162,13 @@ async fn all_parcels_are_listed_page_by_page_in_the_order_of_booking() {
     loop {
         let page = world.get(&format!("/parcels?limit=2&after={after}")).await;
         assert_eq!(page["count"], 5);
-        ordinals.extend(page["data"].as_array().unwrap().iter().map(|parcel| parcel["ordinal"].as_u64().unwrap()));
+        ordinals.extend(
+            page["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|parcel| parcel["ordinal"].as_u64().unwrap()),
+        );
         match page["next_after"].as_u64() {
             Some(next) => after = next,
             None => break,
@@ -144,8 +184,20 @@ async fn a_parcel_is_shown_tracked_and_cancelled_by_its_number_from_outside() {
     let found = world.get(&format!("/parcels?reference={reference}")).await;
     let number = found["data"][0]["tracking_no"].as_str().unwrap();
     assert_eq!(world.get(&format!("/parcels/{number}")).await, found["data"][0]);
-    assert_eq!(world.get(&format!("/parcels/{number}/events")).await["data"][0]["status"], "accepted");
-    assert_eq!(world.send(Method::POST, &format!("/parcels/{number}/cancel"), "").await.0, 200);
+    assert_eq!(
+        world.get(&format!("/parcels/{number}/events")).await["data"][0]["status"],
+        "accepted"
+    );
+    assert_eq!(
+        world
+            .send(Method::POST, &format!("/parcels/{number}/cancel"), "")
+            .await
+            .0,
+        200
+    );
     assert_eq!(world.get(&format!("/parcels/{number}")).await["cancelled"], true);
-    assert_eq!(world.send(Method::POST, "/parcels/SM000000000000/cancel", "").await.0, 404);
+    assert_eq!(
+        world.send(Method::POST, "/parcels/SM000000000000/cancel", "").await.0,
+        404
+    );
 }

@@ -12,12 +12,24 @@ async fn a_restart_keeps_parcels_numbers_cancellations_and_goes_on_counting() {
     let (kept, cancelled) = (a_reference(), a_reference());
     let before = world.courier.commit(&booking(&kept), None).await.unwrap();
     world.courier.commit(&booking(&cancelled), None).await.unwrap();
-    assert_eq!(world.courier.cancel(&attempt(&cancelled)).await, Ok(CancelAnswer::Cancelled));
+    assert_eq!(
+        world.courier.cancel(&attempt(&cancelled)).await,
+        Ok(CancelAnswer::Cancelled)
+    );
     let world = world.restarted(None).await;
-    assert_eq!(world.courier.reconcile(&attempt(&kept)).await, Ok(Reconciled::Booked(before)));
-    assert_eq!(world.courier.reconcile(&attempt(&cancelled)).await, Ok(Reconciled::NotThere));
+    assert_eq!(
+        world.courier.reconcile(&attempt(&kept)).await,
+        Ok(Reconciled::Booked(before))
+    );
+    assert_eq!(
+        world.courier.reconcile(&attempt(&cancelled)).await,
+        Ok(Reconciled::NotThere)
+    );
     let third = world.book().await;
-    assert_eq!(world.get(&format!("/parcels?reference={third}")).await["data"][0]["ordinal"], 3);
+    assert_eq!(
+        world.get(&format!("/parcels?reference={third}")).await["data"][0]["ordinal"],
+        3
+    );
 }
 
 #[tokio::test]
@@ -75,7 +87,9 @@ async fn no_person_and_no_tracking_number_is_in_the_state_file() {
     world.clock.advance_business(TimeDelta::days(2));
     receiver.wait_for(10).await;
     let folder = world.folder.path().to_owned();
-    let World { sandbox, folder: _kept, .. } = world;
+    let World {
+        sandbox, folder: _kept, ..
+    } = world;
     sandbox.stop().await;
     let mut files = 0;
     for entry in std::fs::read_dir(folder.join("sandbox")).unwrap() {
@@ -83,8 +97,17 @@ async fn no_person_and_no_tracking_number_is_in_the_state_file() {
         files += 1;
         assert_eq!(text.matches(r#""line":"booked""#).count(), 2);
         let digits = &number.expose()[2..];
-        for person in ["张三", "13800138000", "科技中二路", "南山区", "518057", "照相馆", "签收", digits, "whsec"]
-        {
+        for person in [
+            "张三",
+            "13800138000",
+            "科技中二路",
+            "南山区",
+            "518057",
+            "照相馆",
+            "签收",
+            digits,
+            "whsec",
+        ] {
             assert!(!text.contains(person), "{person}");
         }
     }

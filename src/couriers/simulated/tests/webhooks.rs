@@ -70,8 +70,14 @@ async fn a_bad_signature_is_not_authentic_and_a_good_one_follows() {
     let world = World::posting_to(&["webhook_bad_signature,times=1"], Some(&receiver));
     world.book().await;
     let all = receiver.wait_for(2).await;
-    assert_eq!(all[0].read(&world.courier, &world.clock), Err(WebhookError::NotAuthentic));
-    assert_eq!(all[1].read(&world.courier, &world.clock).unwrap().status, Some(Accepted));
+    assert_eq!(
+        all[0].read(&world.courier, &world.clock),
+        Err(WebhookError::NotAuthentic)
+    );
+    assert_eq!(
+        all[1].read(&world.courier, &world.clock).unwrap().status,
+        Some(Accepted)
+    );
 }
 
 #[tokio::test]
@@ -81,14 +87,23 @@ async fn what_was_changed_on_the_way_or_came_too_late_is_not_authentic() {
     world.book().await;
     let webhook = receiver.wait_for(1).await.remove(0);
     let mut changed = webhook.clone();
-    changed.body = String::from_utf8(changed.body).unwrap().replace("accepted", "delivered").into_bytes();
-    assert_eq!(changed.read(&world.courier, &world.clock), Err(WebhookError::NotAuthentic));
+    changed.body = String::from_utf8(changed.body)
+        .unwrap()
+        .replace("accepted", "delivered")
+        .into_bytes();
+    assert_eq!(
+        changed.read(&world.courier, &world.clock),
+        Err(WebhookError::NotAuthentic)
+    );
     let mut bare = webhook.clone();
     bare.headers.clear();
     assert_eq!(bare.read(&world.courier, &world.clock), Err(WebhookError::NotAuthentic));
     assert!(webhook.read(&world.courier, &world.clock).is_ok());
     world.clock.advance_wall(TimeDelta::minutes(6));
-    assert_eq!(webhook.read(&world.courier, &world.clock), Err(WebhookError::NotAuthentic));
+    assert_eq!(
+        webhook.read(&world.courier, &world.clock),
+        Err(WebhookError::NotAuthentic)
+    );
 }
 
 #[tokio::test]
@@ -100,20 +115,47 @@ async fn an_authentic_message_of_another_kind_is_malformed() {
         let headers = [
             ("webhook-id".to_owned(), "msg_1".to_owned()),
             ("webhook-timestamp".to_owned(), now.timestamp().to_string()),
-            ("webhook-signature".to_owned(), signer.sign("msg_1", now, body.as_bytes()).unwrap()),
+            (
+                "webhook-signature".to_owned(),
+                signer.sign("msg_1", now, body.as_bytes()).unwrap(),
+            ),
         ];
-        let request = WebhookRequest { headers: &headers, body: body.as_bytes(), token: None, now };
-        assert_eq!(world.courier.read_webhook(&request), Err(WebhookError::Malformed), "{body}");
+        let request = WebhookRequest {
+            headers: &headers,
+            body: body.as_bytes(),
+            token: None,
+            now,
+        };
+        assert_eq!(
+            world.courier.read_webhook(&request),
+            Err(WebhookError::Malformed),
+            "{body}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_webhook_is_acknowledged_with_200_and_a_failure_with_503() {
     let world = World::with(&[]);
-    let request = WebhookRequest { headers: &[], body: b"", token: None, now: world.clock.wall_now() };
-    let answer = |status, body: &str| WebhookAnswer { status, content_type: "application/json", body: body.into() };
-    assert_eq!(world.courier.acknowledge(&request, WebhookOutcome::Accepted), answer(200, r#"{"ok":true}"#));
-    assert_eq!(world.courier.acknowledge(&request, WebhookOutcome::Failed), answer(503, r#"{"ok":false}"#));
+    let request = WebhookRequest {
+        headers: &[],
+        body: b"",
+        token: None,
+        now: world.clock.wall_now(),
+    };
+    let answer = |status, body: &str| WebhookAnswer {
+        status,
+        content_type: "application/json",
+        body: body.into(),
+    };
+    assert_eq!(
+        world.courier.acknowledge(&request, WebhookOutcome::Accepted),
+        answer(200, r#"{"ok":true}"#)
+    );
+    assert_eq!(
+        world.courier.acknowledge(&request, WebhookOutcome::Failed),
+        answer(503, r#"{"ok":false}"#)
+    );
 }
 
 #[tokio::test]
@@ -143,7 +185,10 @@ async fn webhooks_can_change_places() {
     world.book().await;
     world.clock.advance_business(TimeDelta::days(2));
     receiver.wait_for(5).await;
-    assert_eq!(statuses(&world, &receiver), [PickedUp, Accepted, InTransit, OutForDelivery, Delivered]);
+    assert_eq!(
+        statuses(&world, &receiver),
+        [PickedUp, Accepted, InTransit, OutForDelivery, Delivered]
+    );
 }
 
 #[tokio::test]
@@ -155,9 +200,16 @@ async fn a_late_webhook_lets_another_parcel_pass_and_keeps_its_own_order() {
     let quick = world.book().await;
     world.clock.advance_business(TimeDelta::hours(2));
     let all = receiver.wait_for(4).await;
-    let events: Vec<_> = all.iter().map(|webhook| webhook.read(&world.courier, &world.clock).unwrap()).collect();
+    let events: Vec<_> = all
+        .iter()
+        .map(|webhook| webhook.read(&world.courier, &world.clock).unwrap())
+        .collect();
     assert_eq!(events[0].reference, Some(quick));
-    let of_slow: Vec<_> = events.iter().filter(|e| e.reference.as_ref() == Some(&slow)).map(|e| e.status).collect();
+    let of_slow: Vec<_> = events
+        .iter()
+        .filter(|e| e.reference.as_ref() == Some(&slow))
+        .map(|e| e.status)
+        .collect();
     assert_eq!(of_slow, [Some(Accepted), Some(PickedUp)]);
 }
 
@@ -167,7 +219,9 @@ async fn a_webhook_can_lack_the_reference_and_still_names_the_parcel() {
     let world = World::posting_to(&["webhook_without_reference"], Some(&receiver));
     let reference = a_reference();
     let booked = world.courier.commit(&booking(&reference), None).await.unwrap();
-    let event = receiver.wait_for(1).await[0].read(&world.courier, &world.clock).unwrap();
+    let event = receiver.wait_for(1).await[0]
+        .read(&world.courier, &world.clock)
+        .unwrap();
     assert_eq!((event.reference, event.tracking_no), (None, booked.tracking_no));
 }
 
@@ -200,7 +254,10 @@ async fn at_a_day_a_second_hundreds_of_lives_are_reported_whole_and_in_order() {
     let receiver = Receiver::start(0);
     let folder = tempfile::tempdir().unwrap();
     #[expect(clippy::disallowed_methods, reason = "a scaled clock starts now")]
-    let clock = Clock::scaled(Scale { origin: Utc::now(), speed: 86_400 });
+    let clock = Clock::scaled(Scale {
+        origin: Utc::now(),
+        speed: 86_400,
+    });
     let config = SandboxConfig {
         listen: LOOPBACK,
         state_file: folder.path().join("state.jsonl"),
@@ -214,9 +271,14 @@ async fn at_a_day_a_second_hundreds_of_lives_are_reported_whole_and_in_order() {
     let booked = futures_util::future::join_all(requests.iter().map(|request| courier.commit(request, None))).await;
     assert!(booked.iter().all(Result::is_ok));
     let all = receiver.wait_for(1500).await;
-    let events: Vec<_> = all.iter().map(|webhook| webhook.read(&courier, &clock).unwrap()).collect();
+    let events: Vec<_> = all
+        .iter()
+        .map(|webhook| webhook.read(&courier, &clock).unwrap())
+        .collect();
     for request in &requests {
-        let of_it = events.iter().filter(|event| event.reference.as_ref() == Some(&request.reference));
+        let of_it = events
+            .iter()
+            .filter(|event| event.reference.as_ref() == Some(&request.reference));
         assert_eq!(of_it.map(|event| event.status.unwrap()).collect::<Vec<_>>(), LIFE);
     }
     sandbox.stop().await;

@@ -71,13 +71,23 @@ impl BookRequest {
         if self.sender.as_ref().is_some_and(|sender| !sender.is_complete()) {
             return Some("incomplete_sender");
         }
-        self.parcel.as_ref().is_some_and(|parcel| !parcel.is_plausible()).then_some("invalid_parcel")
+        self.parcel
+            .as_ref()
+            .is_some_and(|parcel| !parcel.is_plausible())
+            .then_some("invalid_parcel")
     }
 }
 
 impl Party {
     fn is_complete(&self) -> bool {
-        let PartyAddress { province, city, district, street, postal_code, country } = &self.address;
+        let PartyAddress {
+            province,
+            city,
+            district,
+            street,
+            postal_code,
+            country,
+        } = &self.address;
         let given = |text: &Pii<String>| !text.expose().trim().is_empty();
         let given_if_there = |text: &Option<Pii<String>>| text.as_ref().is_none_or(given);
         [&self.name, &self.phone, province, city, street].into_iter().all(given)
@@ -88,14 +98,21 @@ impl Party {
 
 impl ParcelSize {
     fn is_plausible(&self) -> bool {
-        [self.weight_g, self.length_mm, self.width_mm, self.height_mm].into_iter().all(|size| size > 0)
-            && self.contents.as_ref().is_none_or(|contents| !contents.trim().is_empty())
+        [self.weight_g, self.length_mm, self.width_mm, self.height_mm]
+            .into_iter()
+            .all(|size| size > 0)
+            && self
+                .contents
+                .as_ref()
+                .is_none_or(|contents| !contents.trim().is_empty())
     }
 }
 
 fn is_reference(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
 }
 
 pub(super) async fn book(shared: Data<Shared>, body: Bytes) -> Reply {
@@ -122,14 +139,24 @@ async fn book_for(shared: Arc<Shared>, reference: String) -> Reply {
         return reply;
     }
     if let Some(fault) = shared.strike(FaultKind::Refuse, Call::Book) {
-        return Reply::error(StatusCode::UNPROCESSABLE_ENTITY, fault.code.as_deref().unwrap_or("refused"));
+        return Reply::error(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            fault.code.as_deref().unwrap_or("refused"),
+        );
     }
-    let end =
-        [(FaultKind::Lost, End::Lost), (FaultKind::Returned, End::Returned), (FaultKind::Rejected, End::Rejected)]
-            .into_iter()
-            .find(|(fault, _)| shared.strike(*fault, Call::Book).is_some())
-            .map_or(End::Delivered, |(_, end)| end);
-    let Ok(ordinal) = shared.journal.book(reference.clone(), shared.clock.business_now(), end).await else {
+    let end = [
+        (FaultKind::Lost, End::Lost),
+        (FaultKind::Returned, End::Returned),
+        (FaultKind::Rejected, End::Rejected),
+    ]
+    .into_iter()
+    .find(|(fault, _)| shared.strike(*fault, Call::Book).is_some())
+    .map_or(End::Delivered, |(_, end)| end);
+    let Ok(ordinal) = shared
+        .journal
+        .book(reference.clone(), shared.clock.business_now(), end)
+        .await
+    else {
         return Reply::not_stored();
     };
     // Nobody is told when there is no receiver, and then there is nothing to wait for.
@@ -137,15 +164,25 @@ async fn book_for(shared: Arc<Shared>, reference: String) -> Reply {
         shared.webhook_url.borrow().is_some() && shared.strike(FaultKind::WebhookBeforeAnswer, Call::Book).is_some();
     if webhook_first {
         let (first_tried, tried) = oneshot::channel();
-        shared.announce(Announcement { ordinal, first_tried: Some(first_tried) });
+        shared.announce(Announcement {
+            ordinal,
+            first_tried: Some(first_tried),
+        });
         let _ = tokio::time::timeout(WEBHOOK_FIRST_AT_MOST, tried).await;
     } else {
-        shared.announce(Announcement { ordinal, first_tried: None });
+        shared.announce(Announcement {
+            ordinal,
+            first_tried: None,
+        });
     }
     if shared.strike(FaultKind::DropAfterBooking, Call::Book).is_some() {
         return Reply::HangUp;
     }
     let tracking_no = lock(&shared.ledger).tracking_no(ordinal);
     let body = json!({ "tracking_no": tracking_no, "ordinal": ordinal, "reference": reference });
-    Reply::Answer { status: StatusCode::CREATED, body, retry_after: None }
+    Reply::Answer {
+        status: StatusCode::CREATED,
+        body,
+        retry_after: None,
+    }
 }

@@ -27,7 +27,11 @@ pub(super) async fn faults_set(shared: Data<Shared>, body: Bytes) -> Reply {
                 FaultError::Invalid => "invalid_fault",
             };
             let body = json!({ "code": code, "message": error.to_string(), "known": faults::known() });
-            Reply::Answer { status: StatusCode::UNPROCESSABLE_ENTITY, body, retry_after: None }
+            Reply::Answer {
+                status: StatusCode::UNPROCESSABLE_ENTITY,
+                body,
+                retry_after: None,
+            }
         }
     }
 }

@@ -46,14 +46,20 @@ pub(super) async fn list(shared: Data<Shared>, query: Query<ListQuery>) -> Reply
     let now = shared.clock.business_now();
     let ledger = lock(&shared.ledger);
     if let Some(reference) = &query.reference {
-        let data: Vec<Value> = ledger.of_reference(reference).map(|parcel| parcel_json(&ledger, parcel, now)).collect();
+        let data: Vec<Value> = ledger
+            .of_reference(reference)
+            .map(|parcel| parcel_json(&ledger, parcel, now))
+            .collect();
         return Reply::ok(json!({ "count": data.len(), "data": data }));
     }
     let limit = query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, LARGEST_PAGE);
     let page: Vec<&Parcel> = ledger.after(query.after.unwrap_or(0)).take(limit).collect();
     let last = page.last().map(|parcel| parcel.ordinal);
     let next_after = last.filter(|ordinal| *ordinal < ledger.count());
-    let data: Vec<Value> = page.into_iter().map(|parcel| parcel_json(&ledger, parcel, now)).collect();
+    let data: Vec<Value> = page
+        .into_iter()
+        .map(|parcel| parcel_json(&ledger, parcel, now))
+        .collect();
     Reply::ok(json!({ "count": ledger.count(), "data": data, "next_after": next_after }))
 }
 
@@ -63,7 +69,9 @@ pub(super) async fn one(shared: Data<Shared>, tracking_no: Path<String>) -> Repl
     }
     let ledger = lock(&shared.ledger);
     let parcel = ledger.by_tracking_no(&tracking_no);
-    parcel.map_or_else(Reply::not_found, |parcel| Reply::ok(parcel_json(&ledger, parcel, shared.clock.business_now())))
+    parcel.map_or_else(Reply::not_found, |parcel| {
+        Reply::ok(parcel_json(&ledger, parcel, shared.clock.business_now()))
+    })
 }
 
 pub(super) async fn events(shared: Data<Shared>, tracking_no: Path<String>) -> Reply {
@@ -72,7 +80,9 @@ pub(super) async fn events(shared: Data<Shared>, tracking_no: Path<String>) -> R
     }
     let ledger = lock(&shared.ledger);
     let parcel = ledger.by_tracking_no(&tracking_no);
-    parcel.map_or_else(Reply::not_found, |parcel| news_reply(&ledger, &[parcel], shared.clock.business_now()))
+    parcel.map_or_else(Reply::not_found, |parcel| {
+        news_reply(&ledger, &[parcel], shared.clock.business_now())
+    })
 }
 
 #[derive(Deserialize)]
@@ -96,9 +106,17 @@ pub(super) async fn track(shared: Data<Shared>, body: Bytes) -> Reply {
         return reply;
     }
     let ledger = lock(&shared.ledger);
-    let mut parcels: Vec<&Parcel> =
-        request.tracking_nos.iter().filter_map(|number| ledger.by_tracking_no(number.expose())).collect();
-    parcels.extend(request.references.iter().flat_map(|reference| ledger.of_reference(reference)));
+    let mut parcels: Vec<&Parcel> = request
+        .tracking_nos
+        .iter()
+        .filter_map(|number| ledger.by_tracking_no(number.expose()))
+        .collect();
+    parcels.extend(
+        request
+            .references
+            .iter()
+            .flat_map(|reference| ledger.of_reference(reference)),
+    );
     parcels.sort_unstable_by_key(|parcel| parcel.ordinal);
     parcels.dedup_by_key(|parcel| parcel.ordinal);
     news_reply(&ledger, &parcels, shared.clock.business_now())
@@ -107,13 +125,19 @@ pub(super) async fn track(shared: Data<Shared>, body: Bytes) -> Reply {
 fn news_reply(ledger: &Ledger, parcels: &[&Parcel], now: Instant) -> Reply {
     let news: Vec<News<'_>> = parcels
         .iter()
-        .flat_map(|parcel| parcel.history(now).map(move |(stage, at)| News::new(ledger, parcel, stage, at)))
+        .flat_map(|parcel| {
+            parcel
+                .history(now)
+                .map(move |(stage, at)| News::new(ledger, parcel, stage, at))
+        })
         .collect();
     Reply::ok(json!({ "count": news.len(), "data": news }))
 }
 
 pub(super) async fn cancel_one(shared: Data<Shared>, tracking_no: Path<String>) -> Reply {
-    let found = lock(&shared.ledger).by_tracking_no(&tracking_no).map(|parcel| parcel.ordinal);
+    let found = lock(&shared.ledger)
+        .by_tracking_no(&tracking_no)
+        .map(|parcel| parcel.ordinal);
     cancel_all(&shared, found.into_iter().collect()).await
 }
 
@@ -132,7 +156,11 @@ pub(super) async fn cancel(shared: Data<Shared>, body: Bytes) -> Reply {
     let found: Vec<u64> = {
         let ledger = lock(&shared.ledger);
         match (&request.tracking_no, &request.reference) {
-            (Some(number), None) => ledger.by_tracking_no(number.expose()).map(|p| p.ordinal).into_iter().collect(),
+            (Some(number), None) => ledger
+                .by_tracking_no(number.expose())
+                .map(|p| p.ordinal)
+                .into_iter()
+                .collect(),
             (None, Some(reference)) => ledger.of_reference(reference).map(|p| p.ordinal).collect(),
             _ => return Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "tracking_no_or_reference"),
         }
@@ -160,7 +188,12 @@ async fn cancel_all(shared: &Shared, ordinals: Vec<u64>) -> Reply {
         }
     }
     for ordinal in to_cancel {
-        if shared.journal.write(Line::Cancelled { ordinal, at: now }).await.is_err() {
+        if shared
+            .journal
+            .write(Line::Cancelled { ordinal, at: now })
+            .await
+            .is_err()
+        {
             return Reply::not_stored();
         }
     }

@@ -1,0 +1,294 @@
+//! The purge: what identifies a person goes, the facts stay, a receipt says so.
+//!
+//! Two steps, each one transaction, each idempotent; whoever finds an order between them goes on from there:
+//! **decide** (the order's row is locked, checked again and marked; from here nothing personal is written any more) and
+//! **destroy** with the receipts, and one entry of the audit chain for a sweep's receipts.
+
+use sha2::{Digest, Sha256};
+
+use crate::app::booking::{Now, in_fulfilment, step};
+use crate::app::{App, AppError, Caller, people};
+use crate::clock::Instant;
+use crate::domain::ids::OrderId;
+use crate::domain::order::{OrderStatus, Step};
+use crate::domain::retention::PurgeReason;
+use crate::privacy::Pii;
+use crate::store::audit::{self, Act};
+use crate::store::orders::Change;
+use crate::store::purges::{self, Decided, ReceiptRow};
+use crate::store::{AnyConn, StoreError, dialect, to_row};
+
+/// The columns that a purge empties, as receipts name them.
+pub const PURGED_COLUMNS: &str = "order_person.*,order_tracking.*,courier_remark.*,shipment_attempts.provider_ref";
+
+/// Orders in one step of a sweep: small enough to leave the writers room, large enough to be quick.
+const BATCH: i64 = 500;
+
+/// What a run of retention did, or would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunReport {
+    /// Orders whose clock had run out and that nothing held.
+    pub due: i64,
+    /// Orders purged by this run.
+    pub purged: i64,
+    /// Orders whose clock had run out and that are held.
+    pub held: i64,
+}
+
+/// Purges what is due, or says what would be.
+///
+/// # Errors
+/// Store.
+pub async fn run(app: &App, actor: &str, dry_run: bool) -> Result<RunReport, AppError> {
+    let now = app.clock.business_now();
+    let due = app
+        .orders
+        .read(move |conn| Ok::<_, AppError>(purges::count_due(conn, now)?))
+        .await?;
+    let mut report = RunReport {
+        due: due.due,
+        purged: 0,
+        held: due.held,
+    };
+    if !dry_run {
+        report.purged = sweep(app, actor).await?;
+    }
+    Ok(report)
+}
+
+/// Decides and destroys until nothing is due; returns how many orders were purged.
+///
+/// # Errors
+/// Store. What was decided is destroyed by the next sweep.
+pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
+    let mut total = 0;
+    loop {
+        let now = app.clock.business_now();
+        let decided = app
+            .orders
+            .write(move |conn| {
+                let due = purges::pick_due_in_tx(conn, now, BATCH)?;
+                purges::decide_in_tx(conn, &due, PurgeReason::Retention, now)?;
+                Ok::<_, AppError>(due.len())
+            })
+            .await?;
+        let destroyed = destroy_decided(app, actor).await?;
+        total += destroyed;
+        if decided == 0 && destroyed == 0 {
+            break;
+        }
+    }
+    if total > 0 {
+        leave_no_page(app).await?;
+    }
+    Ok(total)
+}
+
+/// Destroys one batch of what is decided, by whatever reason.
+async fn destroy_decided(app: &App, actor: &str) -> Result<i64, AppError> {
+    let (now, actor) = (app.clock.business_now(), actor.to_owned());
+    app.orders
+        .write(move |conn| {
+            let decided = purges::pick_decided_in_tx(conn, now, BATCH)?;
+            let count = i64::try_from(decided.len()).unwrap_or(i64::MAX);
+            destroy_in_tx(conn, &decided, &actor, now)?;
+            Ok(count)
+        })
+        .await
+}
+
+/// Destroys orders that this transaction has locked, and writes their receipts under one entry of the audit chain.
+fn destroy_in_tx(conn: &mut AnyConn, decided: &[Decided], actor: &str, now: Instant) -> Result<(), AppError> {
+    if decided.is_empty() {
+        return Ok(());
+    }
+    let mut receipts: Vec<ReceiptRow> = decided
+        .iter()
+        .map(|decided| {
+            let mut receipt = ReceiptRow {
+                order_id: decided.id.to_string(),
+                reason: decided.reason.as_str().to_owned(),
+                decided_at: to_row(decided.decided_at),
+                purged_at: to_row(now),
+                purged_columns: PURGED_COLUMNS.to_owned(),
+                epoch: decided.epoch,
+                journal: None,
+                hash: String::new(),
+                audit_seq: 0,
+            };
+            receipt.hash = receipt_hash(&receipt);
+            receipt
+        })
+        .collect();
+    receipts.sort_unstable_by(|a, b| a.order_id.cmp(&b.order_id));
+    let (subject, detail) = match receipts.as_slice() {
+        [one] => (
+            one.order_id.clone(),
+            format!("receipts=1 sha256={}", sweep_hash(&receipts)),
+        ),
+        many => (
+            "sweep".to_owned(),
+            format!("receipts={} sha256={}", many.len(), sweep_hash(many)),
+        ),
+    };
+    let act = Act {
+        actor,
+        action: "purge",
+        subject: &subject,
+        detail: &detail,
+        reason_hash: None,
+    };
+    let (seq, _) = audit::append_in_tx(conn, now, &act)?;
+    for receipt in &mut receipts {
+        receipt.audit_seq = seq;
+    }
+    purges::destroy_in_tx(conn, &receipts, now)?;
+    Ok(())
+}
+
+/// What a receipt's hash must be: over every fact in it.
+pub fn receipt_hash(receipt: &ReceiptRow) -> String {
+    let facts = format!(
+        "{}|{}|{}|{}|{}|{}",
+        receipt.order_id,
+        receipt.reason,
+        receipt.decided_at.and_utc().timestamp_micros(),
+        receipt.purged_at.and_utc().timestamp_micros(),
+        receipt.purged_columns,
+        receipt.epoch.map_or_else(String::new, |epoch| epoch.to_string()),
+    );
+    data_encoding::HEXLOWER.encode(&Sha256::digest(facts.as_bytes()))
+}
+
+/// What the audit entry of these receipts (sorted by order) must carry.
+pub fn sweep_hash(receipts: &[ReceiptRow]) -> String {
+    let mut hasher = Sha256::new();
+    for receipt in receipts {
+        hasher.update(receipt.hash.as_bytes());
+    }
+    data_encoding::HEXLOWER.encode(&hasher.finalize())
+}
+
+/// Empties SQLite's write-ahead log of old pages; asks again while a reader is in the way.
+async fn leave_no_page(app: &App) -> Result<(), AppError> {
+    for _ in 0..50 {
+        if app
+            .orders
+            .read(|conn| Ok::<_, AppError>(dialect::truncate_log(conn)?))
+            .await?
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    tracing::warn!("the write-ahead log could not be emptied yet: a reader holds it; the next sweep tries again");
+    Ok(())
+}
+
+/// Purges one order because somebody with the privacy scope asks: a draft or placed order is cancelled first.
+///
+/// # Errors
+/// Not found, in fulfilment, held, purged already (410), store or vault.
+pub async fn on_request(app: &App, caller: &Caller, id: OrderId, reason: Pii<String>) -> Result<ReceiptRow, AppError> {
+    let (actor, window) = (caller.actor(), app.settings.window);
+    let app_ = app.clone();
+    let decided_by = actor.clone();
+    app.orders
+        .write(move |conn| {
+            let now = Now::of(&app_.clock);
+            let mut order = match people::lock(conn, id) {
+                // Decided and not done: go on from there.
+                Err(AppError::Gone(_)) if purges::receipt(conn, id)?.is_none() => return Ok(()),
+                locked => locked?,
+            };
+            if order.is_held(now.business) {
+                return Err(AppError::conflict("held", "the order is held: lift the hold first"));
+            }
+            if in_fulfilment(order.status) {
+                return Err(AppError::conflict(
+                    "in_fulfilment",
+                    "the order is being printed or delivered",
+                ));
+            }
+            if !order.status.is_ended() {
+                let mut change = Change::at(now.business).end_lease(true);
+                if order.status == OrderStatus::Draft {
+                    change = change.free_reference();
+                }
+                step(
+                    conn,
+                    &mut order,
+                    Step::Cancel,
+                    change,
+                    &decided_by,
+                    Some("purge"),
+                    now.business,
+                    window,
+                )?;
+            }
+            // The reason is personal and would have to go with the order at once: a salted hash of it stays.
+            let act = Act {
+                actor: &decided_by,
+                action: "purge_request",
+                subject: &id.to_string(),
+                detail: "",
+                reason_hash: Some(salted_hash(&reason).1),
+            };
+            audit::append_in_tx(conn, now.business, &act)?;
+            purges::decide_in_tx(conn, &[id], PurgeReason::Operator, now.business)?;
+            Ok(())
+        })
+        .await?;
+    destroy_one(app, id, &actor).await?;
+    receipt(app, id).await
+}
+
+/// Destroys one order whose purge is decided.
+///
+/// # Errors
+/// Store.
+pub(crate) async fn destroy_one(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
+    let (now, actor) = (app.clock.business_now(), actor.to_owned());
+    app.orders
+        .write(move |conn| match purges::lock_decided_in_tx(conn, id)? {
+            Some(decided) => destroy_in_tx(conn, &[decided], &actor, now),
+            None => Ok(()),
+        })
+        .await?;
+    leave_no_page(app).await
+}
+
+/// A random salt and the hash of a reason under it: the salt is personal like the reason, the hash tells nothing.
+pub(crate) fn salted_hash(reason: &Pii<String>) -> (String, String) {
+    let mut salt = [0; 16];
+    crate::vault::keyring::fill_random(&mut salt);
+    let mut hasher = Sha256::new();
+    hasher.update(salt);
+    hasher.update(reason.expose().as_bytes());
+    (
+        data_encoding::HEXLOWER.encode(&salt),
+        data_encoding::HEXLOWER.encode(&hasher.finalize()),
+    )
+}
+
+/// The receipt of a purged order.
+///
+/// # Errors
+/// Not found; store.
+pub async fn receipt(app: &App, id: OrderId) -> Result<ReceiptRow, AppError> {
+    let found = app
+        .orders
+        .read(move |conn| Ok::<_, StoreError>(purges::receipt(conn, id)?))
+        .await?;
+    found.ok_or(AppError::NotFound)
+}
+
+/// A page of receipts, newest order first.
+///
+/// # Errors
+/// Store.
+pub async fn receipts(app: &App, before: Option<OrderId>, limit: i64) -> Result<Vec<ReceiptRow>, AppError> {
+    app.orders
+        .read(move |conn| Ok(purges::receipts(conn, before, limit)?))
+        .await
+}

@@ -1,0 +1,346 @@
+//! News of parcels: read from couriers' webhooks, matched to an attempt, applied so that nothing ever moves backwards.
+
+use crate::app::booking::{self, Now, note_event, record_booked, step, stray_parcel};
+use crate::app::query::living_epochs;
+use crate::app::{App, AppError, people};
+use crate::clock::Instant;
+use crate::couriers::{CourierEvent, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
+use crate::domain::ids::{AttemptId, RowId};
+use crate::domain::order::OrderStatus;
+use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
+use crate::privacy::Pii;
+use crate::store::orders::{self, Change, Order, change_in_tx};
+use crate::store::parked::{self, ParkedRow};
+use crate::store::person::{self, RemarkRow};
+use crate::store::shipments::{self, Attempt};
+use crate::store::{AnyConn, StoreError, to_row};
+use crate::vault::keyring::{Keyring, Kind, Table};
+use crate::vault::record::StoredEvent;
+
+/// How long an authentic event that matches nothing waits for its booking, in business time.
+const PARKED_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(72);
+
+/// What to tell whoever called a webhook.
+#[derive(Debug)]
+pub enum Received {
+    /// An answer in the courier's own format.
+    Answer(WebhookAnswer),
+    /// Signature or token is missing or wrong: 401, and nothing changed.
+    NotAuthentic,
+    /// There is no such courier here.
+    UnknownCourier,
+}
+
+/// Takes a courier's webhook in. A store or vault that is down is answered with the courier's own "send it again".
+///
+/// # Errors
+/// None in practice: what fails is answered to the courier.
+pub async fn receive(
+    app: &App,
+    courier: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+    token: Option<&str>,
+) -> Result<Received, AppError> {
+    let Some(adapter) = app.couriers.get(courier) else {
+        return Ok(Received::UnknownCourier);
+    };
+    let request = WebhookRequest {
+        headers,
+        body,
+        token,
+        now: app.clock.wall_now(),
+    };
+    let events = match adapter.read_webhook(&request) {
+        Ok(events) => events,
+        Err(WebhookError::NotAuthentic) => return Ok(Received::NotAuthentic),
+        Err(WebhookError::Malformed) => {
+            // Authentic but not understood: sending it again would not help. Counted by the log line.
+            tracing::warn!(courier, "an authentic webhook was not understood");
+            return Ok(Received::Answer(
+                adapter.acknowledge(&request, WebhookOutcome::Accepted),
+            ));
+        }
+    };
+    let mut outcome = WebhookOutcome::Accepted;
+    for event in events {
+        if let Err(error) = take_in(app, adapter.name(), event).await {
+            tracing::error!(%error, courier, "a courier's event could not be taken in; it will be sent again");
+            outcome = WebhookOutcome::Failed;
+            break;
+        }
+    }
+    Ok(Received::Answer(adapter.acknowledge(&request, outcome)))
+}
+
+/// Takes one authentic event in: applied, parked, or dropped because its order is purged.
+///
+/// # Errors
+/// Store or vault.
+pub async fn take_in(app: &App, courier: &'static str, event: CourierEvent) -> Result<(), AppError> {
+    let app_ = app.clone();
+    app.write_sealed(move |conn, ring| {
+        let now = Now::of(&app_.clock);
+        match find_attempt(conn, ring, courier, &event)? {
+            Some(id) => apply_to(conn, ring, &app_, id, &event, now),
+            None => park(conn, ring, courier, &event, now.business),
+        }
+    })
+    .await
+}
+
+/// The attempt that an event is about: by our reference, else by courier and tracking number (of several the newest
+/// whose order has not ended, for numbers repeat).
+fn find_attempt(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    courier: &str,
+    event: &CourierEvent,
+) -> Result<Option<AttemptId>, AppError> {
+    if let Some(reference) = &event.reference {
+        let attempt = shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier);
+        return Ok(attempt.map(|attempt| attempt.id));
+    }
+    let Some(number) = &event.tracking_no else {
+        return Ok(None);
+    };
+    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let mut ended = None;
+    for row in shipments::by_tracking(conn, &prints, Some(courier))? {
+        let corrupt = || StoreError::corrupt("order_tracking", &row.id);
+        let order_id = row.order_id.parse().map_err(|_| corrupt())?;
+        let number = u8::try_from(row.attempt).map_err(|_| corrupt())?;
+        let Some(attempt) = shipments::of_order(conn, order_id, number)? else {
+            continue;
+        };
+        match orders::find(conn, order_id)? {
+            Some(order) if !order.status.is_ended() => return Ok(Some(attempt.id)),
+            Some(_) if ended.is_none() => ended = Some(attempt.id),
+            _ => {}
+        }
+    }
+    Ok(ended)
+}
+
+/// Keeps an event sealed until its booking becomes known.
+fn park(conn: &mut AnyConn, ring: &Keyring, courier: &str, event: &CourierEvent, now: Instant) -> Result<(), AppError> {
+    let Some(number) = &event.tracking_no else {
+        tracing::warn!(
+            courier,
+            code = event.code,
+            "an event names neither a known reference nor a tracking number"
+        );
+        return Ok(());
+    };
+    let epoch = people::current_epoch(conn, ring, now)?;
+    let id = RowId::generate().to_string();
+    let stored = StoredEvent {
+        tracking_no: Some(number.expose().clone()),
+        new_tracking_no: event.new_tracking_no.as_ref().map(|number| number.expose().clone()),
+        status: event.status.map(|status| status.as_str().to_owned()),
+        code: event.code.clone(),
+        at: event.at,
+        remark: event.remark.as_ref().map(|remark| remark.expose().clone()),
+    };
+    parked::add_in_tx(
+        conn,
+        &ParkedRow {
+            courier: courier.to_owned(),
+            tracking_print: ring.print(epoch, Kind::Tracking, number.expose())?,
+            epoch,
+            sealed: ring.seal(epoch, Table::ParkedEvents, &id, &stored.to_bytes())?,
+            expires_at: to_row(now + PARKED_FOR),
+            id,
+        },
+    )?;
+    tracing::info!(
+        courier,
+        code = event.code,
+        "an event matches no booking yet; it is kept for 72 hours"
+    );
+    Ok(())
+}
+
+/// Applies what was parked for a parcel whose booking has just become known.
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn apply_parked(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
+    order: Order,
+    attempt: Attempt,
+    tracking_no: Option<&Pii<String>>,
+    now: Now,
+) -> Result<(), AppError> {
+    let Some(number) = tracking_no else { return Ok(()) };
+    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let (mut order, mut attempt) = (order, attempt);
+    for row in parked::take_in_tx(conn, &attempt.courier, &prints)? {
+        let plain = ring.open(row.epoch, Table::ParkedEvents, &row.id, &row.sealed)?;
+        let stored = StoredEvent::from_bytes(&plain).ok_or_else(|| StoreError::corrupt("parked_events", &row.id))?;
+        let event = CourierEvent {
+            reference: None,
+            tracking_no: stored.tracking_no.map(Pii::new),
+            new_tracking_no: stored.new_tracking_no.map(Pii::new),
+            status: stored.status.as_deref().and_then(TrackingStatus::parse),
+            code: stored.code,
+            at: stored.at,
+            remark: stored.remark.map(Pii::new),
+        };
+        apply(conn, ring, app, &mut order, &mut attempt, &event, now)?;
+    }
+    Ok(())
+}
+
+/// Locks the attempt's order and applies an event to both.
+fn apply_to(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
+    id: AttemptId,
+    event: &CourierEvent,
+    now: Now,
+) -> Result<(), AppError> {
+    let found = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
+    let mut order = match people::lock(conn, found.order_id) {
+        Ok(order) => order,
+        Err(AppError::Gone(_)) => {
+            tracing::info!(
+                courier = found.courier,
+                code = event.code,
+                "an event for a purged order: acknowledged, nothing stored"
+            );
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut attempt = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
+    let current = order.attempt == attempt.number;
+    match attempt.state {
+        ShipmentState::Booked => {}
+        // The courier speaks of a parcel that we were not sure of: that settles it.
+        _ if current && attempt.state != ShipmentState::Cancelled && order.status == OrderStatus::Printed => {
+            let actor = format!("courier:{}", attempt.courier);
+            let number = event.tracking_no.as_ref();
+            record_booked(conn, ring, &order, &mut attempt, number, None, &actor, now.business)?;
+        }
+        // It moves although it was called off, or was given up.
+        _ => {
+            if event.status.is_some_and(|status| status != TrackingStatus::Accepted) {
+                stray_parcel(conn, ring, &order, &attempt, event.tracking_no.as_ref(), now)?;
+            }
+            return Ok(());
+        }
+    }
+    if let Some(number) = &event.tracking_no {
+        booking::add_tracking(conn, ring, &order, &attempt, number, now.business)?;
+    }
+    apply(conn, ring, app, &mut order, &mut attempt, event, now)
+}
+
+/// Applies an event to a locked order and its booked attempt.
+fn apply(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
+    order: &mut Order,
+    attempt: &mut Attempt,
+    event: &CourierEvent,
+    now: Now,
+) -> Result<(), AppError> {
+    if let Some(number) = &event.new_tracking_no {
+        booking::add_tracking(conn, ring, order, attempt, number, now.business)?;
+    }
+    if let Some(remark) = &event.remark {
+        keep_remark(conn, ring, order, attempt, event, remark, now.business)?;
+    }
+    let Some(status) = event.status else {
+        tracing::info!(
+            courier = attempt.courier,
+            code = event.code,
+            "a courier's code that is not known: the state stays"
+        );
+        return Ok(());
+    };
+    let Some(progress) = Progress::after(attempt.progress, Progress { status, at: event.at }) else {
+        return Ok(());
+    };
+    attempt.progress = Some(progress);
+    shipments::change_in_tx(
+        conn,
+        attempt.id,
+        &shipments::Change::at(now.business).progress(progress),
+    )?;
+    let actor = format!("courier:{}", attempt.courier);
+    note_event(
+        conn,
+        order,
+        "tracking",
+        &actor,
+        Some(progress.status.as_str()),
+        now.business,
+    )?;
+    // Only the current parcel moves its order.
+    if order.attempt != attempt.number {
+        return Ok(());
+    }
+    match OrderStatus::step_for(progress.status) {
+        Some(next) if order.status.after(next).is_ok() => step(
+            conn,
+            order,
+            next,
+            Change::at(now.business),
+            &actor,
+            None,
+            now.business,
+            app.settings.window,
+        ),
+        // No step of the order, but the parcel moves: it is not stuck.
+        _ if !order.status.is_ended() => Ok(change_in_tx(
+            conn,
+            order.id,
+            &Change::at(now.business).moved(now.business),
+        )?),
+        _ => Ok(()),
+    }
+}
+
+/// Seals what the courier wrote, once.
+fn keep_remark(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    order: &Order,
+    attempt: &Attempt,
+    event: &CourierEvent,
+    remark: &Pii<String>,
+    now: Instant,
+) -> Result<(), AppError> {
+    let identity = format!(
+        "{}|{}|{}|{}",
+        attempt.number,
+        event.at.timestamp_micros(),
+        event.code,
+        remark.expose()
+    );
+    let known = ring.prints(&living_epochs(conn, ring)?, Kind::Remark, &identity);
+    if person::has_remark(conn, order.id, &known)? {
+        return Ok(());
+    }
+    let epoch = people::current_epoch(conn, ring, now)?;
+    let id = RowId::generate().to_string();
+    person::add_remark_in_tx(
+        conn,
+        &RemarkRow {
+            order_id: order.id.to_string(),
+            attempt: attempt.number.into(),
+            at: to_row(event.at),
+            epoch,
+            sealed: ring.seal(epoch, Table::CourierRemark, &id, remark.expose().as_bytes())?,
+            remark_print: ring.print(epoch, Kind::Remark, &identity)?,
+            id,
+        },
+    )?;
+    Ok(())
+}
