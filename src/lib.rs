@@ -13,6 +13,7 @@ pub mod config;
 pub mod couriers;
 pub mod domain;
 pub mod http;
+pub mod jobs;
 pub mod privacy;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,67 @@
+//! Recurring work: reconcilers without input that re-read the database, each safe beside the same one elsewhere.
+//!
+//! | what | every | in |
+//! |---|---|---|
+//! | keys made ahead | a quarter of an epoch | business time |
+//! | retention sweep | 10 min | business time |
+//! | drafts that expired | 10 min | business time |
+//! | stuck orders | 1 h | business time |
+//! | idempotency keys and parked events forgotten | 1 h | business time |
+//! | lapsed print leases returned | 5 s | wall time |
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, AppError, print, purge, retention, upkeep};
+
+/// However fast business time runs, a loop leaves the databases this much air (wall time).
+const AT_LEAST: Duration = Duration::from_millis(250);
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Starts every loop.
+pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationToken) {
+    let scaled = |span| app.clock.wall_wait(span).max(AT_LEAST);
+    let quarter_epoch = app.vault.epoch_length().to_std().unwrap_or(HOUR) / 4;
+    loops.spawn(every("keys_ahead", scaled(quarter_epoch), app.clone(), stop.clone(), |app| async move {
+        upkeep::make_keys_ahead(&app).await
+    }));
+    loops.spawn(every("retention", scaled(10 * MINUTE), app.clone(), stop.clone(), |app| async move {
+        purge::sweep(&app, "system").await.map(drop)
+    }));
+    loops.spawn(every("drafts", scaled(10 * MINUTE), app.clone(), stop.clone(), |app| async move {
+        while retention::expire_drafts(&app).await? > 0 {}
+        Ok(())
+    }));
+    loops.spawn(every("stuck", scaled(HOUR), app.clone(), stop.clone(), |app| async move {
+        retention::end_stuck(&app).await.map(drop)
+    }));
+    loops.spawn(every("forget", scaled(HOUR), app.clone(), stop.clone(), |app| async move {
+        upkeep::forget(&app).await
+    }));
+    loops.spawn(every("print_leases", Duration::from_secs(5), app.clone(), stop.clone(), |app| async move {
+        while print::return_lapsed(&app).await? > 0 {}
+        Ok(())
+    }));
+}
+
+/// Runs `work` at once and then every `period` of wall time; what fails is logged and done again next time.
+async fn every<F, W>(name: &'static str, period: Duration, app: App, stop: CancellationToken, work: F)
+where
+    F: Fn(App) -> W + Send + 'static,
+    W: Future<Output = Result<(), AppError>> + Send,
+{
+    loop {
+        if let Err(error) = work(app.clone()).await {
+            tracing::error!(%error, work = name, "recurring work failed; it is done again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(period) => {}
+        }
+    }
+}
