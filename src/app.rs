@@ -8,6 +8,7 @@ pub mod confirm;
 pub mod correct;
 pub mod dispatch;
 pub mod error;
+pub mod heartbeat;
 pub mod intake;
 pub mod keys;
 pub mod notes;

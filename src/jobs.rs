@@ -4,15 +4,13 @@
 mod leased;
 mod recurring;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::clock::Instant;
+use crate::app::heartbeat::Heartbeat;
 
 /// How hard a worker works.
 #[derive(Debug, Clone, Copy)]
@@ -21,27 +19,6 @@ pub struct JobSettings {
     pub concurrency: usize,
     /// Wall time between looks at the job table when there was nothing to do.
     pub poll: Duration,
-}
-
-/// When the worker last looked at the job table: what the readiness check asks for.
-#[derive(Debug, Clone, Default)]
-pub struct Heartbeat(Arc<AtomicI64>);
-
-impl Heartbeat {
-    /// The worker is alive at `wall`.
-    pub fn beat(&self, wall: Instant) {
-        self.0.store(wall.timestamp_micros(), Ordering::Relaxed);
-    }
-
-    /// How long ago the last beat was; `None` before the first.
-    pub fn age(&self, wall: Instant) -> Option<Duration> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            last => Some(Duration::from_micros(
-                u64::try_from(wall.timestamp_micros().saturating_sub(last)).unwrap_or(0),
-            )),
-        }
-    }
 }
 
 /// A running worker.

@@ -9,11 +9,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::dispatch::{self, Next};
+use crate::app::heartbeat::Heartbeat;
 use crate::app::{App, AppError};
 use crate::clock::delta;
 use crate::domain::ids::{JobId, RowId};
 use crate::domain::job::{JobKind, retry_wait};
-use crate::jobs::{Heartbeat, JobSettings};
+use crate::jobs::JobSettings;
 use crate::store::jobs::{self, Again, Job};
 use crate::store::{AnyConn, StoreError};
 

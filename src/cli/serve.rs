@@ -1,0 +1,219 @@
+//! `safelight serve` and `safelight work`: starts everything, waits, and stops it in the right order.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::app::heartbeat::Heartbeat;
+use crate::app::intake::{Intake, IntakeSettings, Writers};
+use crate::app::keys::Recogniser;
+use crate::cli::{Failure, embedded, first_key, out, reachable, runtime, setup};
+use crate::config::{Config, DatabaseUrl};
+use crate::http::server::{self, ServerParts};
+use crate::jobs::{JobSettings, Worker};
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// HTTP and workers.
+    Both,
+    /// Only HTTP.
+    HttpOnly,
+    /// Only workers.
+    WorkOnly,
+}
+
+/// Runs until SIGTERM or SIGINT; then answers what was accepted, finishes or releases what is leased, and returns.
+///
+/// # Errors
+/// In words for whoever runs the service.
+pub(super) fn run(config: Config, role: Role) -> Result<(), Failure> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let _lock = lock_sqlite(&config, role)?;
+    runtime()?.block_on(async {
+        let running = Running::start(&config, role).await?;
+        told_to_stop().await?;
+        tracing::info!("stopping");
+        running.stop().await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// A service that runs in this process.
+pub(super) struct Running {
+    app: App,
+    address: Option<std::net::SocketAddr>,
+    server: Option<actix_web::dev::ServerHandle>,
+    worker: Option<Worker>,
+    intake: Option<Intake>,
+    writers: Option<Writers>,
+    background: tokio::task::JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Starts everything that the role needs.
+    ///
+    /// # Errors
+    /// In words for whoever runs the service.
+    pub(super) async fn start(config: &Config, role: Role) -> Result<Self, Failure> {
+        let stop = CancellationToken::new();
+        let mut background = tokio::task::JoinSet::new();
+        let folder = setup::data_folder(config);
+        let elsewhere = setup::simulated_elsewhere(config);
+        let embedded = match &elsewhere {
+            None if config.couriers.simulated.embedded => {
+                Some(embedded::place(&folder, config.couriers.simulated.webhook_secret.as_ref())?)
+            }
+            _ => None,
+        };
+        let simulated = elsewhere.or_else(|| embedded.as_ref().map(|(_, at)| at.clone()));
+        let assembled = {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || setup::app(&config, simulated)).await??
+        };
+        let app = assembled;
+        let listener = match role {
+            Role::WorkOnly => None,
+            Role::Both | Role::HttpOnly => Some(listen(config)?),
+        };
+        let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        if let Some((courier_listen, at)) = embedded {
+            let to = reachable(address.unwrap_or(config.http.listen));
+            let webhook_url = format!("http://{to}/webhooks/simulated");
+            let clock = app.clock.clone();
+            background.spawn(embedded::host(folder.clone(), courier_listen, at, webhook_url, clock, stop.clone()));
+        }
+        let heartbeat = Heartbeat::default();
+        let worker = (role != Role::HttpOnly).then(|| Worker::start(&app, job_settings(config), heartbeat.clone()));
+        let mut running =
+            Self { app, address, server: None, worker, intake: None, writers: None, background, stop };
+        if let Some(listener) = listener {
+            {
+                let (app, folder) = (running.app.clone(), folder.clone());
+                tokio::task::spawn_blocking(move || first_key::make(&app, &folder)).await??;
+            }
+            let (intake, writers) = Intake::start(&running.app, intake_settings(config))?;
+            let parts = ServerParts::new(config, &running.app, intake.clone(), Recogniser::default(), &folder, {
+                running.worker.is_some().then(|| heartbeat.clone())
+            });
+            let server = server::bind(parts, listener, 2)?;
+            running.server = Some(server.handle());
+            running.intake = Some(intake);
+            running.writers = Some(writers);
+            running.background.spawn(async move {
+                if let Err(error) = server.await {
+                    tracing::error!(%error, "the HTTP server ended with an error");
+                }
+            });
+            let to = reachable(address.unwrap_or(config.http.listen));
+            tracing::info!(address = %to, "listening");
+            out::error(&format!("Safelight listens on http://{to} (API document: http://{to}/docs/)"));
+        }
+        Ok(running)
+    }
+
+    /// The address that the HTTP server listens on.
+    pub(super) fn address(&self) -> Option<std::net::SocketAddr> {
+        self.address
+    }
+
+    /// The verbs, for the demo's closing proof.
+    pub(super) fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Stops in the right order: no new calls, then no new work, then the writers, each having finished what it had.
+    pub(super) async fn stop(mut self) {
+        let http = async {
+            if let Some(server) = &self.server {
+                server.stop(true).await;
+            }
+        };
+        let worker = async {
+            if let Some(worker) = self.worker.take() {
+                worker.stop().await;
+            }
+        };
+        tokio::join!(http, worker);
+        self.stop.cancel();
+        while self.background.join_next().await.is_some() {}
+        drop(self.intake.take());
+        if let Some(writers) = self.writers.take() {
+            let joined = tokio::task::spawn_blocking(move || writers.join()).await;
+            if joined.is_err() {
+                tracing::error!("the intake writers could not be waited for");
+            }
+        }
+    }
+}
+
+fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(config.http.listen)
+        .map_err(|error| format!("cannot listen on {}: {error}", config.http.listen))?;
+    Ok(listener)
+}
+
+fn job_settings(config: &Config) -> JobSettings {
+    JobSettings {
+        concurrency: usize::try_from(config.jobs.concurrency).unwrap_or(1),
+        poll: config.jobs.poll,
+    }
+}
+
+fn intake_settings(config: &Config) -> IntakeSettings {
+    let size = |value| usize::try_from(value).unwrap_or(1);
+    let writers = match config.database.url {
+        // SQLite has one writer: a second thread would only wait for the first.
+        DatabaseUrl::Sqlite(_) => 1,
+        DatabaseUrl::Postgres(_) => size(config.intake.writers),
+    };
+    IntakeSettings { queue: size(config.intake.queue), batch: size(config.intake.batch), writers }
+}
+
+/// Completes when the process is told to stop.
+///
+/// # Errors
+/// Signals cannot be listened to.
+pub(super) async fn told_to_stop() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// One `serve` at a time on one SQLite file. The lock is the operating system's: it goes with the process.
+fn lock_sqlite(config: &Config, role: Role) -> Result<Option<File>, Failure> {
+    let DatabaseUrl::Sqlite(path) = &config.database.url else { return Ok(None) };
+    if role == Role::WorkOnly {
+        return Ok(None);
+    }
+    let lock = lock_path(path);
+    if let Some(folder) = lock.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(&lock)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(format!("another `safelight serve` is running on {}", path.display()).into())
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn lock_path(database: &Path) -> std::path::PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}

@@ -1,0 +1,187 @@
+//! From a configuration to a service that can run: databases, vault, clock, couriers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::app::{App, Settings};
+use crate::cli::Failure;
+use crate::clock::{Clock, Instant, Scale};
+use crate::config::{Config, DatabaseUrl};
+use crate::couriers::simulated::{Simulated, SimulatedConfig};
+use crate::couriers::{Courier, Couriers, Parcel, Sender};
+use crate::domain::contact::{Recipient, RecipientParts};
+use crate::domain::invalid::FieldErrors;
+use crate::privacy::Secret;
+use crate::store::migrate::{self, Which};
+use crate::store::{Database, StoreError, meta, vault_rows};
+use crate::vault::master::MasterKey;
+use crate::vault::{Vault, VaultSettings};
+
+/// Where the simulated courier is, and the secret that it signs with.
+#[derive(Debug, Clone)]
+pub(super) struct SimulatedAt {
+    pub(super) base_url: String,
+    pub(super) webhook_secret: Secret<String>,
+}
+
+/// Opens everything, with the simulated courier at that place.
+///
+/// # Errors
+/// In words for whoever runs the service.
+pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App, Failure> {
+    let (orders, vault_db) = databases(config);
+    migrate_both(&orders, &vault_db)?;
+    let clock = business_clock(config, &orders)?;
+    let has_keys = vault_db.read_blocking(|conn| Ok::<_, StoreError>(!vault_rows::keys(conn, "epoch")?.is_empty()))?;
+    let master = MasterKey::load_or_make(&config.vault.master_key_file, !has_keys)?;
+    let settings = VaultSettings {
+        epoch_length: config.vault.epoch_length,
+        epochs_ahead: config.vault.epochs_ahead,
+        key_cache: config.vault.key_cache,
+    };
+    let vault = Vault::new(vault_db, master, clock.clone(), settings);
+    vault.pair_with(&orders)?;
+    vault.make_ahead(&orders)?;
+    // Read at once: a wrong master key is found now and not with the first order.
+    vault.ring()?;
+    Ok(App {
+        orders,
+        vault: Arc::new(vault),
+        couriers: couriers(config, simulated)?,
+        clock,
+        settings: Arc::new(shop(config)?),
+    })
+}
+
+fn databases(config: &Config) -> (Database, Database) {
+    let size = config.database.pool_size;
+    // The vault is asked rarely: its keys are cached.
+    (Database::new(config.database.url.clone(), size), Database::new(config.vault.url.clone(), size.min(4)))
+}
+
+fn migrate_both(orders: &Database, vault: &Database) -> Result<usize, StoreError> {
+    let vault_done = vault.read_blocking(|conn| migrate::run(conn, Which::Vault))?;
+    let orders_done = orders.read_blocking(|conn| migrate::run(conn, Which::Orders))?;
+    Ok(vault_done + orders_done)
+}
+
+/// Brings both databases to this program's schema.
+///
+/// # Errors
+/// In words for whoever runs the service.
+pub(super) fn migrate(config: &Config) -> Result<(), Failure> {
+    let (orders, vault) = databases(config);
+    let done = migrate_both(&orders, &vault)?;
+    super::out::print(&format!("{done} migrations run; both databases are up to date"))?;
+    Ok(())
+}
+
+/// The clock: scaled from an origin that is stored at the first start with a speed, so that restarts, replicas and the
+/// command line agree.
+pub(super) fn business_clock(config: &Config, orders: &Database) -> Result<Clock, Failure> {
+    let speed = config.clock.speed;
+    let now = Clock::system().wall_now();
+    let stored = orders.write_blocking(|conn| match meta::get(conn, meta::CLOCK)? {
+        Some(stored) => Ok::<_, StoreError>(Some(stored)),
+        None if speed == 1 => Ok(None),
+        None => {
+            let fresh = format!("{}x{speed}", now.timestamp_micros());
+            meta::get_or_set_in_tx(conn, meta::CLOCK, &fresh).map(Some)
+        }
+    })?;
+    let Some(stored) = stored else { return Ok(Clock::system()) };
+    let (origin, known) = stored
+        .split_once('x')
+        .and_then(|(origin, known)| Some((origin.parse::<i64>().ok()?, known.parse::<u32>().ok()?)))
+        .ok_or("the stored clock origin is corrupt")?;
+    if known != speed {
+        let why = format!("this database has lived with clock.speed = {known}; it cannot go on with {speed}");
+        return Err(why.into());
+    }
+    let origin = Instant::from_timestamp_micros(origin).ok_or("the stored clock origin is corrupt")?;
+    Ok(Clock::scaled(Scale { origin, speed }))
+}
+
+fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers, Failure> {
+    let mut configured: Vec<Arc<dyn Courier>> = Vec::new();
+    if let Some(at) = simulated {
+        configured.push(Arc::new(Simulated::new(SimulatedConfig {
+            base_url: at.base_url,
+            webhook_secret: at.webhook_secret,
+            timeout: config.couriers.simulated.timeout,
+        })?));
+    }
+    Couriers::new(configured, &config.couriers.default)
+        .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
+}
+
+fn shop(config: &Config) -> Result<Settings, Failure> {
+    let sender = &config.sender;
+    let mut errors = FieldErrors::new();
+    let parts = RecipientParts {
+        name: &sender.name,
+        phone: &sender.phone,
+        province: &sender.province,
+        city: &sender.city,
+        district: Some(&sender.district),
+        street: &sender.street,
+        postal_code: Some(&sender.postal_code),
+        country: Some(&sender.country),
+    };
+    let Some(contact) = Recipient::parse(&parts, "sender", &mut errors) else {
+        let problems: Vec<String> =
+            errors.into_vec().into_iter().map(|e| format!("{}: {}", e.pointer.replace('/', "."), e.invalid.detail)).collect();
+        return Err(problems.join("\n").into());
+    };
+    Ok(Settings {
+        window: config.retention.window,
+        stuck_after: config.retention.stuck_after,
+        draft_after: config.retention.draft_after,
+        print_lease: config.print.lease,
+        settle: config.couriers.settle,
+        sender: Arc::new(Sender {
+            name: contact.name.expose().to_owned(),
+            company: sender.company.clone(),
+            phone: contact.phone,
+            address: contact.address,
+        }),
+        parcel: Arc::new(Parcel {
+            weight_g: config.parcel.weight_g,
+            size_mm: (config.parcel.length_mm, config.parcel.width_mm, config.parcel.height_mm),
+            contents: config.parcel.contents.clone(),
+        }),
+    })
+}
+
+/// The folder for what the service keeps beside its database: the SQLite file's own, else `data`.
+pub(super) fn data_folder(config: &Config) -> PathBuf {
+    match &config.database.url {
+        DatabaseUrl::Sqlite(path) => path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf),
+        DatabaseUrl::Postgres(_) => PathBuf::from("data"),
+    }
+}
+
+/// The simulated courier that is configured to run elsewhere, if that is what is configured.
+pub(super) fn simulated_elsewhere(config: &Config) -> Option<SimulatedAt> {
+    let simulated = &config.couriers.simulated;
+    match (&simulated.base_url, &simulated.webhook_secret) {
+        (Some(base_url), Some(webhook_secret)) if !simulated.embedded => {
+            Some(SimulatedAt { base_url: base_url.clone(), webhook_secret: webhook_secret.clone() })
+        }
+        _ => None,
+    }
+}
+
+/// The simulated courier for a command beside the service: the one elsewhere, or the place of the embedded one.
+///
+/// # Errors
+/// The data folder cannot be written to.
+pub(super) fn simulated_for_commands(config: &Config) -> Result<SimulatedAt, Failure> {
+    match simulated_elsewhere(config) {
+        Some(at) => Ok(at),
+        None => {
+            let secret = config.couriers.simulated.webhook_secret.as_ref();
+            Ok(super::embedded::place(&data_folder(config), secret)?.1)
+        }
+    }
+}
