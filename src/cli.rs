@@ -150,13 +150,23 @@ fn run(cli: Cli) -> Result<(), Failure> {
     })?;
     let _log = start_log(&config.log)?;
     match cli.command.unwrap_or(Command::Serve { no_workers: false }) {
-        Command::Serve { no_workers } => serve::run(config, if no_workers { serve::Role::HttpOnly } else { serve::Role::Both }),
+        Command::Serve { no_workers } => serve::run(
+            config,
+            if no_workers {
+                serve::Role::HttpOnly
+            } else {
+                serve::Role::Both
+            },
+        ),
         Command::Work => serve::run(config, serve::Role::WorkOnly),
         Command::Keys(command) => keys::run(&config, command),
         Command::Purge { dry_run } => purge::run(&config, dry_run),
         Command::CheckConfig => {
             out::print(&config.effective_toml())?;
-            config.warnings().iter().for_each(|warning| out::error(&format!("warning: {warning}")));
+            config
+                .warnings()
+                .iter()
+                .for_each(|warning| out::error(&format!("warning: {warning}")));
             Ok(())
         }
         Command::Migrate => setup::migrate(&config),

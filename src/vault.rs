@@ -188,10 +188,10 @@ impl Vault {
             }
             // In the second half of its life one caller refreshes the cache and the others go on with it.
             if age < cache {
-                if let Ok(_guard) = self.refreshing.try_lock() {
-                    if let Err(error) = self.refresh(now) {
-                        tracing::warn!(%error, "the vault does not answer; going on with cached keys");
-                    }
+                if let Ok(_guard) = self.refreshing.try_lock()
+                    && let Err(error) = self.refresh(now)
+                {
+                    tracing::warn!(%error, "the vault does not answer; going on with cached keys");
                 }
                 return Ok(self.cached().unwrap_or_else(|| ring.clone()));
             }

@@ -2,6 +2,7 @@
 
 use crate::app::{AppError, people};
 use crate::clock::{Instant, delta};
+use crate::couriers::Booked;
 use crate::domain::ids::OrderId;
 use crate::domain::job::JobKind;
 use crate::domain::order::{OrderStatus, Step};
@@ -31,6 +32,17 @@ impl Now {
     }
 }
 
+/// Who takes a step, why, when, and under which retention window.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By<'a> {
+    /// `key:<id>`, `courier:<name>` or `system`.
+    pub(crate) actor: &'a str,
+    /// A stable code, where there is one.
+    pub(crate) code: Option<&'a str>,
+    pub(crate) now: Instant,
+    pub(crate) window: std::time::Duration,
+}
+
 /// Takes an order one step on: its status, the stuck clock, the timeline and, at an end, the retention clock.
 /// `order` is locked and is brought up to date.
 ///
@@ -41,11 +53,14 @@ pub(crate) fn step(
     order: &mut Order,
     step: Step,
     change: Change,
-    actor: &str,
-    code: Option<&str>,
-    now: Instant,
-    window: std::time::Duration,
+    by: &By<'_>,
 ) -> Result<(), AppError> {
+    let By {
+        actor,
+        code,
+        now,
+        window,
+    } = *by;
     let status = order.status.after(step)?;
     let forward = !matches!(step, Step::Release);
     let mut change = change.status(status, now, forward);
@@ -124,14 +139,13 @@ pub(crate) fn record_booked(
     ring: &Keyring,
     order: &Order,
     attempt: &mut Attempt,
-    tracking_no: Option<&Pii<String>>,
-    provider_ref: Option<&str>,
+    booked: &Booked,
     actor: &str,
     now: Instant,
 ) -> Result<(), AppError> {
     if attempt.state != ShipmentState::Booked {
         let mut change = shipments::Change::at(now).booked(now);
-        if let (Some(provider_ref), None) = (provider_ref, order.purge_decided_at) {
+        if let (Some(provider_ref), None) = (&booked.provider_ref, order.purge_decided_at) {
             change = change.provider_ref(provider_ref);
         }
         shipments::change_in_tx(conn, attempt.id, &change)?;
@@ -139,7 +153,7 @@ pub(crate) fn record_booked(
         attempt.booked_at = Some(now);
         note_event(conn, order, "booked", actor, Some(&attempt.courier), now)?;
     }
-    if let (Some(number), None) = (tracking_no, order.purge_decided_at) {
+    if let (Some(number), None) = (&booked.tracking_no, order.purge_decided_at) {
         add_tracking(conn, ring, order, attempt, number, now)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Calling an order off before it is shipped. A parcel that is booked already is called off at the courier first, and
 //! the courier's answer decides.
 
-use crate::app::booking::{self, Now, close_attempt, refuse_in_flight, step};
+use crate::app::booking::{self, By, Now, close_attempt, refuse_in_flight, step};
 use crate::app::notes;
 use crate::app::query::visible;
 use crate::app::view::{self, OrderView};
@@ -68,10 +68,12 @@ pub async fn cancel(
             &mut order,
             Step::Cancel,
             change,
-            &actor,
-            None,
-            now.business,
-            window,
+            &By {
+                actor: &actor,
+                code: None,
+                now: now.business,
+                window,
+            },
         )?;
         view::one(conn, Some(ring), order, now.business)
     })

@@ -1,6 +1,6 @@
 //! A draft becomes an order.
 
-use crate::app::booking::step;
+use crate::app::booking::{By, step};
 use crate::app::query::visible;
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller};
@@ -21,10 +21,12 @@ pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderVie
             &mut order,
             Step::Confirm,
             Change::at(now),
-            &caller.actor(),
-            None,
-            now,
-            window,
+            &By {
+                actor: &caller.actor(),
+                code: None,
+                now,
+                window,
+            },
         )?;
         view::one(conn, Some(ring), order, now)
     })

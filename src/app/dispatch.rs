@@ -275,16 +275,7 @@ fn record_success(
         return Ok(Next::Done);
     }
     let actor = format!("courier:{}", attempt.courier);
-    record_booked(
-        conn,
-        ring,
-        &order,
-        &mut attempt,
-        booked.tracking_no.as_ref(),
-        booked.provider_ref.as_deref(),
-        &actor,
-        now.business,
-    )?;
+    record_booked(conn, ring, &order, &mut attempt, booked, &actor, now.business)?;
     track::apply_parked(conn, ring, app, order, attempt, booked.tracking_no.as_ref(), now)?;
     Ok(Next::Done)
 }

@@ -238,10 +238,10 @@ fn write_round_in_tx(
     };
     let mut batch = Vec::with_capacity(round.len());
     for (new, records) in round.iter().zip(&records) {
-        if was_earlier(records).is_none() {
-            if let Some(today) = records.first() {
-                batch.push(rows(ring, epoch, new, today)?);
-            }
+        if was_earlier(records).is_none()
+            && let Some(today) = records.first()
+        {
+            batch.push(rows(ring, epoch, new, today)?);
         }
     }
     let mut outcomes = insert_batch_in_tx(conn, &batch)?.into_iter();

@@ -1,6 +1,6 @@
 //! The print floor: leased work, printed orders, and the push to the courier that follows from them.
 
-use crate::app::booking::{Now, new_attempt, note_event, step};
+use crate::app::booking::{By, Now, new_attempt, note_event, step};
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller, notes, people};
 use crate::clock::{Instant, delta};
@@ -62,10 +62,12 @@ pub async fn claim(app: &App, caller: &Caller, operator: Operator, limit: i64) -
                 &mut order,
                 Step::Claim,
                 change,
-                &actor,
-                None,
-                now.business,
-                window,
+                &By {
+                    actor: &actor,
+                    code: None,
+                    now: now.business,
+                    window,
+                },
             )?;
             claimed.push(order);
         }
@@ -98,10 +100,12 @@ pub async fn printed(app: &App, caller: &Caller, operator: Operator, id: OrderId
             &mut order,
             Step::Print,
             change,
-            &actor,
-            None,
-            now.business,
-            window,
+            &By {
+                actor: &actor,
+                code: None,
+                now: now.business,
+                window,
+            },
         )?;
         record_print(conn, id, &operator, false, now.business)?;
         let courier = order.courier.clone();
@@ -177,7 +181,18 @@ pub async fn release(app: &App, caller: &Caller, operator: Operator, id: OrderId
             return Err(lease_lost());
         }
         let change = Change::at(now).end_lease(true);
-        step(conn, &mut order, Step::Release, change, &actor, None, now, window)?;
+        step(
+            conn,
+            &mut order,
+            Step::Release,
+            change,
+            &By {
+                actor: &actor,
+                code: None,
+                now,
+                window,
+            },
+        )?;
         view::one(conn, Some(ring), order, now)
     })
     .await
@@ -201,10 +216,12 @@ pub async fn return_lapsed(app: &App) -> Result<usize, AppError> {
                     &mut order,
                     Step::Release,
                     change,
-                    "system",
-                    Some("lease_lapsed"),
-                    now.business,
-                    window,
+                    &By {
+                        actor: "system",
+                        code: Some("lease_lapsed"),
+                        now: now.business,
+                        window,
+                    },
                 )?;
             }
             Ok(lapsed.len())

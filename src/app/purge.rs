@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::app::booking::{Now, in_fulfilment, step};
+use crate::app::booking::{By, Now, in_fulfilment, step};
 use crate::app::{App, AppError, Caller, people};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
@@ -16,7 +16,7 @@ use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
 use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
-use crate::store::{AnyConn, StoreError, dialect, to_row};
+use crate::store::{AnyConn, dialect, to_row};
 
 /// The columns that a purge empties, as receipts name them.
 pub const PURGED_COLUMNS: &str = "order_person.*,order_tracking.*,courier_remark.*,shipment_attempts.provider_ref";
@@ -220,10 +220,12 @@ pub async fn on_request(app: &App, caller: &Caller, id: OrderId, reason: Pii<Str
                     &mut order,
                     Step::Cancel,
                     change,
-                    &decided_by,
-                    Some("purge"),
-                    now.business,
-                    window,
+                    &By {
+                        actor: &decided_by,
+                        code: Some("purge"),
+                        now: now.business,
+                        window,
+                    },
                 )?;
             }
             // The reason is personal and would have to go with the order at once: a salted hash of it stays.
@@ -276,10 +278,7 @@ pub(crate) fn salted_hash(reason: &Pii<String>) -> (String, String) {
 /// # Errors
 /// Not found; store.
 pub async fn receipt(app: &App, id: OrderId) -> Result<ReceiptRow, AppError> {
-    let found = app
-        .orders
-        .read(move |conn| Ok::<_, StoreError>(purges::receipt(conn, id)?))
-        .await?;
+    let found = app.orders.read(move |conn| purges::receipt(conn, id)).await?;
     found.ok_or(AppError::NotFound)
 }
 

@@ -3,6 +3,7 @@
 use crate::app::booking::{self, Now, enqueue_ship, new_attempt, note_event, record_booked};
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller, notes, people, track};
+use crate::couriers::Booked;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
@@ -86,16 +87,11 @@ pub async fn resolve(
         match &resolution {
             Resolution::Booked(number) => {
                 note_event(conn, &order, "shipment_resolved", &actor, Some("booked"), now.business)?;
-                record_booked(
-                    conn,
-                    ring,
-                    &order,
-                    &mut attempt,
-                    Some(number),
-                    None,
-                    &actor,
-                    now.business,
-                )?;
+                let booked = Booked {
+                    tracking_no: Some(number.clone()),
+                    provider_ref: None,
+                };
+                record_booked(conn, ring, &order, &mut attempt, &booked, &actor, now.business)?;
                 track::apply_parked(conn, ring, &app_, order, attempt, Some(number), now)?;
             }
             Resolution::NotBooked => {

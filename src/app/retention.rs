@@ -1,6 +1,6 @@
 //! What ends by itself: drafts that nobody confirms, and orders that nothing moves any more. Both are purged at once.
 
-use crate::app::booking::{self, Now, step};
+use crate::app::booking::{self, By, Now, step};
 use crate::app::{App, AppError, dispatch, people, purge, track};
 use crate::clock::delta;
 use crate::couriers::ParcelRef;
@@ -9,7 +9,7 @@ use crate::domain::order::Step;
 use crate::domain::retention::PurgeReason;
 use crate::domain::shipment::ShipmentState;
 use crate::store::orders::{self, Change};
-use crate::store::{StoreError, purges};
+use crate::store::purges;
 
 /// Orders looked at in one go.
 const BATCH: i64 = 100;
@@ -32,10 +32,12 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
                     &mut order,
                     Step::Cancel,
                     change,
-                    "system",
-                    Some("draft_expired"),
-                    now,
-                    window,
+                    &By {
+                        actor: "system",
+                        code: Some("draft_expired"),
+                        now,
+                        window,
+                    },
                 )?;
             }
             purges::decide_in_tx(conn, &expired, PurgeReason::DraftExpired, now)?;
@@ -51,10 +53,7 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
 /// Store.
 pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
     let cutoff = app.clock.business_now() - delta(app.settings.stuck_after);
-    let stuck = app
-        .orders
-        .read(move |conn| Ok::<_, StoreError>(orders::stuck(conn, cutoff, BATCH)?))
-        .await?;
+    let stuck = app.orders.read(move |conn| orders::stuck(conn, cutoff, BATCH)).await?;
     let mut ended = 0;
     for id in stuck {
         ask_a_last_time(app, id).await;
@@ -75,10 +74,11 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
                 } else {
                     Step::Cancel
                 };
-                if let Some(attempt) = booking::current(conn, &order)? {
-                    if last == Step::Cancel && attempt.state != ShipmentState::Failed {
-                        booking::close_attempt(conn, &attempt, now.business)?;
-                    }
+                if let Some(attempt) = booking::current(conn, &order)?
+                    && last == Step::Cancel
+                    && attempt.state != ShipmentState::Failed
+                {
+                    booking::close_attempt(conn, &attempt, now.business)?;
                 }
                 let change = Change::at(now.business).end_lease(true);
                 step(
@@ -86,10 +86,12 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
                     &mut order,
                     last,
                     change,
-                    "system",
-                    Some("stuck"),
-                    now.business,
-                    window,
+                    &By {
+                        actor: "system",
+                        code: Some("stuck"),
+                        now: now.business,
+                        window,
+                    },
                 )?;
                 purges::decide_in_tx(conn, &[id], PurgeReason::Stuck, now.business)?;
                 Ok::<_, AppError>(true)

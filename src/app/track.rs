@@ -1,10 +1,10 @@
 //! News of parcels: read from couriers' webhooks, matched to an attempt, applied so that nothing ever moves backwards.
 
-use crate::app::booking::{self, Now, note_event, record_booked, step, stray_parcel};
+use crate::app::booking::{self, By, Now, note_event, record_booked, step, stray_parcel};
 use crate::app::query::living_epochs;
 use crate::app::{App, AppError, people};
 use crate::clock::Instant;
-use crate::couriers::{CourierEvent, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
+use crate::couriers::{Booked, CourierEvent, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
 use crate::domain::ids::{AttemptId, RowId};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
@@ -223,8 +223,11 @@ fn apply_to(
         // The courier speaks of a parcel that we were not sure of: that settles it.
         _ if current && attempt.state != ShipmentState::Cancelled && order.status == OrderStatus::Printed => {
             let actor = format!("courier:{}", attempt.courier);
-            let number = event.tracking_no.as_ref();
-            record_booked(conn, ring, &order, &mut attempt, number, None, &actor, now.business)?;
+            let booked = Booked {
+                tracking_no: event.tracking_no.clone(),
+                provider_ref: None,
+            };
+            record_booked(conn, ring, &order, &mut attempt, &booked, &actor, now.business)?;
         }
         // It moves although it was called off, or was given up.
         _ => {
@@ -292,10 +295,12 @@ fn apply(
             order,
             next,
             Change::at(now.business),
-            &actor,
-            None,
-            now.business,
-            app.settings.window,
+            &By {
+                actor: &actor,
+                code: None,
+                now: now.business,
+                window: app.settings.window,
+            },
         ),
         // No step of the order, but the parcel moves: it is not stuck.
         _ if !order.status.is_ended() => Ok(change_in_tx(

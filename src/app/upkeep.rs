@@ -1,7 +1,7 @@
 //! Small recurring work that keeps the stores tidy.
 
 use crate::app::{App, AppError};
-use crate::store::{StoreError, idempotency, parked};
+use crate::store::{idempotency, parked};
 
 /// Makes keys ahead, so that a new epoch never waits for the vault.
 ///
@@ -25,7 +25,7 @@ pub async fn forget(app: &App) -> Result<(), AppError> {
         .orders
         .write(move |conn| {
             idempotency::forget_before(conn, oldest)?;
-            Ok::<_, StoreError>(parked::forget_expired(conn, now)?)
+            parked::forget_expired(conn, now)
         })
         .await?;
     if dropped > 0 {

@@ -36,23 +36,37 @@ pub(super) fn place(folder: &Path, secret: Option<&Secret<String>>) -> Result<(S
         fill_random(&mut random);
         // A port that is free now; nobody else has reason to take it before the courier does.
         let address = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let fresh = Remembered { address, webhook_secret: format!("whsec_{}", data_encoding::BASE64.encode(&random)) };
+        let fresh = Remembered {
+            address,
+            webhook_secret: format!("whsec_{}", data_encoding::BASE64.encode(&random)),
+        };
         let draft = folder.join(format!("simulated-courier.json.{}", std::process::id()));
-        let mut out = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut out = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         out.write_all(&serde_json::to_vec(&fresh)?)?;
         out.sync_all()?;
         // Of several processes the first wins, and all read what it wrote.
         let linked = std::fs::hard_link(&draft, &file);
         std::fs::remove_file(&draft)?;
-        if let Err(error) = linked {
-            if error.kind() != std::io::ErrorKind::AlreadyExists {
-                return Err(error.into());
-            }
+        if let Err(error) = linked
+            && error.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            return Err(error.into());
         }
     }
     let known: Remembered = serde_json::from_slice(&std::fs::read(&file)?)?;
     let webhook_secret = secret.cloned().unwrap_or_else(|| Secret::new(known.webhook_secret));
-    Ok((known.address, SimulatedAt { base_url: format!("http://{}", known.address), webhook_secret }))
+    Ok((
+        known.address,
+        SimulatedAt {
+            base_url: format!("http://{}", known.address),
+            webhook_secret,
+        },
+    ))
 }
 
 /// Keeps the courier running: starts it, or waits until the process that hosts it is gone.

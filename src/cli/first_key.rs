@@ -15,7 +15,9 @@ use crate::store::{StoreError, keys as key_rows};
 /// # Errors
 /// Store; the file.
 pub(super) fn make(app: &App, folder: &Path) -> Result<(), Failure> {
-    let none = app.orders.read_blocking(|conn| Ok::<_, StoreError>(key_rows::list(conn)?.is_empty()))?;
+    let none = app
+        .orders
+        .read_blocking(|conn| Ok::<_, StoreError>(key_rows::list(conn)?.is_empty()))?;
     if !none {
         return Ok(());
     }
@@ -25,16 +27,32 @@ pub(super) fn make(app: &App, folder: &Path) -> Result<(), Failure> {
         if !key_rows::list(conn)?.is_empty() {
             return Ok::<_, StoreError>(None);
         }
-        keys::create_in_tx(conn, "first-admin", "admin", Scopes::new([Scope::Admin]), "first-start", now).map(Some)
+        keys::create_in_tx(
+            conn,
+            "first-admin",
+            "admin",
+            Scopes::new([Scope::Admin]),
+            "first-start",
+            now,
+        )
+        .map(Some)
     })?;
     let Some(made) = made else { return Ok(()) };
     if std::io::stderr().is_terminal() {
-        out::error(&format!("\n  First start: this admin key is shown once. Keep it safe.\n\n    {}\n", made.bearer.expose()));
+        out::error(&format!(
+            "\n  First start: this admin key is shown once. Keep it safe.\n\n    {}\n",
+            made.bearer.expose()
+        ));
         return Ok(());
     }
     std::fs::create_dir_all(folder)?;
     let path = folder.join("first-admin-key");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)?;
     writeln!(file, "{}", made.bearer.expose())?;
     file.sync_all()?;
     tracing::info!(path = %path.display(), "first start: an admin key was made and is in this file");

@@ -4,9 +4,9 @@ use crate::app::keys::{self, KEY_CACHE};
 use crate::cli::{Failure, KeysCommand, out, setup};
 use crate::config::Config;
 use crate::domain::scope::Scopes;
+use crate::store::Database;
 use crate::store::keys as key_rows;
 use crate::store::migrate::{self, Which};
-use crate::store::{Database, StoreError};
 
 /// Does what the command says.
 ///
@@ -29,16 +29,24 @@ pub(super) fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> 
             out::print(made.bearer.expose())?;
         }
         KeysCommand::List => {
-            let mut text = format!("{:<20} {:<20} {:<20} {:<28} {}\n", "ID", "NAME", "CLIENT", "SCOPES", "STATE");
-            for key in orders.read_blocking(|conn| key_rows::list(conn))? {
-                let state = key.revoked_at.map_or_else(|| "active".to_owned(), |at| format!("revoked {}", at.format("%F")));
+            let mut text = format!(
+                "{:<20} {:<20} {:<20} {:<28} {}\n",
+                "ID", "NAME", "CLIENT", "SCOPES", "STATE"
+            );
+            for key in orders.read_blocking(key_rows::list)? {
+                let state = key
+                    .revoked_at
+                    .map_or_else(|| "active".to_owned(), |at| format!("revoked {}", at.format("%F")));
                 let scopes = key.scopes.to_string();
-                text.push_str(&format!("{:<20} {:<20} {:<20} {scopes:<28} {state}\n", key.id, key.name, key.client));
+                text.push_str(&format!(
+                    "{:<20} {:<20} {:<20} {scopes:<28} {state}\n",
+                    key.id, key.name, key.client
+                ));
             }
             out::print(&text)?;
         }
         KeysCommand::Revoke { id } => {
-            let done = orders.write_blocking(|conn| Ok::<_, StoreError>(keys::revoke_in_tx(conn, &id, "cli", now)?))?;
+            let done = orders.write_blocking(|conn| keys::revoke_in_tx(conn, &id, "cli", now))?;
             if !done {
                 return Err("there is no such key in use".into());
             }

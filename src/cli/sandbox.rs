@@ -46,7 +46,10 @@ pub(super) struct Options {
 /// # Errors
 /// In words for whoever typed it.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let defaults = Config::load(&LoadOptions { env: crate::config::environment(), ..LoadOptions::default() });
+    let defaults = Config::load(&LoadOptions {
+        env: crate::config::environment(),
+        ..LoadOptions::default()
+    });
     let _log = match &defaults {
         Ok(config) => Some(start_log(&config.log)?),
         Err(_) => None,
@@ -61,7 +64,10 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         0 | 1 => Clock::system(),
         speed => {
             let now = Clock::system().wall_now();
-            let origin = options.origin.and_then(chrono::DateTime::from_timestamp_micros).unwrap_or(now);
+            let origin = options
+                .origin
+                .and_then(chrono::DateTime::from_timestamp_micros)
+                .unwrap_or(now);
             Clock::scaled(Scale { origin, speed })
         }
     };

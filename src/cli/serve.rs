@@ -69,9 +69,10 @@ impl Running {
         let folder = setup::data_folder(config);
         let elsewhere = setup::simulated_elsewhere(config);
         let embedded = match &elsewhere {
-            None if config.couriers.simulated.embedded => {
-                Some(embedded::place(&folder, config.couriers.simulated.webhook_secret.as_ref())?)
-            }
+            None if config.couriers.simulated.embedded => Some(embedded::place(
+                &folder,
+                config.couriers.simulated.webhook_secret.as_ref(),
+            )?),
             _ => None,
         };
         let simulated = elsewhere.or_else(|| embedded.as_ref().map(|(_, at)| at.clone()));
@@ -89,12 +90,27 @@ impl Running {
             let to = reachable(address.unwrap_or(config.http.listen));
             let webhook_url = format!("http://{to}/webhooks/simulated");
             let clock = app.clock.clone();
-            background.spawn(embedded::host(folder.clone(), courier_listen, at, webhook_url, clock, stop.clone()));
+            background.spawn(embedded::host(
+                folder.clone(),
+                courier_listen,
+                at,
+                webhook_url,
+                clock,
+                stop.clone(),
+            ));
         }
         let heartbeat = Heartbeat::default();
         let worker = (role != Role::HttpOnly).then(|| Worker::start(&app, job_settings(config), heartbeat.clone()));
-        let mut running =
-            Self { app, address, server: None, worker, intake: None, writers: None, background, stop };
+        let mut running = Self {
+            app,
+            address,
+            server: None,
+            worker,
+            intake: None,
+            writers: None,
+            background,
+            stop,
+        };
         if let Some(listener) = listener {
             {
                 let (app, folder) = (running.app.clone(), folder.clone());
@@ -115,7 +131,9 @@ impl Running {
             });
             let to = reachable(address.unwrap_or(config.http.listen));
             tracing::info!(address = %to, "listening");
-            out::error(&format!("Safelight listens on http://{to} (API document: http://{to}/docs/)"));
+            out::error(&format!(
+                "Safelight listens on http://{to} (API document: http://{to}/docs/)"
+            ));
         }
         Ok(running)
     }
@@ -175,7 +193,11 @@ fn intake_settings(config: &Config) -> IntakeSettings {
         DatabaseUrl::Sqlite(_) => 1,
         DatabaseUrl::Postgres(_) => size(config.intake.writers),
     };
-    IntakeSettings { queue: size(config.intake.queue), batch: size(config.intake.batch), writers }
+    IntakeSettings {
+        queue: size(config.intake.queue),
+        batch: size(config.intake.batch),
+        writers,
+    }
 }
 
 /// Completes when the process is told to stop.
@@ -194,7 +216,9 @@ pub(super) async fn told_to_stop() -> std::io::Result<()> {
 
 /// One `serve` at a time on one SQLite file. The lock is the operating system's: it goes with the process.
 fn lock_sqlite(config: &Config, role: Role) -> Result<Option<File>, Failure> {
-    let DatabaseUrl::Sqlite(path) = &config.database.url else { return Ok(None) };
+    let DatabaseUrl::Sqlite(path) = &config.database.url else {
+        return Ok(None);
+    };
     if role == Role::WorkOnly {
         return Ok(None);
     }

@@ -56,7 +56,10 @@ pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App
 fn databases(config: &Config) -> (Database, Database) {
     let size = config.database.pool_size;
     // The vault is asked rarely: its keys are cached.
-    (Database::new(config.database.url.clone(), size), Database::new(config.vault.url.clone(), size.min(4)))
+    (
+        Database::new(config.database.url.clone(), size),
+        Database::new(config.vault.url.clone(), size.min(4)),
+    )
 }
 
 fn migrate_both(orders: &Database, vault: &Database) -> Result<usize, StoreError> {
@@ -89,7 +92,9 @@ pub(super) fn business_clock(config: &Config, orders: &Database) -> Result<Clock
             meta::get_or_set_in_tx(conn, meta::CLOCK, &fresh).map(Some)
         }
     })?;
-    let Some(stored) = stored else { return Ok(Clock::system()) };
+    let Some(stored) = stored else {
+        return Ok(Clock::system());
+    };
     let (origin, known) = stored
         .split_once('x')
         .and_then(|(origin, known)| Some((origin.parse::<i64>().ok()?, known.parse::<u32>().ok()?)))
@@ -129,8 +134,11 @@ fn shop(config: &Config) -> Result<Settings, Failure> {
         country: Some(&sender.country),
     };
     let Some(contact) = Recipient::parse(&parts, "sender", &mut errors) else {
-        let problems: Vec<String> =
-            errors.into_vec().into_iter().map(|e| format!("{}: {}", e.pointer.replace('/', "."), e.invalid.detail)).collect();
+        let problems: Vec<String> = errors
+            .into_vec()
+            .into_iter()
+            .map(|e| format!("{}: {}", e.pointer.replace('/', "."), e.invalid.detail))
+            .collect();
         return Err(problems.join("\n").into());
     };
     Ok(Settings {
@@ -165,9 +173,10 @@ pub(super) fn data_folder(config: &Config) -> PathBuf {
 pub(super) fn simulated_elsewhere(config: &Config) -> Option<SimulatedAt> {
     let simulated = &config.couriers.simulated;
     match (&simulated.base_url, &simulated.webhook_secret) {
-        (Some(base_url), Some(webhook_secret)) if !simulated.embedded => {
-            Some(SimulatedAt { base_url: base_url.clone(), webhook_secret: webhook_secret.clone() })
-        }
+        (Some(base_url), Some(webhook_secret)) if !simulated.embedded => Some(SimulatedAt {
+            base_url: base_url.clone(),
+            webhook_secret: webhook_secret.clone(),
+        }),
         _ => None,
     }
 }

@@ -39,7 +39,9 @@ pub(super) async fn work(app: App, settings: JobSettings, heartbeat: Heartbeat, 
                     heartbeat.beat(app.clock.wall_now());
                     found = jobs.len();
                     for job in jobs {
-                        let Ok(slot) = slots.clone().acquire_owned().await else { break };
+                        let Ok(slot) = slots.clone().acquire_owned().await else {
+                            break;
+                        };
                         let (app, owner) = (app.clone(), owner.clone());
                         running.spawn(async move {
                             run(&app, &owner, job).await;
@@ -88,11 +90,18 @@ pub(super) async fn run_due(app: &App) -> Result<usize, AppError> {
 }
 
 async fn claim(app: &App, owner: &str, limit: i64) -> Result<Vec<Job>, AppError> {
-    let longest = app.couriers.names().filter_map(|name| app.couriers.get(name)).map(|courier| courier.deadline()).max();
+    let longest = app
+        .couriers
+        .names()
+        .filter_map(|name| app.couriers.get(name))
+        .map(|courier| courier.deadline())
+        .max();
     let (now, wall) = (app.clock.business_now(), app.clock.wall_now());
     let lease_until = wall + delta(longest.unwrap_or_default()) + MARGIN;
     let owner = owner.to_owned();
-    app.orders.write(move |conn| Ok(jobs::claim_in_tx(conn, &owner, now, wall, lease_until, limit)?)).await
+    app.orders
+        .write(move |conn| Ok(jobs::claim_in_tx(conn, &owner, now, wall, lease_until, limit)?))
+        .await
 }
 
 /// Runs one job and writes down how it ended.
@@ -101,11 +110,15 @@ async fn run(app: &App, owner: &str, job: Job) {
     let next = match job.kind {
         JobKind::Ship => match job.subject.parse() {
             Ok(order) => dispatch::drive(app, order, job.failures).await,
-            Err(_) => Ok(Next::Stop { code: "bad_subject".to_owned() }),
+            Err(_) => Ok(Next::Stop {
+                code: "bad_subject".to_owned(),
+            }),
         },
         JobKind::CancelParcel => match job.subject.parse() {
             Ok(attempt) => dispatch::cancel_stray(app, attempt).await,
-            Err(_) => Ok(Next::Stop { code: "bad_subject".to_owned() }),
+            Err(_) => Ok(Next::Stop {
+                code: "bad_subject".to_owned(),
+            }),
         },
     };
     let (id, failures) = (job.id, job.failures);
@@ -115,30 +128,45 @@ async fn run(app: &App, owner: &str, job: Job) {
     }
 }
 
-async fn end(
-    app: &App,
-    owner: &str,
-    id: JobId,
-    failures: u32,
-    next: Result<Next, AppError>,
-) -> Result<(), StoreError> {
+async fn end(app: &App, owner: &str, id: JobId, failures: u32, next: Result<Next, AppError>) -> Result<(), StoreError> {
     let (now, wall) = (app.clock.business_now(), app.clock.wall_now());
     let again = match next {
         Ok(Next::Done) => None,
-        Ok(Next::Now) => Some(Again::At { run_at: now, not_before: wall, failed: None }),
-        Ok(Next::At(not_before)) => Some(Again::At { run_at: now, not_before, failed: None }),
-        Ok(Next::Retry { code, after: Some(after) }) => {
-            Some(Again::At { run_at: now, not_before: wall + delta(after), failed: Some(code) })
-        }
+        Ok(Next::Now) => Some(Again::At {
+            run_at: now,
+            not_before: wall,
+            failed: None,
+        }),
+        Ok(Next::At(not_before)) => Some(Again::At {
+            run_at: now,
+            not_before,
+            failed: None,
+        }),
+        Ok(Next::Retry {
+            code,
+            after: Some(after),
+        }) => Some(Again::At {
+            run_at: now,
+            not_before: wall + delta(after),
+            failed: Some(code),
+        }),
         Ok(Next::Retry { code, after: None }) => Some(match retry_wait(failures.saturating_add(1), jitter()) {
-            Some(wait) => Again::At { run_at: now + delta(wait), not_before: wall, failed: Some(code) },
+            Some(wait) => Again::At {
+                run_at: now + delta(wait),
+                not_before: wall,
+                failed: Some(code),
+            },
             None => Again::Dead { code },
         }),
         Ok(Next::Stop { code }) => Some(Again::Dead { code }),
         // The store or the vault is in trouble, not the job: it is not counted as a failure.
         Err(error) => {
             tracing::error!(%error, "a job could not be done; it is tried again");
-            Some(Again::At { run_at: now, not_before: wall + TimeDelta::seconds(5), failed: None })
+            Some(Again::At {
+                run_at: now,
+                not_before: wall + TimeDelta::seconds(5),
+                failed: None,
+            })
         }
     };
     if let Some(Again::Dead { code }) = &again {

@@ -27,26 +27,54 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationToken) {
     let scaled = |span| app.clock.wall_wait(span).max(AT_LEAST);
     let quarter_epoch = app.vault.epoch_length().to_std().unwrap_or(HOUR) / 4;
-    loops.spawn(every("keys_ahead", scaled(quarter_epoch), app.clone(), stop.clone(), |app| async move {
-        upkeep::make_keys_ahead(&app).await
-    }));
-    loops.spawn(every("retention", scaled(10 * MINUTE), app.clone(), stop.clone(), |app| async move {
-        purge::sweep(&app, "system").await.map(drop)
-    }));
-    loops.spawn(every("drafts", scaled(10 * MINUTE), app.clone(), stop.clone(), |app| async move {
-        while retention::expire_drafts(&app).await? > 0 {}
-        Ok(())
-    }));
-    loops.spawn(every("stuck", scaled(HOUR), app.clone(), stop.clone(), |app| async move {
-        retention::end_stuck(&app).await.map(drop)
-    }));
-    loops.spawn(every("forget", scaled(HOUR), app.clone(), stop.clone(), |app| async move {
-        upkeep::forget(&app).await
-    }));
-    loops.spawn(every("print_leases", Duration::from_secs(5), app.clone(), stop.clone(), |app| async move {
-        while print::return_lapsed(&app).await? > 0 {}
-        Ok(())
-    }));
+    loops.spawn(every(
+        "keys_ahead",
+        scaled(quarter_epoch),
+        app.clone(),
+        stop.clone(),
+        |app| async move { upkeep::make_keys_ahead(&app).await },
+    ));
+    loops.spawn(every(
+        "retention",
+        scaled(10 * MINUTE),
+        app.clone(),
+        stop.clone(),
+        |app| async move { purge::sweep(&app, "system").await.map(drop) },
+    ));
+    loops.spawn(every(
+        "drafts",
+        scaled(10 * MINUTE),
+        app.clone(),
+        stop.clone(),
+        |app| async move {
+            while retention::expire_drafts(&app).await? > 0 {}
+            Ok(())
+        },
+    ));
+    loops.spawn(every(
+        "stuck",
+        scaled(HOUR),
+        app.clone(),
+        stop.clone(),
+        |app| async move { retention::end_stuck(&app).await.map(drop) },
+    ));
+    loops.spawn(every(
+        "forget",
+        scaled(HOUR),
+        app.clone(),
+        stop.clone(),
+        |app| async move { upkeep::forget(&app).await },
+    ));
+    loops.spawn(every(
+        "print_leases",
+        Duration::from_secs(5),
+        app.clone(),
+        stop.clone(),
+        |app| async move {
+            while print::return_lapsed(&app).await? > 0 {}
+            Ok(())
+        },
+    ));
 }
 
 /// Runs `work` at once and then every `period` of wall time; what fails is logged and done again next time.

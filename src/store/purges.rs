@@ -220,12 +220,23 @@ pub fn receipts(conn: &mut AnyConn, before: Option<OrderId>, limit: i64) -> Resu
 /// # Errors
 /// The database.
 pub fn remains(conn: &mut AnyConn, order: &str) -> Result<Vec<(&'static str, String)>, StoreError> {
-    let row: crate::store::orders::OrderRow =
-        orders::table.find(order).select(crate::store::orders::OrderRow::as_select()).first(conn)?;
+    let row: crate::store::orders::OrderRow = orders::table
+        .find(order)
+        .select(crate::store::orders::OrderRow::as_select())
+        .first(conn)?;
     let or_null = |at: Option<NaiveDateTime>| at.map_or_else(|| "null".to_owned(), |at| at.to_string());
-    let persons: i64 = order_person::table.filter(order_person::order_id.eq(order)).count().get_result(conn)?;
-    let numbers: i64 = order_tracking::table.filter(order_tracking::order_id.eq(order)).count().get_result(conn)?;
-    let remarks: i64 = courier_remark::table.filter(courier_remark::order_id.eq(order)).count().get_result(conn)?;
+    let persons: i64 = order_person::table
+        .filter(order_person::order_id.eq(order))
+        .count()
+        .get_result(conn)?;
+    let numbers: i64 = order_tracking::table
+        .filter(order_tracking::order_id.eq(order))
+        .count()
+        .get_result(conn)?;
+    let remarks: i64 = courier_remark::table
+        .filter(courier_remark::order_id.eq(order))
+        .count()
+        .get_result(conn)?;
     Ok(vec![
         ("orders.reference", row.reference),
         ("orders.status", row.status),
@@ -234,7 +245,10 @@ pub fn remains(conn: &mut AnyConn, order: &str) -> Result<Vec<(&'static str, Str
         ("orders.created_at", row.created_at.to_string()),
         ("orders.ended_at", or_null(row.ended_at)),
         ("orders.purged_at", or_null(row.purged_at)),
-        ("orders.purge_reason", row.purge_reason.unwrap_or_else(|| "null".to_owned())),
+        (
+            "orders.purge_reason",
+            row.purge_reason.unwrap_or_else(|| "null".to_owned()),
+        ),
         ("rows in order_person", persons.to_string()),
         ("rows in order_tracking", numbers.to_string()),
         ("rows in courier_remark", remarks.to_string()),
