@@ -1,0 +1,22 @@
+//! The whole service, from the outside: over HTTP, on both engines, with a courier that goes wrong on request.
+//!
+//! Modules mirror the routes and the jobs. A test's name is a sentence that says what holds; every body that touches a
+//! store is written once and run on SQLite and on PostgreSQL (`on_both_engines!`).
+
+#[macro_use]
+mod harness;
+
+mod access;
+mod architecture;
+mod booking;
+mod checkout;
+mod edge;
+mod floor;
+mod intake;
+mod late_writers;
+mod retention;
+mod reveal;
+mod schema;
+mod system;
+mod tracking;
+mod visibility;
