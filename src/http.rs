@@ -25,6 +25,7 @@ pub mod problem;
 pub mod query;
 pub mod rate_limit;
 pub mod request_id;
+pub mod server;
 mod shape;
 #[cfg(test)]
 mod testing;

@@ -3,6 +3,7 @@
 //! A value of a person is a [`Pii`], a credential a [`Secret`]. Neither can be printed, compared with a
 //! literal in a log line or serialised; both are read with `.expose()`, which is easy to grep for.
 
+pub mod classes;
 pub mod fingerprint;
 pub mod mask;
 

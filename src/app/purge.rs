@@ -13,13 +13,11 @@ use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::retention::PurgeReason;
 use crate::privacy::Pii;
+use crate::privacy::classes::classes;
 use crate::store::audit::{self, Act};
 use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
 use crate::store::{AnyConn, dialect, to_row};
-
-/// The columns that a purge empties, as receipts name them.
-pub const PURGED_COLUMNS: &str = "order_person.*,order_tracking.*,courier_remark.*,shipment_attempts.provider_ref";
 
 /// Orders in one step of a sweep: small enough to leave the writers room, large enough to be quick.
 const BATCH: i64 = 500;
@@ -102,6 +100,7 @@ fn destroy_in_tx(conn: &mut AnyConn, decided: &[Decided], actor: &str, now: Inst
     if decided.is_empty() {
         return Ok(());
     }
+    let columns = classes().purged_columns();
     let mut receipts: Vec<ReceiptRow> = decided
         .iter()
         .map(|decided| {
@@ -110,7 +109,7 @@ fn destroy_in_tx(conn: &mut AnyConn, decided: &[Decided], actor: &str, now: Inst
                 reason: decided.reason.as_str().to_owned(),
                 decided_at: to_row(decided.decided_at),
                 purged_at: to_row(now),
-                purged_columns: PURGED_COLUMNS.to_owned(),
+                purged_columns: columns.clone(),
                 epoch: decided.epoch,
                 journal: None,
                 hash: String::new(),

@@ -312,6 +312,11 @@ fn apply(
     }
 }
 
+/// What makes two remarks the same: the parcel, the moment and the words.
+pub(crate) fn remark_identity(attempt: u8, at: Instant, text: &str) -> String {
+    format!("{attempt}|{}|{text}", at.timestamp_micros())
+}
+
 /// Seals what the courier wrote, once.
 fn keep_remark(
     conn: &mut AnyConn,
@@ -322,13 +327,7 @@ fn keep_remark(
     remark: &Pii<String>,
     now: Instant,
 ) -> Result<(), AppError> {
-    let identity = format!(
-        "{}|{}|{}|{}",
-        attempt.number,
-        event.at.timestamp_micros(),
-        event.code,
-        remark.expose()
-    );
+    let identity = remark_identity(attempt.number, event.at, remark.expose());
     let known = ring.prints(&living_epochs(conn, ring)?, Kind::Remark, &identity);
     if person::has_remark(conn, order.id, &known)? {
         return Ok(());

@@ -4,6 +4,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
+use crate::privacy::classes;
 use crate::store::{AnyConn, StoreError};
 
 /// Locks an order's row until the transaction ends and says whether it exists. On SQLite the transaction holds the
@@ -153,6 +154,49 @@ pub fn lock_meta(conn: &mut AnyConn, key: &str) -> Result<Option<String>, StoreE
             .optional()?,
     };
     Ok(value.map(|value| value.value))
+}
+
+/// Empties a table of everything derived or personal of these orders: deletes their rows, or clears the columns.
+///
+/// # Errors
+/// The database.
+pub fn empty_for_orders(
+    conn: &mut AnyConn,
+    name: &str,
+    table: &classes::Table,
+    how: classes::Purge,
+    orders: &[&str],
+) -> Result<(), StoreError> {
+    let statement = match how {
+        classes::Purge::Delete => format!("DELETE FROM {name} WHERE order_id"),
+        classes::Purge::Clear => {
+            let cleared: Vec<String> = table.gone().map(|column| format!("{column} = NULL")).collect();
+            let filled: Vec<String> = table.gone().map(|column| format!("{column} IS NOT NULL")).collect();
+            format!(
+                "UPDATE {name} SET {} WHERE ({}) AND order_id",
+                cleared.join(", "),
+                filled.join(" OR ")
+            )
+        }
+        classes::Purge::Expire => return Ok(()),
+    };
+    match conn {
+        AnyConn::Sqlite(conn) => {
+            let places: Vec<String> = (1..=orders.len()).map(|place| format!("${place}")).collect();
+            let statement = format!("{statement} IN ({})", places.join(","));
+            let mut query = diesel::sql_query(statement).into_boxed();
+            for order in orders {
+                query = query.bind::<Text, _>(*order);
+            }
+            query.execute(conn)?;
+        }
+        AnyConn::Postgres(conn) => {
+            diesel::sql_query(format!("{statement} = ANY($1)"))
+                .bind::<diesel::sql_types::Array<Text>, _>(orders)
+                .execute(conn)?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves what was deleted out of SQLite's write-ahead log, so that no old page is left in it. `false`: a reader is in

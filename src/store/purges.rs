@@ -6,7 +6,8 @@ use diesel::prelude::*;
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
-use crate::store::schema::{courier_remark, order_person, order_tracking, orders, purge_receipts, shipment_attempts};
+use crate::privacy::classes::classes;
+use crate::store::schema::{courier_remark, order_person, order_tracking, orders, purge_receipts};
 use crate::store::{AnyConn, StoreError, dialect, to_row};
 
 /// A receipt: that, when and why a person's data was destroyed.
@@ -133,22 +134,16 @@ fn decided(conn: &mut AnyConn, ids: Vec<String>) -> Result<Vec<Decided>, StoreEr
         .collect()
 }
 
-/// Deletes everything personal of locked orders, marks them purged and writes their receipts.
+/// Deletes everything derived or personal of locked orders, as `privacy.toml` classes it, marks them purged and writes
+/// their receipts.
 ///
 /// # Errors
 /// The database.
 pub fn destroy_in_tx(conn: &mut AnyConn, receipts: &[ReceiptRow], now: Instant) -> Result<(), StoreError> {
     let ids: Vec<&str> = receipts.iter().map(|receipt| receipt.order_id.as_str()).collect();
-    diesel::delete(order_person::table.filter(order_person::order_id.eq_any(&ids))).execute(conn)?;
-    diesel::delete(order_tracking::table.filter(order_tracking::order_id.eq_any(&ids))).execute(conn)?;
-    diesel::delete(courier_remark::table.filter(courier_remark::order_id.eq_any(&ids))).execute(conn)?;
-    diesel::update(
-        shipment_attempts::table
-            .filter(shipment_attempts::order_id.eq_any(&ids))
-            .filter(shipment_attempts::provider_ref.is_not_null()),
-    )
-    .set(shipment_attempts::provider_ref.eq(None::<String>))
-    .execute(conn)?;
+    for (table, columns, how) in classes().purged() {
+        dialect::empty_for_orders(conn, table, columns, how, &ids)?;
+    }
     diesel::update(orders::table.filter(orders::id.eq_any(&ids)))
         .set((orders::purged_at.eq(to_row(now)), orders::updated_at.eq(to_row(now))))
         .execute(conn)?;
