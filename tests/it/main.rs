@@ -14,6 +14,8 @@ mod edge;
 mod floor;
 mod intake;
 mod late_writers;
+mod leak;
+mod process;
 mod retention;
 mod reveal;
 mod schema;
