@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("jobs", &["app", "clock", "domain", "store"]),
     ("privacy", &[]),
     // `store::conn` opens what `config::DatabaseUrl` names.
-    ("store", &["clock", "config", "domain"]),
+    ("store", &["clock", "config", "domain", "privacy"]),
     ("telemetry", &["config"]),
     ("vault", &["clock", "domain", "privacy", "store"]),
 ];

@@ -1,15 +1,15 @@
 //! What the tests stand on: a whole service on a real port with a courier beside it, a clock that stands still until it
 //! is moved, fresh databases, and a search for planted values in everything that is logged or answered.
 
-pub mod answer;
-pub mod app;
-pub mod databases;
-pub mod fixtures;
-pub mod journey;
-pub mod logs;
-pub mod planted;
-pub mod rows;
-pub mod server;
+pub(crate) mod answer;
+pub(crate) mod app;
+pub(crate) mod databases;
+pub(crate) mod fixtures;
+pub(crate) mod journey;
+pub(crate) mod logs;
+pub(crate) mod planted;
+pub(crate) mod rows;
+pub(crate) mod server;
 
 /// Makes a module with one body run on each engine: `name::on_sqlite` and `name::on_postgres`. A body may ask for other
 /// settings than the usual ones: `async fn name(app: &TestApp) with { options } { ... }`.

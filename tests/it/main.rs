@@ -13,6 +13,7 @@ mod checkout;
 mod edge;
 mod floor;
 mod intake;
+mod jobs;
 mod late_writers;
 mod leak;
 mod process;

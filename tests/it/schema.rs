@@ -107,6 +107,49 @@ fn the_declared_tables_are_the_real_ones(engine: Engine) {
     assert_eq!(found, declared());
 }
 
+/// `privacy.toml`: every column of the real tables has a class and a reason, and nothing else has.
+fn every_column_is_classed(engine: Engine) {
+    let text = include_str!("../../privacy.toml");
+    let classes: toml::Table = text.parse().unwrap();
+    let databases = Databases::migrated(engine);
+    for (name, mut conn) in [("orders", databases.open_orders()), ("vault", databases.open_vault())] {
+        let classed = classes[name].as_table().unwrap();
+        let mut found = real(&mut conn, engine);
+        for (table, facts) in classed {
+            let real = found.remove(table).unwrap_or_else(|| panic!("{name}.{table} is classed and not there"));
+            let columns = facts["columns"].as_table().unwrap();
+            let mut has_personal = false;
+            for (column, class) in columns {
+                let kind = class["class"].as_str().unwrap();
+                assert!(["fact", "derived", "personal"].contains(&kind), "{table}.{column}: {kind}");
+                assert!(class["why"].as_str().is_some_and(|why| !why.trim().is_empty()), "{table}.{column} says no reason");
+                has_personal |= kind != "fact";
+            }
+            assert_eq!(facts.get("purge").is_some(), has_personal, "{name}.{table}: what is personal must be purged");
+            let mut real: Vec<&String> = real.columns.iter().map(|(column, ..)| column).collect();
+            let mut columns: Vec<&String> = columns.keys().collect();
+            real.sort();
+            columns.sort();
+            assert_eq!(real, columns, "{name}.{table}");
+        }
+        assert!(found.is_empty(), "tables of {name} without classes: {:?}", found.keys());
+    }
+}
+
+mod every_column_has_a_class_and_every_class_a_column {
+    use super::*;
+
+    #[test]
+    fn on_sqlite() {
+        every_column_is_classed(Engine::Sqlite);
+    }
+
+    #[test]
+    fn on_postgres() {
+        every_column_is_classed(Engine::Postgres);
+    }
+}
+
 mod the_declared_schema_is_what_the_migrations_make {
     use super::*;
 

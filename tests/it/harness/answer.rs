@@ -6,15 +6,15 @@ use super::planted;
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub text: String,
-    pub json: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+    pub(crate) json: Value,
 }
 
 impl Answer {
-    pub async fn read(response: reqwest::Response) -> Self {
+    pub(crate) async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("an answer that is UTF-8");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -22,7 +22,7 @@ impl Answer {
     }
 
     /// Fails where the person stands in the answer, whatever it is.
-    pub fn holds_no_person(self) -> Self {
+    pub(crate) fn holds_no_person(self) -> Self {
         let leaked = planted::find(&planted::PERSON, &self.text);
         assert_eq!(leaked, None, "status {}: a planted value was answered", self.status);
         self
@@ -30,14 +30,14 @@ impl Answer {
 
     /// The body of an answer with that status.
     #[track_caller]
-    pub fn is(self, status: u16) -> Value {
+    pub(crate) fn is(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.json
     }
 
     /// Checks that it is a problem as RFC 9457 and the contract say, with that status and code.
     #[track_caller]
-    pub fn is_problem(self, status: u16, code: &str) -> Value {
+    pub(crate) fn is_problem(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status, self.json["code"].as_str()), (status, Some(code)), "{}", self.text);
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         for member in ["type", "title", "detail", "request_id"] {
@@ -48,13 +48,13 @@ impl Answer {
         self.json
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
 /// The pointers and codes of a problem's field errors, sorted.
-pub fn field_errors(problem: &Value) -> Vec<(String, String)> {
+pub(crate) fn field_errors(problem: &Value) -> Vec<(String, String)> {
     let mut errors: Vec<_> = problem["errors"]
         .as_array()
         .expect("a problem with errors")

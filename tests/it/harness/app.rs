@@ -30,15 +30,15 @@ use super::{logs, planted};
 
 /// What a test may want otherwise than usual.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// Network timeout of the courier, wall time.
-    pub courier_timeout: Duration,
+    pub(crate) courier_timeout: Duration,
     /// Faults of the courier from the start on.
-    pub faults: &'static [&'static str],
+    pub(crate) faults: &'static [&'static str],
     /// Orders that may wait for the writers.
-    pub intake_queue: usize,
+    pub(crate) intake_queue: usize,
     /// Whether the courier sends webhooks; otherwise tests send them themselves.
-    pub courier_reports: bool,
+    pub(crate) courier_reports: bool,
 }
 
 impl Default for Options {
@@ -48,24 +48,24 @@ impl Default for Options {
 }
 
 /// How long a lease of the print floor lasts.
-pub const LEASE: TimeDelta = TimeDelta::minutes(15);
+pub(crate) const LEASE: TimeDelta = TimeDelta::minutes(15);
 /// How long a person is kept after the order's end.
-pub const WINDOW: TimeDelta = TimeDelta::days(30);
+pub(crate) const WINDOW: TimeDelta = TimeDelta::days(30);
 /// When an order that nothing moves is ended.
-pub const STUCK_AFTER: TimeDelta = TimeDelta::days(90);
+pub(crate) const STUCK_AFTER: TimeDelta = TimeDelta::days(90);
 /// How long a draft waits.
-pub const DRAFT_AFTER: TimeDelta = TimeDelta::hours(24);
+pub(crate) const DRAFT_AFTER: TimeDelta = TimeDelta::hours(24);
 /// How long after a deadline "not there" counts.
-pub const SETTLE: TimeDelta = TimeDelta::seconds(30);
+pub(crate) const SETTLE: TimeDelta = TimeDelta::seconds(30);
 
 /// The whole service, for one test.
-pub struct TestApp {
-    pub clock: Clock,
-    pub app: App,
-    pub databases: Databases,
-    pub courier: RunningSandbox,
-    pub keys: Keys,
-    pub address: SocketAddr,
+pub(crate) struct TestApp {
+    pub(crate) clock: Clock,
+    pub(crate) app: App,
+    pub(crate) databases: Databases,
+    pub(crate) courier: RunningSandbox,
+    pub(crate) keys: Keys,
+    pub(crate) address: SocketAddr,
     client: reqwest::Client,
     server: actix_web::dev::ServerHandle,
     intake: Option<Intake>,
@@ -75,16 +75,16 @@ pub struct TestApp {
 }
 
 /// A key of each kind, all of the client `shop`; whole bearer tokens.
-pub struct Keys {
-    pub orders: String,
-    pub floor: String,
-    pub ops: String,
-    pub privacy: String,
-    pub admin: String,
+pub(crate) struct Keys {
+    pub(crate) orders: String,
+    pub(crate) floor: String,
+    pub(crate) ops: String,
+    pub(crate) privacy: String,
+    pub(crate) admin: String,
 }
 
 /// Runs one test body on a fresh service and takes everything down again.
-pub fn run(engine: Engine, options: Options, body: impl AsyncFnOnce(&TestApp)) {
+pub(crate) fn run(engine: Engine, options: Options, body: impl AsyncFnOnce(&TestApp)) {
     actix_web::rt::System::new().block_on(async {
         let app = TestApp::start(engine, options).await;
         body(&app).await;
@@ -178,7 +178,7 @@ impl TestApp {
             settings: Arc::new(settings()),
         };
         let (intake, writers) = Intake::start(&app, IntakeSettings { queue: options.intake_queue, batch: 64, writers: 2 }).unwrap();
-        let (server, address) = super::server::serve(&app, &intake, &clock);
+        let (server, address) = super::server::serve(&app, intake.clone(), &databases.folder.path().join("data"));
         if options.courier_reports {
             courier.set_webhook_url(Some(format!("http://{address}/webhooks/simulated"))).unwrap();
         }
@@ -206,7 +206,7 @@ impl TestApp {
     // Requests
 
     /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's may hold the person.
-    pub async fn send(&self, method: Method, key: Option<&str>, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn send(&self, method: Method, key: Option<&str>, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.request(method, path);
         if let Some(key) = key {
             request = request.bearer_auth(key);
@@ -219,60 +219,60 @@ impl TestApp {
     }
 
     /// A request to be finished by the test itself.
-    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.address))
     }
 
-    pub async fn get(&self, key: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
         self.send(Method::GET, Some(key), path, None).await
     }
 
-    pub async fn post(&self, key: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, key: &str, path: &str, body: Value) -> Answer {
         self.send(Method::POST, Some(key), path, Some(&body)).await
     }
 
-    pub async fn put(&self, key: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, key: &str, path: &str, body: Value) -> Answer {
         self.send(Method::PUT, Some(key), path, Some(&body)).await
     }
 
     /// `POST /v1/orders` under a fresh idempotency key.
-    pub async fn place(&self, key: &str, order: &Value) -> Answer {
+    pub(crate) async fn place(&self, key: &str, order: &Value) -> Answer {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         self.place_as(key, &format!("{}{number}", planted::IDEMPOTENCY), order).await
     }
 
     /// `POST /v1/orders` under that idempotency key.
-    pub async fn place_as(&self, key: &str, idempotency: &str, order: &Value) -> Answer {
+    pub(crate) async fn place_as(&self, key: &str, idempotency: &str, order: &Value) -> Answer {
         let request = self.request(Method::POST, "/v1/orders").bearer_auth(key).json(order);
         let answer = request.header("Idempotency-Key", idempotency).send().await.expect("an answer");
         Answer::read(answer).await.holds_no_person()
     }
 
     /// A new API key of the client `shop`; the whole bearer token.
-    pub fn key(&self, scopes: &str) -> String {
+    pub(crate) fn key(&self, scopes: &str) -> String {
         self.key_of("shop", scopes)
     }
 
     /// A new API key of that client.
-    pub fn key_of(&self, client: &str, scopes: &str) -> String {
+    pub(crate) fn key_of(&self, client: &str, scopes: &str) -> String {
         make_key(&self.app, client, scopes)
     }
 
     // Time and work
 
     /// Moves both clocks on.
-    pub fn advance(&self, by: TimeDelta) {
+    pub(crate) fn advance(&self, by: TimeDelta) {
         self.clock.advance_business(by);
         self.clock.advance_wall(by);
     }
 
     /// Runs jobs until none is due; returns how many ran.
-    pub async fn run_jobs(&self) -> usize {
+    pub(crate) async fn run_jobs(&self) -> usize {
         jobs::run_due(&self.app).await.unwrap()
     }
 
     /// Runs the recurring work once, as the worker's loops do.
-    pub async fn run_upkeep(&self) {
+    pub(crate) async fn run_upkeep(&self) {
         app::upkeep::make_keys_ahead(&self.app).await.unwrap();
         while app::print::return_lapsed(&self.app).await.unwrap() > 0 {}
         while app::retention::expire_drafts(&self.app).await.unwrap() > 0 {}
@@ -282,7 +282,7 @@ impl TestApp {
     }
 
     /// Asks until it holds; for what happens in other threads. Gives up after half a minute of real time.
-    pub async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
         for _ in 0..600 {
             if holds().await {
                 return;
@@ -295,19 +295,19 @@ impl TestApp {
     // The courier, from its own side
 
     /// Sets the courier's faults: `{"refuse": true}`, `{"down": {"times": 2}}`; `{}` for none.
-    pub async fn courier_faults(&self, faults: Value) {
+    pub(crate) async fn courier_faults(&self, faults: Value) {
         let url = format!("{}/faults", self.courier.base_url());
         let answer = self.client.put(url).json(&faults).send().await.unwrap();
         assert!(answer.status().is_success(), "{:?}", answer.text().await);
     }
 
     /// Every parcel that the courier knows under a booking reference.
-    pub async fn parcels(&self, reference: &str) -> Vec<Value> {
+    pub(crate) async fn parcels(&self, reference: &str) -> Vec<Value> {
         self.courier_get(&format!("/parcels?reference={reference}")).await["data"].as_array().unwrap().clone()
     }
 
     /// Every parcel that the courier knows.
-    pub async fn all_parcels(&self) -> Vec<Value> {
+    pub(crate) async fn all_parcels(&self) -> Vec<Value> {
         self.courier_get("/parcels?limit=500").await["data"].as_array().unwrap().clone()
     }
 
@@ -319,12 +319,12 @@ impl TestApp {
     // Below the surface
 
     /// A connection of the test's own.
-    pub fn conn(&self) -> AnyConn {
+    pub(crate) fn conn(&self) -> AnyConn {
         self.databases.open_orders()
     }
 
     /// What was logged since this service began (its neighbours' lines are in it too).
-    pub fn logged(&self) -> String {
+    pub(crate) fn logged(&self) -> String {
         logs::since(self.logged_from)
     }
 }

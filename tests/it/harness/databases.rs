@@ -14,14 +14,14 @@ use tempfile::TempDir;
 
 /// Which engine a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub(crate) enum Engine {
     Sqlite,
     Postgres,
 }
 
 /// The maintenance database's URL. A run without PostgreSQL is half a run, and must not look like a whole one.
 #[expect(clippy::disallowed_methods, reason = "the test suite's one variable")]
-pub fn maintenance_url() -> String {
+pub(crate) fn maintenance_url() -> String {
     std::env::var("SAFELIGHT_TEST_POSTGRES").expect(
         "SAFELIGHT_TEST_POSTGRES is not set: run tests/run, which starts a throwaway PostgreSQL and sets it",
     )
@@ -40,22 +40,22 @@ fn on_server(sql: &str) {
 
 /// Two databases and the folder of the test; gone when it is dropped.
 #[derive(Debug)]
-pub struct Databases {
-    pub folder: TempDir,
-    pub engine: Engine,
-    pub orders: String,
-    pub vault: String,
+pub(crate) struct Databases {
+    pub(crate) folder: TempDir,
+    pub(crate) engine: Engine,
+    pub(crate) orders: String,
+    pub(crate) vault: String,
     names: Option<[String; 2]>,
 }
 
 impl Databases {
     /// Migrated and empty.
-    pub fn migrated(engine: Engine) -> Self {
+    pub(crate) fn migrated(engine: Engine) -> Self {
         Self::new(engine, true)
     }
 
     /// As a new installation finds them.
-    pub fn bare(engine: Engine) -> Self {
+    pub(crate) fn bare(engine: Engine) -> Self {
         Self::new(engine, false)
     }
 
@@ -90,22 +90,22 @@ impl Databases {
     }
 
     /// The orders database's URL.
-    pub fn orders_url(&self) -> DatabaseUrl {
+    pub(crate) fn orders_url(&self) -> DatabaseUrl {
         self.orders.parse().unwrap()
     }
 
     /// The vault's.
-    pub fn vault_url(&self) -> DatabaseUrl {
+    pub(crate) fn vault_url(&self) -> DatabaseUrl {
         self.vault.parse().unwrap()
     }
 
     /// A connection of the test's own to the orders.
-    pub fn open_orders(&self) -> AnyConn {
+    pub(crate) fn open_orders(&self) -> AnyConn {
         AnyConn::open(&self.orders_url()).unwrap()
     }
 
     /// A connection of the test's own to the vault.
-    pub fn open_vault(&self) -> AnyConn {
+    pub(crate) fn open_vault(&self) -> AnyConn {
         AnyConn::open(&self.vault_url()).unwrap()
     }
 }

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::planted;
 
 /// A reference that no other order of this run has. A fact: nothing is planted in it.
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("KD20261123{:06}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The recipient that most tests use.
-pub fn recipient() -> Value {
+pub(crate) fn recipient() -> Value {
     json!({
         "name": planted::NAME, "phone": planted::PHONE, "province": "广东省", "city": "深圳市", "district": "南山区",
         "street": planted::STREET, "postal_code": "518057", "country": "CN",
@@ -21,7 +21,7 @@ pub fn recipient() -> Value {
 }
 
 /// A corrected one.
-pub fn other_recipient() -> Value {
+pub(crate) fn other_recipient() -> Value {
     json!({
         "name": planted::OTHER_NAME, "phone": planted::OTHER_PHONE, "province": "浙江省", "city": "杭州市",
         "district": "西湖区", "street": planted::OTHER_STREET, "postal_code": "310000", "country": "CN",
@@ -29,7 +29,7 @@ pub fn other_recipient() -> Value {
 }
 
 /// The contract's own example.
-pub fn order() -> Value {
+pub(crate) fn order() -> Value {
     json!({
         "reference": reference(),
         "recipient": recipient(),
@@ -46,19 +46,19 @@ pub fn order() -> Value {
 }
 
 /// The same with some members changed: `order_with("/amount", json!("1.00"))`.
-pub fn order_with(pointer: &str, value: Value) -> Value {
+pub(crate) fn order_with(pointer: &str, value: Value) -> Value {
     let mut order = order();
     set(&mut order, pointer, value);
     order
 }
 
 /// A draft.
-pub fn draft() -> Value {
+pub(crate) fn draft() -> Value {
     order_with("/confirm", json!(false))
 }
 
 /// Sets what a JSON pointer names; the last segment may be new.
-pub fn set(body: &mut Value, pointer: &str, value: Value) {
+pub(crate) fn set(body: &mut Value, pointer: &str, value: Value) {
     let (parent, last) = pointer.rsplit_once('/').unwrap();
     let parent = body.pointer_mut(parent).expect("a pointer into the body");
     match parent {

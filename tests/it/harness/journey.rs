@@ -14,45 +14,45 @@ use super::{fixtures, planted};
 
 /// News of a parcel, as the simulated courier would send it.
 #[derive(Debug, Clone)]
-pub struct News {
-    pub reference: Option<String>,
-    pub tracking_no: Option<String>,
-    pub status: &'static str,
-    pub at: Instant,
-    pub remark: Option<String>,
+pub(crate) struct News {
+    pub(crate) reference: Option<String>,
+    pub(crate) tracking_no: Option<String>,
+    pub(crate) status: &'static str,
+    pub(crate) at: Instant,
+    pub(crate) remark: Option<String>,
 }
 
 impl TestApp {
     /// A placed order; its id.
-    pub async fn placed(&self) -> String {
+    pub(crate) async fn placed(&self) -> String {
         self.placed_as(&fixtures::order()).await
     }
 
     /// The same with that body.
-    pub async fn placed_as(&self, order: &Value) -> String {
+    pub(crate) async fn placed_as(&self, order: &Value) -> String {
         let answer = self.place(&self.keys.orders, order).await.is(201);
         answer["id"].as_str().unwrap().to_owned()
     }
 
     /// Claims the oldest waiting orders for `wang`; their ids.
-    pub async fn claim(&self, limit: i64) -> Vec<String> {
+    pub(crate) async fn claim(&self, limit: i64) -> Vec<String> {
         let body = json!({"operator": "wang", "limit": limit});
         let answer = self.post(&self.keys.floor, "/admin/v1/print-queue/claim", body).await.is(200);
         answer["data"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Reports an order as printed by `wang`.
-    pub async fn print(&self, id: &str) -> Answer {
+    pub(crate) async fn print(&self, id: &str) -> Answer {
         self.post(&self.keys.floor, &format!("/admin/v1/orders/{id}/printed"), json!({"operator": "wang"})).await
     }
 
     /// A printed order whose parcel waits to be booked.
-    pub async fn printed(&self) -> String {
+    pub(crate) async fn printed(&self) -> String {
         self.printed_as(&fixtures::order()).await
     }
 
     /// The same with that body. The queue is first emptied of what waits before it.
-    pub async fn printed_as(&self, order: &Value) -> String {
+    pub(crate) async fn printed_as(&self, order: &Value) -> String {
         let id = self.placed_as(order).await;
         while !self.claim(100).await.contains(&id) {}
         self.print(&id).await.is(200);
@@ -60,12 +60,12 @@ impl TestApp {
     }
 
     /// An order whose parcel is booked.
-    pub async fn booked(&self) -> String {
+    pub(crate) async fn booked(&self) -> String {
         self.booked_as(&fixtures::order()).await
     }
 
     /// The same with that body.
-    pub async fn booked_as(&self, order: &Value) -> String {
+    pub(crate) async fn booked_as(&self, order: &Value) -> String {
         let id = self.printed_as(order).await;
         self.run_jobs().await;
         assert_eq!(self.detail(&id).await["shipment"]["state"], "booked");
@@ -73,14 +73,14 @@ impl TestApp {
     }
 
     /// An order whose parcel the courier has.
-    pub async fn shipped(&self) -> String {
+    pub(crate) async fn shipped(&self) -> String {
         let id = self.booked().await;
         self.hears(&id, "picked_up").await;
         id
     }
 
     /// An order that was handed over.
-    pub async fn delivered(&self) -> String {
+    pub(crate) async fn delivered(&self) -> String {
         let id = self.shipped().await;
         self.hears(&id, "delivered").await;
         assert_eq!(self.detail(&id).await["status"], "delivered");
@@ -88,7 +88,7 @@ impl TestApp {
     }
 
     /// An order whose life is over and whose person is gone.
-    pub async fn purged(&self) -> String {
+    pub(crate) async fn purged(&self) -> String {
         let id = self.delivered().await;
         self.advance(super::app::WINDOW + TimeDelta::minutes(1));
         self.run_upkeep().await;
@@ -97,50 +97,50 @@ impl TestApp {
     }
 
     /// The order as operators see it.
-    pub async fn detail(&self, id: &str) -> Value {
+    pub(crate) async fn detail(&self, id: &str) -> Value {
         self.get(&self.keys.ops, &format!("/admin/v1/orders/{id}")).await.is(200)
     }
 
     /// The order as its client sees it.
-    pub async fn own(&self, id: &str) -> Value {
+    pub(crate) async fn own(&self, id: &str) -> Value {
         self.get(&self.keys.orders, &format!("/v1/orders/{id}")).await.is(200)
     }
 
     /// `status` and `shipment.state`.
-    pub async fn stands(&self, id: &str) -> (String, String) {
+    pub(crate) async fn stands(&self, id: &str) -> (String, String) {
         let order = self.detail(id).await;
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
         (text(&order["status"]), text(&order["shipment"]["state"]))
     }
 
     /// The booking reference and the tracking number of an order's current parcel.
-    pub async fn parcel_of(&self, id: &str) -> (String, Option<String>) {
+    pub(crate) async fn parcel_of(&self, id: &str) -> (String, Option<String>) {
         let order = self.detail(id).await;
         let reference = order["shipment"]["booking_reference"].as_str().expect("a booking reference").to_owned();
         (reference, order["shipment"]["tracking_no"].as_str().map(str::to_owned))
     }
 
     /// News of an order's parcel, just now, with a remark.
-    pub async fn news_of(&self, id: &str, status: &'static str) -> News {
+    pub(crate) async fn news_of(&self, id: &str, status: &'static str) -> News {
         let (reference, tracking_no) = self.parcel_of(id).await;
         let at = self.clock.business_now();
         News { reference: Some(reference), tracking_no, status, at, remark: Some(planted::REMARK.to_owned()) }
     }
 
     /// The courier reports about an order's parcel, and is believed.
-    pub async fn hears(&self, id: &str, status: &'static str) {
+    pub(crate) async fn hears(&self, id: &str, status: &'static str) {
         let news = self.news_of(id, status).await;
         self.webhook(&news).await.is(200);
         self.advance(TimeDelta::seconds(1));
     }
 
     /// Sends a webhook as the simulated courier would.
-    pub async fn webhook(&self, news: &News) -> Answer {
+    pub(crate) async fn webhook(&self, news: &News) -> Answer {
         self.webhook_signed(news, planted::WEBHOOK_SECRET).await
     }
 
     /// The same, signed with that secret.
-    pub async fn webhook_signed(&self, news: &News, secret: &str) -> Answer {
+    pub(crate) async fn webhook_signed(&self, news: &News, secret: &str) -> Answer {
         let mut data = json!({"status": news.status, "code": "S00", "occurred_at": news.at});
         for (member, value) in
             [("reference", &news.reference), ("tracking_no", &news.tracking_no), ("remark", &news.remark)]
@@ -165,7 +165,7 @@ impl TestApp {
     }
 
     /// Rows that hold anything personal of an order: person, tracking numbers, remarks.
-    pub fn personal_rows(&self, id: &str) -> [i64; 3] {
+    pub(crate) fn personal_rows(&self, id: &str) -> [i64; 3] {
         let mut conn = self.conn();
         ["order_person", "order_tracking", "courier_remark"]
             .map(|table| super::rows::count(&mut conn, &format!("{table} WHERE order_id = '{id}'")))

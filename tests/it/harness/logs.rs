@@ -55,7 +55,7 @@ impl<'a> MakeWriter<'a> for Sink {
 }
 
 /// Begins to listen, once; returns the place in the log from which on the caller's own lines stand.
-pub fn listen() -> usize {
+pub(crate) fn listen() -> usize {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let filter = EnvFilter::new(
@@ -69,13 +69,13 @@ pub fn listen() -> usize {
 }
 
 /// Everything logged since that place.
-pub fn since(place: usize) -> String {
+pub(crate) fn since(place: usize) -> String {
     let captured = CAPTURED.lock().unwrap_or_else(PoisonError::into_inner);
     captured.text.get(place.saturating_sub(captured.dropped)..).unwrap_or_default().to_owned()
 }
 
 /// Takes the leaks found so far.
-pub fn take_leaks() -> Vec<String> {
+pub(crate) fn take_leaks() -> Vec<String> {
     std::mem::take(&mut CAPTURED.lock().unwrap_or_else(PoisonError::into_inner).leaks)
 }
 

@@ -19,7 +19,7 @@ struct Line {
 }
 
 /// How many rows `FROM` that and `WHERE` that; code, never input.
-pub fn count(conn: &mut AnyConn, from_where: &str) -> i64 {
+pub(crate) fn count(conn: &mut AnyConn, from_where: &str) -> i64 {
     let row: Count = diesel::sql_query(format!("SELECT count(*) AS count FROM {from_where}")).get_result(conn).unwrap();
     row.count
 }
@@ -30,12 +30,12 @@ fn lines(conn: &mut AnyConn, sql: String) -> Vec<String> {
 }
 
 /// One text value a row.
-pub fn texts(conn: &mut AnyConn, expression: &str, from_where: &str) -> Vec<String> {
+pub(crate) fn texts(conn: &mut AnyConn, expression: &str, from_where: &str) -> Vec<String> {
     lines(conn, format!("SELECT {expression} AS line FROM {from_where}"))
 }
 
 /// Every table.
-pub fn tables(conn: &mut AnyConn, engine: Engine) -> Vec<String> {
+pub(crate) fn tables(conn: &mut AnyConn, engine: Engine) -> Vec<String> {
     match engine {
         Engine::Sqlite => texts(conn, "name", "sqlite_master WHERE type = 'table' ORDER BY name"),
         Engine::Postgres => {
@@ -45,7 +45,7 @@ pub fn tables(conn: &mut AnyConn, engine: Engine) -> Vec<String> {
 }
 
 /// Every row of a table, every column of it, bytes in hexadecimal.
-pub fn dump(conn: &mut AnyConn, engine: Engine, table: &str) -> Vec<String> {
+pub(crate) fn dump(conn: &mut AnyConn, engine: Engine, table: &str) -> Vec<String> {
     match engine {
         Engine::Sqlite => {
             let columns = texts(conn, "'quote(\"' || name || '\")'", &format!("pragma_table_info('{table}')"));
