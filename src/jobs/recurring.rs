@@ -66,6 +66,14 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         stop.clone(),
         |app| async move { upkeep::forget(&app).await },
     ));
+    let epoch = app.vault.epoch_length().to_std().unwrap_or(24 * HOUR);
+    loops.spawn(every(
+        "retire",
+        scaled(epoch),
+        app.clone(),
+        stop.clone(),
+        |app| async move { retire::nightly(&app).await.map(drop) },
+    ));
     loops.spawn(every(
         "print_leases",
         Duration::from_secs(5),
