@@ -19,6 +19,7 @@ pub mod purge;
 pub mod query;
 pub mod resolve;
 pub mod retention;
+pub mod retire;
 pub mod reveal;
 pub mod track;
 pub mod upkeep;

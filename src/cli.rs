@@ -9,6 +9,7 @@ mod purge;
 mod sandbox;
 mod serve;
 mod setup;
+mod vault;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -89,12 +90,27 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// The vault: its keys, and giving old ones up.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// The simulated courier as a server of its own.
     SandboxCourier(sandbox::Options),
     /// Check the configuration and show every value with where it came from.
     CheckConfig,
     /// Bring both databases to this program's schema.
     Migrate,
+}
+
+#[derive(Debug, Subcommand)]
+enum VaultCommand {
+    /// Which epochs there are, and what is still sealed under each.
+    Status,
+    /// Retire the epochs past the copy horizon: re-seal what is needed, destroy the keys.
+    Retire {
+        /// Begin a new epoch and retire every earlier one: every old copy of the orders becomes unreadable.
+        #[arg(long)]
+        now: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -160,6 +176,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         ),
         Command::Work => serve::run(config, serve::Role::WorkOnly),
         Command::Keys(command) => keys::run(&config, command),
+        Command::Vault(command) => vault::run(&config, &command),
         Command::Purge { dry_run } => purge::run(&config, dry_run),
         Command::CheckConfig => {
             out::print(&config.effective_toml())?;

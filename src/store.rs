@@ -20,6 +20,7 @@ pub mod parked;
 pub mod person;
 pub mod prints;
 pub mod purges;
+pub mod reseal;
 pub mod reveals;
 pub mod schema;
 pub mod shipments;

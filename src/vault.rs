@@ -54,6 +54,8 @@ pub struct VaultSettings {
     pub epoch_length: Duration,
     /// How many epochs are made before they begin.
     pub epochs_ahead: u32,
+    /// Business time after which no copy of the orders database may be readable any more.
+    pub copy_horizon: Duration,
     /// Wall time that keys are used without asking the vault again.
     pub key_cache: Duration,
 }
@@ -117,7 +119,7 @@ impl Vault {
         let length = delta(self.settings.epoch_length);
         let horizon = now + length * i32::try_from(self.settings.epochs_ahead).unwrap_or(i32::MAX);
         let today = self.today();
-        let known: Vec<(i64, Instant)> = self
+        let keys = self
             .db
             .write_blocking(|conn| {
                 let mut keys = vault_rows::keys(conn, EPOCH)?;
@@ -143,15 +145,65 @@ impl Vault {
                     let wrapped = self.master.wrap_new(IDEMPOTENCY, day);
                     vault_rows::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
                 }
-                Ok(keys
-                    .into_iter()
-                    .filter(|key| key.wrapped.is_some())
-                    .map(|key| (key.id, key.starts_at))
-                    .collect())
+                Ok(keys)
             })
             .map_err(unavailable)?;
-        orders.write_blocking(|conn| epochs::add_in_tx(conn, &known))?;
+        let (living, destroyed): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.wrapped.is_some());
+        let living: Vec<(i64, Instant)> = living.into_iter().map(|key| (key.id, key.starts_at)).collect();
+        let destroyed: Vec<i64> = destroyed.into_iter().map(|key| key.id).collect();
+        orders.write_blocking(|conn| {
+            epochs::add_in_tx(conn, &living)?;
+            // An old copy of the orders believes in keys that are gone: nothing may be sealed under them.
+            epochs::give_up_in_tx(conn, &destroyed, now)
+        })?;
         Ok(())
+    }
+
+    /// Begins a new epoch now, before its time; returns the newest of all those before it.
+    ///
+    /// # Errors
+    /// One of the databases cannot be reached.
+    pub fn begin_epoch(&self, orders: &Database) -> Result<i64, VaultError> {
+        let now = self.clock.business_now();
+        let before = self
+            .db
+            .write_blocking(|conn| {
+                let newest = vault_rows::keys(conn, EPOCH)?.last().map_or(0, |key| key.id);
+                let id = newest.saturating_add(1);
+                vault_rows::add_key_in_tx(conn, EPOCH, id, self.master.wrap_new(EPOCH, id), now, now)?;
+                Ok(newest)
+            })
+            .map_err(unavailable)?;
+        self.make_ahead(orders)?;
+        Ok(before)
+    }
+
+    /// Destroys the keys of epochs that the orders database has given up, and empties SQLite's log of their bytes.
+    /// Returns how many still existed.
+    ///
+    /// # Errors
+    /// The vault cannot be reached.
+    pub fn destroy_epochs(&self, retired: &[i64]) -> Result<usize, VaultError> {
+        let now = self.clock.business_now();
+        let destroyed = self
+            .db
+            .write_blocking(|conn| vault_rows::destroy_keys(conn, EPOCH, retired, now))
+            .map_err(unavailable)?;
+        if destroyed > 0 {
+            // Asked until no reader is in the way: an old page in the log would still hold the key.
+            for _ in 0..100 {
+                if self
+                    .db
+                    .read_blocking(crate::store::dialect::truncate_log)
+                    .map_err(unavailable)?
+                {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            self.refresh(self.clock.wall_now())?;
+        }
+        Ok(destroyed)
     }
 
     /// Destroys idempotency keys that are older than yesterday's.
@@ -245,7 +297,12 @@ impl Vault {
         [today, today.saturating_sub(1)]
     }
 
-    /// How long after now the newest epoch made ahead still reaches, for the health check.
+    /// Business time after which no copy of the orders database may be readable any more.
+    pub fn copy_horizon(&self) -> TimeDelta {
+        delta(self.settings.copy_horizon)
+    }
+
+    /// Business time that one epoch lasts.
     pub fn epoch_length(&self) -> TimeDelta {
         delta(self.settings.epoch_length)
     }

@@ -83,7 +83,7 @@ pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
 }
 
 /// Destroys one batch of what is decided, by whatever reason.
-async fn destroy_decided(app: &App, actor: &str) -> Result<i64, AppError> {
+pub(crate) async fn destroy_decided(app: &App, actor: &str) -> Result<i64, AppError> {
     let (now, actor) = (app.clock.business_now(), actor.to_owned());
     app.orders
         .write(move |conn| {

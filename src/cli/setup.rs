@@ -37,6 +37,7 @@ pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App
     let settings = VaultSettings {
         epoch_length: config.vault.epoch_length,
         epochs_ahead: config.vault.epochs_ahead,
+        copy_horizon: config.vault.copy_horizon,
         key_cache: config.vault.key_cache,
     };
     let vault = Vault::new(vault_db, master, clock.clone(), settings);

@@ -57,10 +57,88 @@ pub fn living(conn: &mut AnyConn) -> Result<Vec<i64>, StoreError> {
         .load(conn)?)
 }
 
-/// The highest epoch id known here and when the last of them starts, if there is one.
+/// The newest epoch that was over before `horizon`: the one after it had begun by then.
 ///
 /// # Errors
 /// The database.
-pub fn newest(conn: &mut AnyConn) -> Result<Option<i64>, StoreError> {
-    Ok(key_epochs::table.select(diesel::dsl::max(key_epochs::id)).first(conn)?)
+pub fn over_before(conn: &mut AnyConn, horizon: Instant) -> Result<Option<i64>, StoreError> {
+    let newest_begun: Option<i64> = key_epochs::table
+        .filter(key_epochs::starts_at.le(to_row(horizon)))
+        .select(diesel::dsl::max(key_epochs::id))
+        .first(conn)?;
+    let Some(begun) = newest_begun else { return Ok(None) };
+    Ok(key_epochs::table
+        .filter(key_epochs::id.lt(begun))
+        .filter(key_epochs::state.ne("retired"))
+        .select(diesel::dsl::max(key_epochs::id))
+        .first(conn)?)
+}
+
+/// Closes the epochs up to `until`: waits for every transaction that holds one open, and from then on nothing new is
+/// sealed under them. Returns how many were open.
+///
+/// # Errors
+/// The database.
+pub fn close_in_tx(conn: &mut AnyConn, until: i64, now: Instant) -> Result<usize, StoreError> {
+    Ok(diesel::update(
+        key_epochs::table
+            .filter(key_epochs::id.le(until))
+            .filter(key_epochs::state.eq("open")),
+    )
+    .set((key_epochs::state.eq("closed"), key_epochs::closed_at.eq(to_row(now))))
+    .execute(conn)?)
+}
+
+/// Gives up the closed epochs; only where no row is left that needs them.
+///
+/// # Errors
+/// The database.
+pub fn retire_closed_in_tx(conn: &mut AnyConn, now: Instant) -> Result<usize, StoreError> {
+    Ok(diesel::update(key_epochs::table.filter(key_epochs::state.eq("closed")))
+        .set((key_epochs::state.eq("retired"), key_epochs::retired_at.eq(to_row(now))))
+        .execute(conn)?)
+}
+
+/// Gives up epochs whose keys no longer exist, whatever this database (an old copy, perhaps) believes of them.
+///
+/// # Errors
+/// The database.
+pub fn give_up_in_tx(conn: &mut AnyConn, destroyed: &[i64], now: Instant) -> Result<usize, StoreError> {
+    if destroyed.is_empty() {
+        return Ok(0);
+    }
+    Ok(diesel::update(
+        key_epochs::table
+            .filter(key_epochs::id.eq_any(destroyed))
+            .filter(key_epochs::state.ne("retired")),
+    )
+    .set((key_epochs::state.eq("retired"), key_epochs::retired_at.eq(to_row(now))))
+    .execute(conn)?)
+}
+
+/// Ids of the retired epochs.
+///
+/// # Errors
+/// The database.
+pub fn retired(conn: &mut AnyConn) -> Result<Vec<i64>, StoreError> {
+    Ok(key_epochs::table
+        .filter(key_epochs::state.eq("retired"))
+        .order(key_epochs::id)
+        .select(key_epochs::id)
+        .load(conn)?)
+}
+
+/// Every epoch with its state and beginning, oldest first.
+///
+/// # Errors
+/// The database.
+pub fn all(conn: &mut AnyConn) -> Result<Vec<(i64, String, Instant)>, StoreError> {
+    let rows: Vec<EpochRow> = key_epochs::table
+        .order(key_epochs::id)
+        .select(EpochRow::as_select())
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.state, crate::store::from_row(row.starts_at)))
+        .collect())
 }

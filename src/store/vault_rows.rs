@@ -93,6 +93,27 @@ pub fn destroy_keys_below(conn: &mut AnyConn, purpose: &str, below: i64, now: In
     .execute(conn)?)
 }
 
+/// Destroys these keys of a purpose: their bytes are overwritten with nothing. Returns how many still had bytes.
+///
+/// # Errors
+/// The database.
+pub fn destroy_keys(conn: &mut AnyConn, purpose: &str, ids: &[i64], now: Instant) -> Result<usize, StoreError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    Ok(diesel::update(
+        vault_keys::table
+            .filter(vault_keys::purpose.eq(purpose))
+            .filter(vault_keys::id.eq_any(ids))
+            .filter(vault_keys::wrapped.is_not_null()),
+    )
+    .set((
+        vault_keys::wrapped.eq(None::<Vec<u8>>),
+        vault_keys::destroyed_at.eq(to_row(now)),
+    ))
+    .execute(conn)?)
+}
+
 /// Writes a fact unless there is one already; returns the one that is there afterwards.
 ///
 /// # Errors

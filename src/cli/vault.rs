@@ -1,0 +1,64 @@
+//! `safelight vault`: works beside a running service.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::app::retire;
+use crate::cli::{Failure, VaultCommand, out, runtime, setup};
+use crate::config::Config;
+use crate::store::{StoreError, epochs, reseal};
+
+/// Does what the command says.
+///
+/// # Errors
+/// In words for whoever typed it.
+pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure> {
+    let app = setup::app(config, Some(setup::simulated_for_commands(config)?))?;
+    match command {
+        VaultCommand::Status => {
+            let (all, sealed, unreadable) = app.orders.read_blocking(|conn| {
+                let sealed = reseal::persons_by_epoch(conn)?;
+                Ok::<_, StoreError>((epochs::all(conn)?, sealed, reseal::count_unreadable(conn)?))
+            })?;
+            let mut text = format!("{:>8}  {:<8}  {:<20}  {:>10}\n", "EPOCH", "STATE", "BEGINS", "PERSONS");
+            for (id, state, starts_at) in all {
+                let persons = sealed
+                    .iter()
+                    .find(|(epoch, _)| *epoch == id)
+                    .map_or(0, |(_, count)| *count);
+                // The long tail of what is gone and empty says nothing.
+                if state != "retired" || persons > 0 {
+                    text.push_str(&format!(
+                        "{id:>8}  {state:<8}  {:<20}  {persons:>10}\n",
+                        starts_at.format("%FT%TZ")
+                    ));
+                }
+            }
+            text.push_str(&format!(
+                "{unreadable} persons are unreadable: their keys no longer exist\n"
+            ));
+            out::print(&text)?;
+        }
+        VaultCommand::Retire { now } => {
+            let style = ProgressStyle::with_template("{spinner} {pos} orders sealed anew ({elapsed})")?;
+            let bar = ProgressBar::new_spinner().with_style(style);
+            let heard = |count| bar.set_position(count);
+            let done = runtime()?.block_on(async {
+                if *now {
+                    retire::now(&app, heard).await
+                } else {
+                    retire::nightly(&app).await
+                }
+            })?;
+            bar.finish_and_clear();
+            let text = format!(
+                "{} epochs retired, {} keys destroyed, {} orders sealed anew",
+                done.retired, done.destroyed, done.resealed
+            );
+            out::print(&text)?;
+            if done.closed > 0 && done.retired == 0 {
+                return Err("rows are left under closed epochs: run it again".into());
+            }
+        }
+    }
+    Ok(())
+}
