@@ -58,7 +58,7 @@ on_both_engines! {
             let what = format!("{} {}", door.0, door.1);
             let answer = knock(app, None, &door).await;
             assert!(answer.header("www-authenticate").is_some(), "{what}");
-            answer.is_problem(401, "unauthorized");
+            answer.problem(401, "unauthorized");
             for (scope, key) in keys {
                 let answer = knock(app, Some(key), &door).await;
                 if scope == door.2 || scope == "admin" {
@@ -66,7 +66,7 @@ on_both_engines! {
                     assert!(answer.status < 500, "{scope} at {what}: {}", answer.text);
                 } else {
                     assert_eq!(answer.status, 403, "{scope} at {what}: {}", answer.text);
-                    answer.is_problem(403, "forbidden");
+                    answer.problem(403, "forbidden");
                 }
             }
         }
@@ -86,7 +86,7 @@ on_both_engines! {
             format!("SL_{id}_{secret}"),
             "x".repeat(4096),
         ] {
-            app.get(&wrong, "/v1/orders").await.is_problem(401, "unauthorized");
+            app.get(&wrong, "/v1/orders").await.problem(401, "unauthorized");
         }
         let basic = app.request(Method::GET, "/v1/orders").basic_auth("司马植入", Some(key));
         assert_eq!(basic.send().await.unwrap().status(), 401);
@@ -102,14 +102,14 @@ on_both_engines! {
             .write_blocking(|conn| safelight::app::keys::revoke_in_tx(conn, &id, "cli", now)).unwrap();
         assert!(done);
         app.clock.advance_wall(TimeDelta::milliseconds(1001));
-        app.get(&key, "/v1/orders").await.is_problem(401, "unauthorized");
+        app.get(&key, "/v1/orders").await.problem(401, "unauthorized");
     }
 
     async fn a_key_with_two_scopes_opens_both_doors(app: &TestApp) {
         let key = app.key("orders,ops");
         let id = app.place(&key, &fixtures::order()).await.is(201)["id"].as_str().unwrap().to_owned();
         app.get(&key, &format!("/admin/v1/orders/{id}")).await.is(200);
-        app.get(&key, "/admin/v1/audit").await.is_problem(403, "forbidden");
+        app.get(&key, "/admin/v1/audit").await.problem(403, "forbidden");
     }
 
     async fn the_audit_log_tells_who_made_and_revoked_keys(app: &TestApp) {

@@ -10,7 +10,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["privacy"]),
     ("couriers", &["clock", "domain", "privacy"]),
     ("domain", &["clock", "privacy"]),
-    ("http", &["app", "clock", "config", "couriers", "domain", "privacy", "store", "vault"]),
+    (
+        "http",
+        &[
+            "app", "clock", "config", "couriers", "domain", "privacy", "store", "vault",
+        ],
+    ),
     ("jobs", &["app", "clock", "domain", "store"]),
     ("privacy", &[]),
     // `store::conn` opens what `config::DatabaseUrl` names.
@@ -79,7 +84,11 @@ fn without_comments_and_strings(text: &str) -> String {
             // A character, perhaps a quotation mark; `'\''` is taken below as an escape.
             rest = &rest[rest.char_indices().nth(3).map_or(rest.len(), |(at, _)| at)..];
         } else if rest.starts_with("'\\") {
-            rest = &rest[rest.char_indices().skip(3).find(|(_, c)| *c == '\'').map_or(rest.len(), |(at, _)| at + 1)..];
+            rest = &rest[rest
+                .char_indices()
+                .skip(3)
+                .find(|(_, c)| *c == '\'')
+                .map_or(rest.len(), |(at, _)| at + 1)..];
         } else {
             code.push(next);
             rest = &rest[next.len_utf8()..];
@@ -118,7 +127,11 @@ fn without_tests(code: &str) -> String {
 /// The rooms that a piece of code names: `crate::room` and `crate::{room::.., other}`.
 fn rooms_named(code: &str) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();
-    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word = |text: &str| {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
         match rest.strip_prefix('{') {
@@ -158,7 +171,10 @@ fn rooms_call_only_the_rooms_that_they_may() {
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for source in sources().into_iter().filter(|source| !DOORS.contains(&source.room.as_str())) {
+    for source in sources()
+        .into_iter()
+        .filter(|source| !DOORS.contains(&source.room.as_str()))
+    {
         let Some(allowed) = allowed.get(source.room.as_str()) else {
             wrong.push(format!("src/{} is in a room that the table does not know", source.path));
             continue;
@@ -210,9 +226,29 @@ const HOMES: &[(&str, &[&str])] = &[
     ("env::vars_os", &["config.rs"]),
     ("env::var_os", &["config.rs"]),
     ("Client::builder", &["couriers/client.rs"]),
-    ("actix_web", &["http.rs", "http/", "couriers/simulated/sandbox", "cli.rs", "cli/", "main.rs"]),
+    (
+        "actix_web",
+        &[
+            "http.rs",
+            "http/",
+            "couriers/simulated/sandbox",
+            "cli.rs",
+            "cli/",
+            "main.rs",
+        ],
+    ),
     // Elsewhere than in the couriers only its `Url`.
-    ("reqwest", &["couriers.rs", "couriers/", "telemetry.rs", "config/validate.rs", "cli.rs", "cli/"]),
+    (
+        "reqwest",
+        &[
+            "couriers.rs",
+            "couriers/",
+            "telemetry.rs",
+            "config/validate.rs",
+            "cli.rs",
+            "cli/",
+        ],
+    ),
     ("aes_gcm", &["vault/"]),
 ];
 
@@ -232,8 +268,20 @@ fn what_has_a_home_is_named_nowhere_else() {
 #[test]
 fn the_domain_knows_nothing_of_waiting_or_of_io() {
     let mut wrong = Vec::new();
-    for source in sources().into_iter().filter(|source| source.room == "domain" || source.room == "privacy") {
-        for word in ["async", "await", "tokio", "futures_util", "std::fs", "std::net", "std::thread", "tracing"] {
+    for source in sources()
+        .into_iter()
+        .filter(|source| source.room == "domain" || source.room == "privacy")
+    {
+        for word in [
+            "async",
+            "await",
+            "tokio",
+            "futures_util",
+            "std::fs",
+            "std::net",
+            "std::thread",
+            "tracing",
+        ] {
             if has_word(&source.code, word) {
                 wrong.push(format!("src/{} names {word}", source.path));
             }

@@ -17,7 +17,8 @@ async fn retry(app: &TestApp, id: &str) -> crate::harness::answer::Answer {
 }
 
 async fn resolve(app: &TestApp, id: &str, body: Value) -> crate::harness::answer::Answer {
-    app.post(&app.keys.ops, &format!("/admin/v1/orders/{id}/shipment/resolve"), body).await
+    app.post(&app.keys.ops, &format!("/admin/v1/orders/{id}/shipment/resolve"), body)
+        .await
 }
 
 on_both_engines! {
@@ -88,7 +89,7 @@ on_both_engines! {
         assert_ne!(first, second);
         assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
         assert_eq!(app.all_parcels().await.len(), 1);
-        retry(app, &id).await.is_problem(409, "already_booked");
+        retry(app, &id).await.problem(409, "already_booked");
     }
 
     async fn a_courier_that_is_down_is_tried_again_under_the_same_reference(app: &TestApp) {
@@ -151,10 +152,10 @@ on_both_engines! {
         app.run_jobs().await;
         let reason = json!({"reason": planted::REASON});
         let cancel = app.post(&app.keys.orders, &format!("/v1/orders/{id}/cancel"), reason).await;
-        cancel.is_problem(409, "booking_in_progress");
+        cancel.problem(409, "booking_in_progress");
         let path = format!("/v1/orders/{id}/recipient");
         let correct = app.put(&app.keys.orders, &path, fixtures::other_recipient()).await;
-        correct.is_problem(409, "booking_in_progress");
+        correct.problem(409, "booking_in_progress");
         // A retry asks, and never sends blindly.
         retry(app, &id).await.is(200);
         app.run_jobs().await;
@@ -177,7 +178,7 @@ on_both_engines! {
         assert_ne!(first, second);
         assert_eq!(app.stands(&not_booked).await.1, "booked");
         let again = resolve(app, &booked, json!({"not_booked": true, "reason": reason})).await;
-        again.is_problem(409, "not_unknown");
+        again.problem(409, "not_unknown");
         for wrong in [json!({"reason": reason}), json!({"tracking_no": "X1", "not_booked": true, "reason": reason}),
                       json!({"not_booked": true})] {
             assert_eq!(resolve(app, &booked, wrong).await.status, 422);
@@ -209,7 +210,7 @@ on_both_engines! {
         assert_eq!(listed, json!({"data": [], "next_cursor": null}));
         let answer = app.send(
             Method::POST, Some(&app.keys.ops), &format!("/admin/v1/jobs/{}/requeue", uuid()), None).await;
-        answer.is_problem(404, "not_found");
+        answer.problem(404, "not_found");
     }
 
     async fn many_orders_are_booked_once_each_whatever_the_courier_does(app: &TestApp) {

@@ -85,7 +85,7 @@ on_both_engines! {
             let mut other = body.clone();
             set(&mut other, pointer, value);
             let answer = app.place_as(&app.keys.orders, "planted-key-reuse", &other).await;
-            answer.is_problem(422, "idempotency_key_reused");
+            answer.problem(422, "idempotency_key_reused");
         }
     }
 
@@ -94,7 +94,7 @@ on_both_engines! {
         app.place_as(&app.keys.orders, "planted-key-free", &body).await.is(422);
         let taken = fixtures::order();
         app.place(&app.keys.orders, &taken).await.is(201);
-        app.place_as(&app.keys.orders, "planted-key-free", &taken).await.is_problem(409, "reference_taken");
+        app.place_as(&app.keys.orders, "planted-key-free", &taken).await.problem(409, "reference_taken");
         body["amount"] = json!("1.00");
         app.place_as(&app.keys.orders, "planted-key-free", &body).await.is(201);
     }
@@ -111,7 +111,7 @@ on_both_engines! {
     async fn a_taken_reference_names_the_order_that_has_it(app: &TestApp) {
         let body = fixtures::order();
         let first = app.place(&app.keys.orders, &body).await.is(201);
-        let problem = app.place(&app.keys.orders, &body).await.is_problem(409, "reference_taken");
+        let problem = app.place(&app.keys.orders, &body).await.problem(409, "reference_taken");
         assert_eq!(problem["order_id"], first["id"]);
     }
 
@@ -123,7 +123,7 @@ on_both_engines! {
         let answer = app.send(Method::POST, Some(&app.keys.orders), &confirm, None).await;
         assert_eq!(answer.is(200)["status"], "placed");
         let again = app.send(Method::POST, Some(&app.keys.orders), &confirm, None).await;
-        again.is_problem(409, "not_a_draft");
+        again.problem(409, "not_a_draft");
         assert_eq!(app.claim(10).await, [id]);
     }
 
@@ -138,7 +138,7 @@ on_both_engines! {
             if freed {
                 again.is(201);
             } else {
-                again.is_problem(409, "reference_taken");
+                again.problem(409, "reference_taken");
             }
         }
     }
@@ -151,7 +151,7 @@ on_both_engines! {
         let mut fresh = 0;
         for answer in answers {
             if answer.status == 409 {
-                answer.is_problem(409, "idempotency_in_progress");
+                answer.problem(409, "idempotency_in_progress");
                 continue;
             }
             fresh += usize::from(answer.header("idempotent-replayed").is_none());
@@ -172,7 +172,7 @@ on_both_engines! {
             if answer.status == 201 {
                 placed += 1;
             } else {
-                answer.is_problem(409, "reference_taken");
+                answer.problem(409, "reference_taken");
             }
         }
         assert_eq!(placed, 1);
@@ -188,7 +188,7 @@ on_both_engines! {
             (sharing, "/consent/courier_sharing", "consent_required"),
             (minor, "/consent/guardian_consent", "guardian_consent_required"),
         ] {
-            let problem = app.place(&app.keys.orders, &body).await.is_problem(422, code);
+            let problem = app.place(&app.keys.orders, &body).await.problem(422, code);
             assert_eq!(field_errors(&problem), [(pointer.to_owned(), code.to_owned())]);
         }
         let mut guarded = order_with("/consent/minor", json!(true));
@@ -201,7 +201,7 @@ on_both_engines! {
         let size = order_with("/items/0/photo_size", json!("xx-9in"));
         let courier = order_with("/courier", json!("pigeon"));
         for (body, code) in [(size, "unknown_photo_size"), (courier, "unknown_courier")] {
-            app.place(&app.keys.orders, &body).await.is_problem(422, code);
+            app.place(&app.keys.orders, &body).await.problem(422, code);
         }
     }
 
@@ -220,7 +220,7 @@ on_both_engines! {
         ] {
             set(&mut body, pointer, value);
         }
-        let problem = app.place(&app.keys.orders, &body).await.is_problem(422, "invalid_body");
+        let problem = app.place(&app.keys.orders, &body).await.problem(422, "invalid_body");
         let pointers: Vec<String> = field_errors(&problem).into_iter().map(|(pointer, _)| pointer).collect();
         assert_eq!(
             pointers,
@@ -279,7 +279,7 @@ on_both_engines! {
         assert_eq!(wrong.status, 422);
         let shipped = app.shipped().await;
         let late = app.put(&app.keys.orders, &format!("/v1/orders/{shipped}/recipient"), fixtures::recipient()).await;
-        late.is_problem(409, "already_shipped");
+        late.problem(409, "already_shipped");
     }
 
     async fn correcting_a_booked_parcel_calls_it_off_and_books_another(app: &TestApp) {
@@ -306,12 +306,12 @@ on_both_engines! {
         // The courier picked it up, and we have not heard of it yet.
         app.advance(TimeDelta::hours(3));
         let answer = app.post(&app.keys.orders, &format!("/v1/orders/{late}/cancel"), reason()).await;
-        answer.is_problem(409, "not_cancellable");
+        answer.problem(409, "not_cancellable");
         assert_eq!(app.stands(&late).await, ("printed".into(), "booked".into()));
 
         let shipped = app.shipped().await;
         let answer = app.post(&app.keys.orders, &format!("/v1/orders/{shipped}/cancel"), reason()).await;
-        answer.is_problem(409, "not_cancellable");
+        answer.problem(409, "not_cancellable");
     }
 
     async fn the_timeline_tells_every_step_and_no_text(app: &TestApp) {

@@ -18,19 +18,21 @@ async fn raw(app: &TestApp, content_type: Option<&str>, body: impl Into<reqwest:
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
     }
-    Answer::read(request.send().await.expect("an answer")).await.holds_no_person()
+    Answer::read(request.send().await.expect("an answer"))
+        .await
+        .holds_no_person()
 }
 
 on_both_engines! {
     async fn what_is_no_json_of_ours_is_refused_by_its_kind(app: &TestApp) {
         let order = fixtures::order().to_string();
-        raw(app, Some("text/plain"), order.clone()).await.is_problem(415, "unsupported_media_type");
-        raw(app, None, order.clone()).await.is_problem(415, "unsupported_media_type");
-        raw(app, Some("application/json"), &b"{\"reference\": "[..]).await.is_problem(400, "malformed_json");
-        raw(app, Some("application/json"), "").await.is_problem(400, "malformed_json");
-        raw(app, Some("application/json"), vec![b'"', 0xff, b'"']).await.is_problem(400, "malformed_json");
+        raw(app, Some("text/plain"), order.clone()).await.problem(415, "unsupported_media_type");
+        raw(app, None, order.clone()).await.problem(415, "unsupported_media_type");
+        raw(app, Some("application/json"), &b"{\"reference\": "[..]).await.problem(400, "malformed_json");
+        raw(app, Some("application/json"), "").await.problem(400, "malformed_json");
+        raw(app, Some("application/json"), vec![b'"', 0xff, b'"']).await.problem(400, "malformed_json");
         let large = order_with("/items/0/photo", json!("p".repeat(64 * 1024))).to_string();
-        raw(app, Some("application/json"), large).await.is_problem(413, "payload_too_large");
+        raw(app, Some("application/json"), large).await.problem(413, "payload_too_large");
         raw(app, Some("application/json; charset=utf-8"), order).await.is(201);
     }
 
@@ -67,7 +69,7 @@ on_both_engines! {
             }
             Answer::read(request.json(&fixtures::order()).send().await.unwrap()).await
         };
-        send(None).await.is_problem(400, "idempotency_key_missing");
+        send(None).await.problem(400, "idempotency_key_missing");
         for wrong in [&b""[..], b"has space inside", "植入".as_bytes(), &[b'k'; 256]] {
             let answer = send(Some(wrong)).await.holds_no_person();
             assert_eq!(answer.status, 400, "{}", answer.text);
@@ -79,17 +81,17 @@ on_both_engines! {
     async fn unknown_routes_methods_and_ids_are_problems_too(app: &TestApp) {
         let keys = &app.keys;
         for path in ["/", "/v1", "/v1/nothing", "/v2/orders", "/admin/v1/orders/x/y/z", "/v1/orders/%E5%BC%A0"] {
-            app.get(&keys.admin, path).await.is_problem(404, "not_found");
+            app.get(&keys.admin, path).await.problem(404, "not_found");
         }
         for (method, path) in [(Method::DELETE, "/v1/orders"), (Method::PUT, "/v1/orders"),
                                (Method::GET, "/admin/v1/print-queue/claim"), (Method::POST, "/readyz")] {
             let answer = app.send(method, Some(&keys.admin), path, None).await;
-            answer.is_problem(405, "method_not_allowed");
+            answer.problem(405, "method_not_allowed");
         }
         let upper = OrderId::generate().to_string().to_uppercase();
         for id in ["1", "not-an-id", planted::PHONE, &upper, "00000000-0000-0000-0000-00000000000g"] {
-            app.get(&keys.orders, &format!("/v1/orders/{id}")).await.is_problem(404, "not_found");
-            app.get(&keys.ops, &format!("/admin/v1/orders/{id}")).await.is_problem(404, "not_found");
+            app.get(&keys.orders, &format!("/v1/orders/{id}")).await.problem(404, "not_found");
+            app.get(&keys.ops, &format!("/admin/v1/orders/{id}")).await.problem(404, "not_found");
         }
     }
 

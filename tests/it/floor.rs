@@ -12,11 +12,17 @@ use crate::harness::{planted, rows};
 
 async fn claim_as(app: &TestApp, key: &str, who: Value) -> Vec<String> {
     let answer = app.post(key, "/admin/v1/print-queue/claim", who).await.is(200);
-    answer["data"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
+    answer["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| order["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn act(app: &TestApp, id: &str, verb: &str, body: Value) -> Answer {
-    app.post(&app.keys.floor, &format!("/admin/v1/orders/{id}/{verb}"), body).await
+    app.post(&app.keys.floor, &format!("/admin/v1/orders/{id}/{verb}"), body)
+        .await
 }
 
 fn wang() -> Value {
@@ -52,22 +58,22 @@ on_both_engines! {
         assert_eq!((&printed["status"], &printed["shipment"]["state"]), (&json!("printed"), &json!("pending")));
         let jobs = format!("jobs WHERE kind = 'ship' AND subject = '{id}' AND state = 'ready'");
         assert_eq!(rows::count(&mut app.conn(), &jobs), 1);
-        app.print(&id).await.is_problem(409, "already_printed");
+        app.print(&id).await.problem(409, "already_printed");
         assert_eq!(rows::count(&mut app.conn(), "prints"), 1);
     }
 
     async fn who_does_not_hold_the_lease_neither_prints_nor_releases(app: &TestApp) {
         let id = app.placed().await;
         app.claim(1).await;
-        act(app, &id, "printed", li()).await.is_problem(409, "lease_lost");
-        act(app, &id, "release", li()).await.is_problem(409, "lease_lost");
+        act(app, &id, "printed", li()).await.problem(409, "lease_lost");
+        act(app, &id, "release", li()).await.problem(409, "lease_lost");
         let station = json!({"operator": "wang", "station": "P2"});
-        act(app, &id, "printed", station).await.is_problem(409, "lease_lost");
+        act(app, &id, "printed", station).await.problem(409, "lease_lost");
         let other_key = app.key("floor");
         let path = format!("/admin/v1/orders/{id}/printed");
-        app.post(&other_key, &path, wang()).await.is_problem(409, "lease_lost");
+        app.post(&other_key, &path, wang()).await.problem(409, "lease_lost");
         let never_claimed = app.placed().await;
-        act(app, &never_claimed, "printed", wang()).await.is_problem(409, "lease_lost");
+        act(app, &never_claimed, "printed", wang()).await.problem(409, "lease_lost");
         app.print(&id).await.is(200);
     }
 
@@ -75,8 +81,8 @@ on_both_engines! {
         let id = app.placed().await;
         app.claim(1).await;
         assert_eq!(act(app, &id, "release", wang()).await.is(200)["status"], "placed");
-        assert_eq!(claim_as(app, &app.keys.floor, li()).await, [id.clone()]);
-        act(app, &id, "printed", wang()).await.is_problem(409, "lease_lost");
+        assert_eq!(claim_as(app, &app.keys.floor, li()).await, std::slice::from_ref(&id));
+        act(app, &id, "printed", wang()).await.problem(409, "lease_lost");
         act(app, &id, "printed", li()).await.is(200);
     }
 
@@ -88,16 +94,16 @@ on_both_engines! {
         app.clock.advance_wall(TimeDelta::seconds(2));
         app.run_upkeep().await;
         assert_eq!(app.own(&id).await["status"], "placed");
-        assert_eq!(claim_as(app, &app.keys.floor, li()).await, [id.clone()]);
-        act(app, &id, "printed", wang()).await.is_problem(409, "lease_lost");
+        assert_eq!(claim_as(app, &app.keys.floor, li()).await, std::slice::from_ref(&id));
+        act(app, &id, "printed", wang()).await.problem(409, "lease_lost");
     }
 
     async fn a_lapsed_lease_may_be_taken_before_anybody_returned_it(app: &TestApp) {
         let id = app.placed().await;
         app.claim(1).await;
         app.clock.advance_wall(LEASE + TimeDelta::seconds(1));
-        assert_eq!(claim_as(app, &app.keys.floor, li()).await, [id.clone()]);
-        act(app, &id, "printed", wang()).await.is_problem(409, "lease_lost");
+        assert_eq!(claim_as(app, &app.keys.floor, li()).await, std::slice::from_ref(&id));
+        act(app, &id, "printed", wang()).await.problem(409, "lease_lost");
         act(app, &id, "printed", li()).await.is(200);
     }
 

@@ -84,7 +84,7 @@ on_both_engines! {
                 placed += 1;
             } else {
                 assert!(answer.header("retry-after").is_some_and(|wait| wait.parse::<u32>().is_ok_and(|wait| wait > 0)));
-                answer.is_problem(503, "unavailable");
+                answer.problem(503, "unavailable");
                 refused += 1;
             }
         }

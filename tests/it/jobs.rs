@@ -13,23 +13,35 @@ use crate::harness::rows;
 
 fn enqueue(app: &TestApp, subject: &str) {
     let (now, wall) = (app.clock.business_now(), app.clock.wall_now());
-    let done = app.app.orders.write_blocking(|conn| jobs::enqueue_in_tx(conn, JobKind::Ship, subject, now, wall));
+    let done = app
+        .app
+        .orders
+        .write_blocking(|conn| jobs::enqueue_in_tx(conn, JobKind::Ship, subject, now, wall));
     done.unwrap();
 }
 
 fn claim(app: &TestApp, owner: &str, limit: i64) -> Vec<Job> {
     let (now, wall) = (app.clock.business_now(), app.clock.wall_now());
     let until = wall + TimeDelta::seconds(30);
-    let claimed = app.app.orders.write_blocking(|conn| jobs::claim_in_tx(conn, owner, now, wall, until, limit));
+    let claimed = app
+        .app
+        .orders
+        .write_blocking(|conn| jobs::claim_in_tx(conn, owner, now, wall, until, limit));
     claimed.unwrap()
 }
 
 fn give_back(app: &TestApp, id: JobId, owner: &str, again: &Again) -> bool {
-    app.app.orders.write_blocking(|conn| jobs::give_back(conn, id, owner, again)).unwrap()
+    app.app
+        .orders
+        .write_blocking(|conn| jobs::give_back(conn, id, owner, again))
+        .unwrap()
 }
 
 fn finish(app: &TestApp, id: JobId, owner: &str) -> bool {
-    app.app.orders.write_blocking(|conn| jobs::finish(conn, id, owner)).unwrap()
+    app.app
+        .orders
+        .write_blocking(|conn| jobs::finish(conn, id, owner))
+        .unwrap()
 }
 
 on_both_engines! {
@@ -132,7 +144,7 @@ on_both_engines! {
         app.run_jobs().await;
         assert_eq!(app.stands(&id).await.1, "booked");
         let gone = app.send(reqwest::Method::POST, Some(&app.keys.ops), &path, None).await;
-        gone.is_problem(404, "not_found");
+        gone.problem(404, "not_found");
     }
 
     async fn a_worker_that_stops_gives_its_jobs_back_untouched(app: &TestApp) {

@@ -81,25 +81,54 @@ async fn write(app: &TestApp, id: &str, news: &News, writer: Writer) -> Option<u
     let admin = |verb: &str| format!("/admin/v1/orders/{id}/{verb}");
     let keys = &app.keys;
     let answer = match writer {
-        Writer::WebhookWithReference => app.webhook(&News { tracking_no: None, ..news.clone() }).await,
-        Writer::WebhookWithNumber => app.webhook(&News { reference: None, ..news.clone() }).await,
+        Writer::WebhookWithReference => {
+            app.webhook(&News {
+                tracking_no: None,
+                ..news.clone()
+            })
+            .await
+        }
+        Writer::WebhookWithNumber => {
+            app.webhook(&News {
+                reference: None,
+                ..news.clone()
+            })
+            .await
+        }
         Writer::WebhookWithBoth => app.webhook(news).await,
         Writer::Correction => {
-            app.put(&keys.orders, &format!("/v1/orders/{id}/recipient"), fixtures::other_recipient()).await
+            app.put(
+                &keys.orders,
+                &format!("/v1/orders/{id}/recipient"),
+                fixtures::other_recipient(),
+            )
+            .await
         }
         Writer::Cancellation => app.post(&keys.orders, &format!("/v1/orders/{id}/cancel"), reason).await,
         Writer::OperatorsCancellation => app.post(&keys.ops, &admin("cancel"), reason).await,
         Writer::Reprint => app.post(&keys.floor, &admin("reprint"), with_operator).await,
         Writer::Print => app.print(id).await,
-        Writer::Release => app.post(&keys.floor, &admin("release"), json!({"operator": "wang"})).await,
+        Writer::Release => {
+            app.post(&keys.floor, &admin("release"), json!({"operator": "wang"}))
+                .await
+        }
         Writer::Reveal => app.post(&keys.privacy, &admin("reveal"), reason).await,
         Writer::Resolution => {
             let found = json!({"tracking_no": planted::TRACKING, "reason": planted::REASON});
             app.post(&keys.ops, &admin("shipment/resolve"), found).await
         }
-        Writer::Retry => app.send(Method::POST, Some(&keys.ops), &admin("shipment/retry"), None).await,
+        Writer::Retry => {
+            app.send(Method::POST, Some(&keys.ops), &admin("shipment/retry"), None)
+                .await
+        }
         Writer::Confirmation => {
-            app.send(Method::POST, Some(&keys.orders), &format!("/v1/orders/{id}/confirm"), None).await
+            app.send(
+                Method::POST,
+                Some(&keys.orders),
+                &format!("/v1/orders/{id}/confirm"),
+                None,
+            )
+            .await
         }
         Writer::SecondPurge => app.post(&keys.privacy, &admin("purge"), reason).await,
         Writer::Jobs => {
@@ -124,7 +153,11 @@ async fn nobody_came_back(app: &TestApp, id: &str, what: &str) {
     assert_eq!(app.personal_rows(id), [0, 0, 0], "{what}");
     let mut conn = app.conn();
     assert_eq!(rows::count(&mut conn, "parked_events"), 0, "{what}");
-    assert_eq!(rows::count(&mut conn, &format!("orders WHERE id = '{id}' AND purged_at IS NULL")), 0, "{what}");
+    assert_eq!(
+        rows::count(&mut conn, &format!("orders WHERE id = '{id}' AND purged_at IS NULL")),
+        0,
+        "{what}"
+    );
     let provider = format!("shipment_attempts WHERE order_id = '{id}' AND provider_ref IS NOT NULL");
     assert_eq!(rows::count(&mut conn, &provider), 0, "{what}");
 }

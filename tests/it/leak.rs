@@ -16,18 +16,45 @@ fn spellings(value: &str) -> Vec<(String, Vec<u8>)> {
     let utf16: Vec<u16> = value.encode_utf16().collect();
     let mut all = vec![
         ("UTF-8".to_owned(), value.as_bytes().to_vec()),
-        ("UTF-16LE".to_owned(), utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect()),
-        ("UTF-16BE".to_owned(), utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect()),
-        ("hexadecimal".to_owned(), data_encoding::HEXLOWER.encode(value.as_bytes()).into_bytes()),
-        ("HEXADECIMAL".to_owned(), data_encoding::HEXUPPER.encode(value.as_bytes()).into_bytes()),
-        ("percent".to_owned(), value.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).collect()),
-        ("JSON".to_owned(), utf16.iter().flat_map(|unit| format!("\\u{unit:04x}").into_bytes()).collect()),
+        (
+            "UTF-16LE".to_owned(),
+            utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect(),
+        ),
+        (
+            "UTF-16BE".to_owned(),
+            utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect(),
+        ),
+        (
+            "hexadecimal".to_owned(),
+            data_encoding::HEXLOWER.encode(value.as_bytes()).into_bytes(),
+        ),
+        (
+            "HEXADECIMAL".to_owned(),
+            data_encoding::HEXUPPER.encode(value.as_bytes()).into_bytes(),
+        ),
+        (
+            "percent".to_owned(),
+            value
+                .bytes()
+                .flat_map(|byte| format!("%{byte:02X}").into_bytes())
+                .collect(),
+        ),
+        (
+            "JSON".to_owned(),
+            utf16
+                .iter()
+                .flat_map(|unit| format!("\\u{unit:04x}").into_bytes())
+                .collect(),
+        ),
     ];
     // Base64 looks different by where in its triple a value begins; what depends on its neighbours is cut off.
     for shift in 0..3 {
         let padded = [vec![0; shift], value.as_bytes().to_vec()].concat();
         let encoded = base64::engine::general_purpose::STANDARD_NO_PAD.encode(&padded);
-        let (from, to) = ([0, 2, 3][shift], encoded.len() - usize::from(!padded.len().is_multiple_of(3)));
+        let (from, to) = (
+            [0, 2, 3][shift],
+            encoded.len() - usize::from(!padded.len().is_multiple_of(3)),
+        );
         all.push((format!("base64+{shift}"), encoded.as_bytes()[from..to].to_vec()));
     }
     all
@@ -79,14 +106,24 @@ fn find(bytes: &[u8], needles: &[String]) -> Vec<String> {
 /// A whole life with everything personal that can happen in it; returns the order and its tracking number.
 async fn a_full_life(app: &TestApp) -> (String, String) {
     let id = app.placed().await;
-    app.put(&app.keys.orders, &format!("/v1/orders/{id}/recipient"), fixtures::other_recipient()).await.is(200);
+    app.put(
+        &app.keys.orders,
+        &format!("/v1/orders/{id}/recipient"),
+        fixtures::other_recipient(),
+    )
+    .await
+    .is(200);
     while !app.claim(100).await.contains(&id) {}
     app.print(&id).await.is(200);
     app.run_jobs().await;
     let reason = json!({"operator": "wang", "reason": planted::REASON});
-    app.post(&app.keys.floor, &format!("/admin/v1/orders/{id}/reprint"), reason).await.is(200);
+    app.post(&app.keys.floor, &format!("/admin/v1/orders/{id}/reprint"), reason)
+        .await
+        .is(200);
     let reason = json!({"reason": planted::REASON});
-    app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/reveal"), reason).await.is(200);
+    app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/reveal"), reason)
+        .await
+        .is(200);
     for status in ["picked_up", "in_transit", "delivered"] {
         app.hears(&id, status).await;
     }
@@ -140,30 +177,37 @@ on_both_engines! {
 /// The server's own files, its write-ahead log included, where this test may read them (as the one who started it).
 #[test]
 fn not_even_the_files_of_the_postgres_server_ever_held_the_person_in_the_clear() {
-    crate::harness::app::run(Engine::Postgres, crate::harness::app::Options::default(), async |app: &TestApp| {
-        let (_, tracking_no) = a_full_life(app).await;
-        let mut conn = app.conn();
-        diesel::connection::SimpleConnection::batch_execute(&mut conn, "CHECKPOINT").unwrap();
-        let folder = rows::texts(&mut conn, "setting", "pg_settings WHERE name = 'data_directory'").remove(0);
-        let mut all = Vec::new();
-        files(Path::new(&folder), &mut all);
-        let oid = rows::texts(&mut conn, "oid::text", "pg_database WHERE datname = current_database()").remove(0);
-        // The whole cluster is large: this test's database, and the log that everything went through.
-        let ours = |path: &&PathBuf| {
-            path.components().any(|part| part.as_os_str() == oid.as_str() || part.as_os_str() == "pg_wal")
-        };
-        let needles = needles(&tracking_no);
-        let mut searched = 0;
-        for path in all.iter().filter(ours) {
-            let Ok(bytes) = std::fs::read(path) else { continue };
-            searched += 1;
-            let plain: Vec<&String> =
-                needles.iter().filter(|needle| memchr_like(&bytes, needle.as_bytes())).collect();
-            assert!(plain.is_empty(), "{}: {plain:?}", path.display());
-        }
-        // Not readable: the tests run as another user than the server; the rows were searched by the test above.
-        assert!(searched == 0 || searched > 20, "{searched}");
-    });
+    crate::harness::app::run(
+        Engine::Postgres,
+        crate::harness::app::Options::default(),
+        async |app: &TestApp| {
+            let (_, tracking_no) = a_full_life(app).await;
+            let mut conn = app.conn();
+            diesel::connection::SimpleConnection::batch_execute(&mut conn, "CHECKPOINT").unwrap();
+            let folder = rows::texts(&mut conn, "setting", "pg_settings WHERE name = 'data_directory'").remove(0);
+            let mut all = Vec::new();
+            files(Path::new(&folder), &mut all);
+            let oid = rows::texts(&mut conn, "oid::text", "pg_database WHERE datname = current_database()").remove(0);
+            // The whole cluster is large: this test's database, and the log that everything went through.
+            let ours = |path: &&PathBuf| {
+                path.components()
+                    .any(|part| part.as_os_str() == oid.as_str() || part.as_os_str() == "pg_wal")
+            };
+            let needles = needles(&tracking_no);
+            let mut searched = 0;
+            for path in all.iter().filter(ours) {
+                let Ok(bytes) = std::fs::read(path) else { continue };
+                searched += 1;
+                let plain: Vec<&String> = needles
+                    .iter()
+                    .filter(|needle| memchr_like(&bytes, needle.as_bytes()))
+                    .collect();
+                assert!(plain.is_empty(), "{}: {plain:?}", path.display());
+            }
+            // Not readable: the tests run as another user than the server; the rows were searched by the test above.
+            assert!(searched == 0 || searched > 20, "{searched}");
+        },
+    );
 }
 
 /// Whether `needle` stands in `bytes`, looking closely only where its first byte does.
@@ -189,6 +233,9 @@ fn the_search_finds_every_spelling() {
     for shift in 0..3 {
         let text = format!("{}{value}tail", "x".repeat(shift));
         let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-        assert!(!find(encoded.as_bytes(), &[value.to_owned()]).is_empty(), "base64 at {shift}");
+        assert!(
+            !find(encoded.as_bytes(), &[value.to_owned()]).is_empty(),
+            "base64 at {shift}"
+        );
     }
 }

@@ -3,6 +3,14 @@
 //! Modules mirror the routes and the jobs. A test's name is a sentence that says what holds; every body that touches a
 //! store is written once and run on SQLite and on PostgreSQL (`on_both_engines!`).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it did not expect fails, and says where"
+)]
+
 #[macro_use]
 mod harness;
 
@@ -11,6 +19,7 @@ mod architecture;
 mod booking;
 mod checkout;
 mod edge;
+mod epochs;
 mod floor;
 mod intake;
 mod jobs;

@@ -44,7 +44,10 @@ impl Installation {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_safelight"));
-        command.args(arguments).current_dir(self.databases.folder.path()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.databases.folder.path())
+            .stdin(Stdio::null());
         for (name, value) in &self.settings {
             command.env(name, value);
         }
@@ -92,11 +95,19 @@ impl Installation {
             pause().await;
         }
         loop {
-            let ready = served.client.get(format!("http://{}/readyz", served.address)).send().await;
+            let ready = served
+                .client
+                .get(format!("http://{}/readyz", served.address))
+                .send()
+                .await;
             if ready.is_ok_and(|answer| answer.status() == 200) {
                 return served;
             }
-            assert!(started.elapsed() < PATIENCE, "it did not become ready: {}", served.said());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "it did not become ready: {}",
+                served.said()
+            );
             pause().await;
         }
     }
@@ -122,23 +133,36 @@ impl Served {
     }
 
     fn request(&self, method: Method, key: &str, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.address)).bearer_auth(key)
+        self.client
+            .request(method, format!("http://{}{path}", self.address))
+            .bearer_auth(key)
     }
 
     async fn get(&self, key: &str, path: &str) -> Value {
-        Answer::read(self.request(Method::GET, key, path).send().await.unwrap()).await.is(200)
+        Answer::read(self.request(Method::GET, key, path).send().await.unwrap())
+            .await
+            .is(200)
     }
 
     async fn post(&self, key: &str, path: &str, body: Value) -> Value {
-        Answer::read(self.request(Method::POST, key, path).json(&body).send().await.unwrap()).await.is(200)
+        Answer::read(self.request(Method::POST, key, path).json(&body).send().await.unwrap())
+            .await
+            .is(200)
     }
 
     /// The answer's status and order; `None` where there was none.
     async fn place(&self, key: &str, idempotency: &str, order: &Value) -> Option<Answer> {
-        let request = self.request(Method::POST, key, "/v1/orders").header("Idempotency-Key", idempotency).json(order);
+        let request = self
+            .request(Method::POST, key, "/v1/orders")
+            .header("Idempotency-Key", idempotency)
+            .json(order);
         let answer = request.send().await.ok()?;
         // An answer cut off in the middle is none.
-        if answer.content_length().is_none() { None } else { Some(Answer::read(answer).await) }
+        if answer.content_length().is_none() {
+            None
+        } else {
+            Some(Answer::read(answer).await)
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -188,7 +212,10 @@ fn courier(installation: &mut Installation, faults: &[&str]) -> RunningSandbox {
     installation.settings.extend([
         ("SAFELIGHT__COURIERS__SIMULATED__EMBEDDED", "false".to_owned()),
         ("SAFELIGHT__COURIERS__SIMULATED__BASE_URL", running.base_url()),
-        ("SAFELIGHT__COURIERS__SIMULATED__WEBHOOK_SECRET", planted::WEBHOOK_SECRET.to_owned()),
+        (
+            "SAFELIGHT__COURIERS__SIMULATED__WEBHOOK_SECRET",
+            planted::WEBHOOK_SECRET.to_owned(),
+        ),
         ("SAFELIGHT__COURIERS__SIMULATED__TIMEOUT", "3s".to_owned()),
         ("SAFELIGHT__COURIERS__SETTLE", "1s".to_owned()),
     ]);
@@ -344,14 +371,20 @@ fn two_services_on_one_postgres_share_the_work_and_book_nothing_twice() {
         let mut ids = Vec::new();
         for number in 0..24 {
             let served = &services[number % 2];
-            let placed = served.place(&key, &format!("planted-key-two-{number}"), &order()).await.unwrap().is(201);
+            let placed = served
+                .place(&key, &format!("planted-key-two-{number}"), &order())
+                .await
+                .unwrap()
+                .is(201);
             ids.push(placed["id"].as_str().unwrap().to_owned());
         }
         let wang = |_: usize| json!({"operator": "wang", "limit": 50});
         services[0].post(&key, "/admin/v1/print-queue/claim", wang(0)).await;
         for (number, id) in ids.iter().enumerate() {
             let path = format!("/admin/v1/orders/{id}/printed");
-            services[(number + 1) % 2].post(&key, &path, json!({"operator": "wang"})).await;
+            services[(number + 1) % 2]
+                .post(&key, &path, json!({"operator": "wang"}))
+                .await;
         }
         for (number, id) in ids.iter().enumerate() {
             let started = Stopwatch::now();
@@ -362,7 +395,11 @@ fn two_services_on_one_postgres_share_the_work_and_book_nothing_twice() {
             }
         }
         let client = client::build(Duration::from_secs(10)).unwrap();
-        let all = client.get(format!("{}/parcels?limit=500", courier.base_url())).send().await.unwrap();
+        let all = client
+            .get(format!("{}/parcels?limit=500", courier.base_url()))
+            .send()
+            .await
+            .unwrap();
         let all: Value = all.json().await.unwrap();
         assert_eq!(all["count"], ids.len(), "one parcel an order");
         for served in &services {
@@ -379,7 +416,12 @@ fn a_second_service_on_one_sqlite_file_is_refused() {
         let served = installation.serve().await;
         let (status, _, err) = installation.run(&["serve"]);
         assert!(!status.success() && err.contains("another"), "{err}");
-        let ready = served.client.get(format!("http://{}/readyz", served.address)).send().await.unwrap();
+        let ready = served
+            .client
+            .get(format!("http://{}/readyz", served.address))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(ready.status(), 200, "the first goes on");
         drop(served);
         // The lock is the system's and went with the process.
@@ -421,7 +463,12 @@ fn the_first_start_leaves_an_admin_key_in_a_file_for_its_owner_alone() {
 #[test]
 fn a_wrong_configuration_is_refused_with_the_key_named_and_the_value_not() {
     let mut installation = Installation::new(Engine::Sqlite);
-    installation.settings.push(("SAFELIGHT__RETENTION__WINDOW", "司马植入".to_owned()));
+    installation
+        .settings
+        .push(("SAFELIGHT__RETENTION__WINDOW", "司马植入".to_owned()));
     let (status, _, err) = installation.run(&["serve"]);
-    assert!(!status.success() && err.contains("retention.window") && !err.contains("植入"), "{err}");
+    assert!(
+        !status.success() && err.contains("retention.window") && !err.contains("植入"),
+        "{err}"
+    );
 }

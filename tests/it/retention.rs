@@ -10,12 +10,15 @@ use crate::harness::{planted, rows};
 
 async fn run(app: &TestApp, dry_run: bool) -> Value {
     let path = format!("/admin/v1/retention/run?dry_run={dry_run}");
-    app.send(Method::POST, Some(&app.keys.privacy), &path, None).await.is(200)
+    app.send(Method::POST, Some(&app.keys.privacy), &path, None)
+        .await
+        .is(200)
 }
 
 async fn purge(app: &TestApp, id: &str) -> crate::harness::answer::Answer {
     let reason = json!({"reason": planted::REASON});
-    app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/purge"), reason).await
+    app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/purge"), reason)
+        .await
 }
 
 on_both_engines! {
@@ -77,7 +80,7 @@ on_both_engines! {
         assert!(verified["entries"].as_i64().unwrap() >= 6, "five keys and a purge: {verified}");
         let living = app.placed().await;
         let none = app.get(&app.keys.privacy, &format!("/admin/v1/purges/{living}")).await;
-        none.is_problem(404, "not_found");
+        none.problem(404, "not_found");
     }
 
     async fn a_changed_audit_entry_breaks_the_chain(app: &TestApp) {
@@ -151,10 +154,10 @@ on_both_engines! {
         let delivered = app.delivered().await;
         let printing = app.placed().await;
         while !app.claim(100).await.contains(&printing) {}
-        purge(app, &printing).await.is_problem(409, "in_fulfilment");
+        purge(app, &printing).await.problem(409, "in_fulfilment");
         let (printed, shipped) = (app.booked().await, app.shipped().await);
         for id in [&printed, &shipped] {
-            purge(app, id).await.is_problem(409, "in_fulfilment");
+            purge(app, id).await.problem(409, "in_fulfilment");
             assert_eq!(app.personal_rows(id)[0], 1);
         }
         // `placed` was claimed with the others when the floor emptied the queue.

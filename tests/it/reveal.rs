@@ -19,7 +19,11 @@ async fn approve(app: &TestApp, key: &str, reveal: &Value) -> Answer {
 
 async fn audited(app: &TestApp, action: &str) -> Vec<Value> {
     let page = app.get(&app.keys.admin, "/admin/v1/audit?limit=200").await.is(200);
-    let entries = page["data"].as_array().unwrap().iter().filter(|entry| entry["action"] == action);
+    let entries = page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["action"] == action);
     entries.cloned().collect()
 }
 
@@ -50,7 +54,7 @@ on_both_engines! {
     async fn only_the_privacy_scope_reveals(app: &TestApp) {
         let id = app.placed().await;
         for key in [&app.keys.orders, &app.keys.floor, &app.keys.ops] {
-            reveal_by(app, key, &id).await.is_problem(403, "forbidden");
+            reveal_by(app, key, &id).await.problem(403, "forbidden");
         }
         assert!(audited(app, "reveal").await.is_empty());
     }
@@ -72,10 +76,10 @@ on_both_engines! {
         let asked = asked.holds_no_person().json;
         let again = reveal_by(app, &app.keys.privacy, &id).await.json;
         assert_eq!(again["reveal_id"], asked["reveal_id"], "asking twice is one request");
-        approve(app, &app.keys.privacy, &asked).await.is_problem(409, "same_key");
+        approve(app, &app.keys.privacy, &asked).await.problem(409, "same_key");
         let approved = approve(app, &second, &asked).await;
         assert!((200..300).contains(&approved.status), "{}", approved.text);
-        approve(app, &second, &asked).await.is_problem(409, "already_approved");
+        approve(app, &second, &asked).await.problem(409, "already_approved");
         assert_ne!(reveal_by(app, &second, &id).await.status, 200, "the approval is for the key that asked");
         reveal_by(app, &app.keys.privacy, &id).await.is(200);
         assert_ne!(reveal_by(app, &app.keys.privacy, &id).await.status, 200, "an approval is used up");
@@ -84,7 +88,7 @@ on_both_engines! {
 
     async fn after_the_purge_there_is_nothing_to_reveal(app: &TestApp) {
         let id = app.purged().await;
-        reveal_by(app, &app.keys.privacy, &id).await.is_problem(410, "purged");
+        reveal_by(app, &app.keys.privacy, &id).await.problem(410, "purged");
         assert!(audited(app, "reveal").await.is_empty());
     }
 }

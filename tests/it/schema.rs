@@ -85,12 +85,16 @@ fn real(conn: &mut AnyConn, engine: Engine) -> Tables {
     let columns: Vec<Column> = diesel::sql_query(sql).load(conn).unwrap();
     let mut tables = Tables::new();
     for column in columns {
-        let table =
-            tables.entry(column.table_name).or_insert_with(|| Table { columns: Vec::new(), key: Vec::new() });
+        let table = tables.entry(column.table_name).or_insert_with(|| Table {
+            columns: Vec::new(),
+            key: Vec::new(),
+        });
         if column.in_key {
             table.key.push(column.column_name.clone());
         }
-        table.columns.push((column.column_name, class(&column.kind).to_owned(), column.nullable));
+        table
+            .columns
+            .push((column.column_name, class(&column.kind).to_owned(), column.nullable));
     }
     tables
 }
@@ -101,7 +105,10 @@ fn the_declared_tables_are_the_real_ones(engine: Engine) {
     let vault = real(&mut databases.open_vault(), engine);
     assert!(found.contains_key("orders") && vault.contains_key("vault_keys"));
     for (name, table) in vault {
-        assert!(found.insert(name.clone(), table).is_none(), "{name} is in both databases");
+        assert!(
+            found.insert(name.clone(), table).is_none(),
+            "{name} is in both databases"
+        );
     }
     // Portable code never relies on the columns' order, but `table!` prints them in it.
     assert_eq!(found, declared());
@@ -116,16 +123,28 @@ fn every_column_is_classed(engine: Engine) {
         let classed = classes[name].as_table().unwrap();
         let mut found = real(&mut conn, engine);
         for (table, facts) in classed {
-            let real = found.remove(table).unwrap_or_else(|| panic!("{name}.{table} is classed and not there"));
+            let real = found
+                .remove(table)
+                .unwrap_or_else(|| panic!("{name}.{table} is classed and not there"));
             let columns = facts["columns"].as_table().unwrap();
             let mut has_personal = false;
             for (column, class) in columns {
                 let kind = class["class"].as_str().unwrap();
-                assert!(["fact", "derived", "personal"].contains(&kind), "{table}.{column}: {kind}");
-                assert!(class["why"].as_str().is_some_and(|why| !why.trim().is_empty()), "{table}.{column} says no reason");
+                assert!(
+                    ["fact", "derived", "personal"].contains(&kind),
+                    "{table}.{column}: {kind}"
+                );
+                assert!(
+                    class["why"].as_str().is_some_and(|why| !why.trim().is_empty()),
+                    "{table}.{column} says no reason"
+                );
                 has_personal |= kind != "fact";
             }
-            assert_eq!(facts.get("purge").is_some(), has_personal, "{name}.{table}: what is personal must be purged");
+            assert_eq!(
+                facts.get("purge").is_some(),
+                has_personal,
+                "{name}.{table}: what is personal must be purged"
+            );
             let mut real: Vec<&String> = real.columns.iter().map(|(column, ..)| column).collect();
             let mut columns: Vec<&String> = columns.keys().collect();
             real.sort();

@@ -16,8 +16,10 @@ const OTHER_SECRET: &str = "whsec_YW5vdGhlci13ZWJob29rLXNlY3JldC0wMDAx";
 fn everything(app: &TestApp) -> Vec<Vec<String>> {
     let mut conn = app.conn();
     let engine = app.databases.engine;
-    let mut tables: Vec<Vec<String>> =
-        rows::tables(&mut conn, engine).iter().map(|table| rows::dump(&mut conn, engine, table)).collect();
+    let mut tables: Vec<Vec<String>> = rows::tables(&mut conn, engine)
+        .iter()
+        .map(|table| rows::dump(&mut conn, engine, table))
+        .collect();
     tables.iter_mut().for_each(|rows| rows.sort());
     tables
 }
@@ -103,7 +105,7 @@ on_both_engines! {
         let id = app.booked().await;
         let news = app.news_of(&id, "delivered").await;
         let before = everything(app);
-        app.webhook_signed(&news, OTHER_SECRET).await.is_problem(401, "unauthorized");
+        app.webhook_signed(&news, OTHER_SECRET).await.problem(401, "unauthorized");
         let unsigned = app.request(reqwest::Method::POST, "/webhooks/simulated").json(&json!({"a": 1}));
         assert_eq!(unsigned.send().await.unwrap().status(), 401);
         let stranger = app.request(reqwest::Method::POST, "/webhooks/pigeon").body("{}").send().await.unwrap();

@@ -12,7 +12,12 @@ use crate::harness::fixtures::{self, order_with};
 use crate::harness::planted;
 
 fn ids(page: &Value) -> Vec<String> {
-    page["data"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
+    page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| order["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Follows the cursors to the end; every page but the last is full.
@@ -21,7 +26,10 @@ async fn all_pages(app: &TestApp, key: &str, path: &str, limit: usize) -> Vec<St
     let mut cursor = String::new();
     loop {
         let separator = if path.contains('?') { '&' } else { '?' };
-        let page = app.get(key, &format!("{path}{separator}limit={limit}{cursor}")).await.is(200);
+        let page = app
+            .get(key, &format!("{path}{separator}limit={limit}{cursor}"))
+            .await
+            .is(200);
         let found = ids(&page);
         all.extend(found.iter().cloned());
         match page["next_cursor"].as_str() {
@@ -39,27 +47,27 @@ on_both_engines! {
         let id = app.placed().await;
         let other = app.key_of("other", "orders");
         let reason = json!({"reason": planted::REASON});
-        app.get(&other, &format!("/v1/orders/{id}")).await.is_problem(404, "not_found");
-        app.get(&other, &format!("/v1/orders/{id}/events")).await.is_problem(404, "not_found");
-        app.post(&other, &format!("/v1/orders/{id}/cancel"), reason).await.is_problem(404, "not_found");
+        app.get(&other, &format!("/v1/orders/{id}")).await.problem(404, "not_found");
+        app.get(&other, &format!("/v1/orders/{id}/events")).await.problem(404, "not_found");
+        app.post(&other, &format!("/v1/orders/{id}/cancel"), reason).await.problem(404, "not_found");
         let path = format!("/v1/orders/{id}/recipient");
-        app.put(&other, &path, fixtures::other_recipient()).await.is_problem(404, "not_found");
+        app.put(&other, &path, fixtures::other_recipient()).await.problem(404, "not_found");
         let confirm = format!("/v1/orders/{id}/confirm");
-        app.send(Method::POST, Some(&other), &confirm, None).await.is_problem(404, "not_found");
+        app.send(Method::POST, Some(&other), &confirm, None).await.problem(404, "not_found");
         assert_eq!(app.get(&other, "/v1/orders").await.is(200), json!({"data": [], "next_cursor": null}));
         assert_eq!(app.own(&id).await["status"], "placed", "and nothing happened to it");
         let unknown = app.get(&other, &format!("/v1/orders/{}", OrderId::generate())).await;
-        unknown.is_problem(404, "not_found");
+        unknown.problem(404, "not_found");
     }
 
     async fn a_purged_order_of_another_client_is_as_unknown_as_any_other(app: &TestApp) {
         let id = app.purged().await;
         let other = app.key_of("other", "orders");
-        app.get(&other, &format!("/v1/orders/{id}")).await.is_problem(404, "not_found");
+        app.get(&other, &format!("/v1/orders/{id}")).await.problem(404, "not_found");
         let reason = json!({"reason": planted::REASON});
-        app.post(&other, &format!("/v1/orders/{id}/cancel"), reason).await.is_problem(404, "not_found");
+        app.post(&other, &format!("/v1/orders/{id}/cancel"), reason).await.problem(404, "not_found");
         let path = format!("/v1/orders/{id}/recipient");
-        app.put(&other, &path, fixtures::other_recipient()).await.is_problem(404, "not_found");
+        app.put(&other, &path, fixtures::other_recipient()).await.problem(404, "not_found");
     }
 
     async fn a_rotated_key_of_the_same_client_sees_the_same_orders(app: &TestApp) {
@@ -143,7 +151,7 @@ on_both_engines! {
             assert!((400..=422).contains(&answer.status), "{limit}: {}", answer.text);
         }
         app.get(&app.keys.orders, "/v1/orders?limit=200").await.is(200);
-        app.get(&app.keys.orders, "/v1/orders?cursor=nonsense").await.is_problem(400, "invalid_cursor");
+        app.get(&app.keys.orders, "/v1/orders?cursor=nonsense").await.problem(400, "invalid_cursor");
         let unknown = app.get(&app.keys.orders, "/v1/orders?stauts=placed").await;
         assert_eq!(unknown.status, 400, "a misspelt filter must not list everything: {}", unknown.text);
     }

@@ -18,7 +18,12 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("an answer that is UTF-8");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self { status, headers, text, json }
+        Self {
+            status,
+            headers,
+            text,
+            json,
+        }
     }
 
     /// Fails where the person stands in the answer, whatever it is.
@@ -37,11 +42,20 @@ impl Answer {
 
     /// Checks that it is a problem as RFC 9457 and the contract say, with that status and code.
     #[track_caller]
-    pub(crate) fn is_problem(self, status: u16, code: &str) -> Value {
-        assert_eq!((self.status, self.json["code"].as_str()), (status, Some(code)), "{}", self.text);
+    pub(crate) fn problem(self, status: u16, code: &str) -> Value {
+        assert_eq!(
+            (self.status, self.json["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.text
+        );
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         for member in ["type", "title", "detail", "request_id"] {
-            assert!(self.json[member].as_str().is_some_and(|text| !text.is_empty()), "no {member} in {}", self.text);
+            assert!(
+                self.json[member].as_str().is_some_and(|text| !text.is_empty()),
+                "no {member} in {}",
+                self.text
+            );
         }
         assert_eq!(self.json["status"], status, "{}", self.text);
         assert_eq!(self.header("x-request-id"), self.json["request_id"].as_str());

@@ -43,7 +43,12 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { courier_timeout: Duration::from_secs(20), faults: &[], intake_queue: 256, courier_reports: false }
+        Self {
+            courier_timeout: Duration::from_secs(20),
+            faults: &[],
+            intake_queue: 256,
+            courier_reports: false,
+        }
     }
 }
 
@@ -55,6 +60,8 @@ pub(crate) const WINDOW: TimeDelta = TimeDelta::days(30);
 pub(crate) const STUCK_AFTER: TimeDelta = TimeDelta::days(90);
 /// How long a draft waits.
 pub(crate) const DRAFT_AFTER: TimeDelta = TimeDelta::hours(24);
+/// When keys are given up.
+pub(crate) const COPY_HORIZON: TimeDelta = TimeDelta::days(45);
 /// How long after a deadline "not there" counts.
 pub(crate) const SETTLE: TimeDelta = TimeDelta::seconds(30);
 
@@ -121,14 +128,21 @@ fn settings() -> Settings {
             phone: shop.phone,
             address: shop.address,
         }),
-        parcel: Arc::new(Parcel { weight_g: 50, size_mm: (240, 160, 5), contents: "照片".to_owned() }),
+        parcel: Arc::new(Parcel {
+            weight_g: 50,
+            size_mm: (240, 160, 5),
+            contents: "照片".to_owned(),
+        }),
     }
 }
 
 fn make_key(app: &App, client: &str, scopes: &str) -> String {
     let scopes = Scopes::parse(scopes).unwrap();
     let now = app.clock.business_now();
-    let made = app.orders.write_blocking(|conn| keys::create_in_tx(conn, "test", client, scopes, "cli", now)).unwrap();
+    let made = app
+        .orders
+        .write_blocking(|conn| keys::create_in_tx(conn, "test", client, scopes, "cli", now))
+        .unwrap();
     made.bearer.expose().clone()
 }
 
@@ -165,6 +179,7 @@ impl TestApp {
                 epoch_length: Duration::from_secs(86_400),
                 epochs_ahead: 7,
                 key_cache: Duration::from_secs(60),
+                copy_horizon: COPY_HORIZON.to_std().unwrap(),
             },
         );
         vault.pair_with(&orders).unwrap();
@@ -177,18 +192,47 @@ impl TestApp {
             clock: clock.clone(),
             settings: Arc::new(settings()),
         };
-        let (intake, writers) = Intake::start(&app, IntakeSettings { queue: options.intake_queue, batch: 64, writers: 2 }).unwrap();
+        let (intake, writers) = Intake::start(
+            &app,
+            IntakeSettings {
+                queue: options.intake_queue,
+                batch: 64,
+                writers: 2,
+            },
+        )
+        .unwrap();
         let (server, address) = super::server::serve(&app, intake.clone(), &databases.folder.path().join("data"));
         if options.courier_reports {
-            courier.set_webhook_url(Some(format!("http://{address}/webhooks/simulated"))).unwrap();
+            courier
+                .set_webhook_url(Some(format!("http://{address}/webhooks/simulated")))
+                .unwrap();
         }
         let client = client::build(Duration::from_secs(60)).unwrap();
         let made = ["orders", "floor", "ops", "privacy", "admin"].map(|scope| make_key(&app, "shop", scope));
         let [orders, floor, ops, privacy, admin] = made;
-        let keys = Keys { orders, floor, ops, privacy, admin };
+        let keys = Keys {
+            orders,
+            floor,
+            ops,
+            privacy,
+            admin,
+        };
         let (intake, writers) = (Some(intake), Some(writers));
         let sent = AtomicU32::new(0);
-        Self { clock, app, databases, courier, keys, address, client, server, intake, writers, logged_from, sent }
+        Self {
+            clock,
+            app,
+            databases,
+            courier,
+            keys,
+            address,
+            client,
+            server,
+            intake,
+            writers,
+            logged_from,
+            sent,
+        }
     }
 
     /// Stops everything in the order of a graceful stop, then looks for planted values in the log.
@@ -196,7 +240,9 @@ impl TestApp {
         self.server.stop(true).await;
         drop(self.intake.take());
         if let Some(writers) = self.writers.take() {
-            actix_web::rt::task::spawn_blocking(move || writers.join()).await.unwrap();
+            actix_web::rt::task::spawn_blocking(move || writers.join())
+                .await
+                .unwrap();
         }
         self.courier.stop().await;
         let leaks = logs::take_leaks();
@@ -215,7 +261,11 @@ impl TestApp {
             request = request.json(body);
         }
         let answer = Answer::read(request.send().await.expect("an answer")).await;
-        if path.ends_with("/reveal") && answer.status == 200 { answer } else { answer.holds_no_person() }
+        if path.ends_with("/reveal") && answer.status == 200 {
+            answer
+        } else {
+            answer.holds_no_person()
+        }
     }
 
     /// A request to be finished by the test itself.
@@ -238,13 +288,18 @@ impl TestApp {
     /// `POST /v1/orders` under a fresh idempotency key.
     pub(crate) async fn place(&self, key: &str, order: &Value) -> Answer {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
-        self.place_as(key, &format!("{}{number}", planted::IDEMPOTENCY), order).await
+        self.place_as(key, &format!("{}{number}", planted::IDEMPOTENCY), order)
+            .await
     }
 
     /// `POST /v1/orders` under that idempotency key.
     pub(crate) async fn place_as(&self, key: &str, idempotency: &str, order: &Value) -> Answer {
         let request = self.request(Method::POST, "/v1/orders").bearer_auth(key).json(order);
-        let answer = request.header("Idempotency-Key", idempotency).send().await.expect("an answer");
+        let answer = request
+            .header("Idempotency-Key", idempotency)
+            .send()
+            .await
+            .expect("an answer");
         Answer::read(answer).await.holds_no_person()
     }
 
@@ -303,12 +358,18 @@ impl TestApp {
 
     /// Every parcel that the courier knows under a booking reference.
     pub(crate) async fn parcels(&self, reference: &str) -> Vec<Value> {
-        self.courier_get(&format!("/parcels?reference={reference}")).await["data"].as_array().unwrap().clone()
+        self.courier_get(&format!("/parcels?reference={reference}")).await["data"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     /// Every parcel that the courier knows.
     pub(crate) async fn all_parcels(&self) -> Vec<Value> {
-        self.courier_get("/parcels?limit=500").await["data"].as_array().unwrap().clone()
+        self.courier_get("/parcels?limit=500").await["data"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     async fn courier_get(&self, path: &str) -> Value {

@@ -22,9 +22,8 @@ pub(crate) enum Engine {
 /// The maintenance database's URL. A run without PostgreSQL is half a run, and must not look like a whole one.
 #[expect(clippy::disallowed_methods, reason = "the test suite's one variable")]
 pub(crate) fn maintenance_url() -> String {
-    std::env::var("SAFELIGHT_TEST_POSTGRES").expect(
-        "SAFELIGHT_TEST_POSTGRES is not set: run tests/run, which starts a throwaway PostgreSQL and sets it",
-    )
+    std::env::var("SAFELIGHT_TEST_POSTGRES")
+        .expect("SAFELIGHT_TEST_POSTGRES is not set: run tests/run, which starts a throwaway PostgreSQL and sets it")
 }
 
 fn of_server(name: &str) -> String {
@@ -65,14 +64,23 @@ impl Databases {
         std::fs::create_dir(folder.path().join("vault")).unwrap();
         match engine {
             Engine::Sqlite => {
-                let paths = [folder.path().join("data/safelight.db"), folder.path().join("vault/vault.db")];
+                let paths = [
+                    folder.path().join("data/safelight.db"),
+                    folder.path().join("vault/vault.db"),
+                ];
                 if migrated {
                     let template = sqlite_template();
                     std::fs::copy(template.join("orders.db"), &paths[0]).unwrap();
                     std::fs::copy(template.join("vault.db"), &paths[1]).unwrap();
                 }
                 let [orders, vault] = paths.map(|path| format!("sqlite:{}", path.display()));
-                Self { folder, engine, orders, vault, names: None }
+                Self {
+                    folder,
+                    engine,
+                    orders,
+                    vault,
+                    names: None,
+                }
             }
             Engine::Postgres => {
                 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -84,7 +92,13 @@ impl Databases {
                     on_server(&format!("CREATE DATABASE {name} TEMPLATE {template}"));
                 }
                 let [orders, vault] = [of_server(&names[0]), of_server(&names[1])];
-                Self { folder, engine, orders, vault, names: Some(names) }
+                Self {
+                    folder,
+                    engine,
+                    orders,
+                    vault,
+                    names: Some(names),
+                }
             }
         }
     }

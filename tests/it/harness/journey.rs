@@ -37,13 +37,26 @@ impl TestApp {
     /// Claims the oldest waiting orders for `wang`; their ids.
     pub(crate) async fn claim(&self, limit: i64) -> Vec<String> {
         let body = json!({"operator": "wang", "limit": limit});
-        let answer = self.post(&self.keys.floor, "/admin/v1/print-queue/claim", body).await.is(200);
-        answer["data"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
+        let answer = self
+            .post(&self.keys.floor, "/admin/v1/print-queue/claim", body)
+            .await
+            .is(200);
+        answer["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|order| order["id"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Reports an order as printed by `wang`.
     pub(crate) async fn print(&self, id: &str) -> Answer {
-        self.post(&self.keys.floor, &format!("/admin/v1/orders/{id}/printed"), json!({"operator": "wang"})).await
+        self.post(
+            &self.keys.floor,
+            &format!("/admin/v1/orders/{id}/printed"),
+            json!({"operator": "wang"}),
+        )
+        .await
     }
 
     /// A printed order whose parcel waits to be booked.
@@ -98,7 +111,9 @@ impl TestApp {
 
     /// The order as operators see it.
     pub(crate) async fn detail(&self, id: &str) -> Value {
-        self.get(&self.keys.ops, &format!("/admin/v1/orders/{id}")).await.is(200)
+        self.get(&self.keys.ops, &format!("/admin/v1/orders/{id}"))
+            .await
+            .is(200)
     }
 
     /// The order as its client sees it.
@@ -116,7 +131,10 @@ impl TestApp {
     /// The booking reference and the tracking number of an order's current parcel.
     pub(crate) async fn parcel_of(&self, id: &str) -> (String, Option<String>) {
         let order = self.detail(id).await;
-        let reference = order["shipment"]["booking_reference"].as_str().expect("a booking reference").to_owned();
+        let reference = order["shipment"]["booking_reference"]
+            .as_str()
+            .expect("a booking reference")
+            .to_owned();
         (reference, order["shipment"]["tracking_no"].as_str().map(str::to_owned))
     }
 
@@ -124,7 +142,13 @@ impl TestApp {
     pub(crate) async fn news_of(&self, id: &str, status: &'static str) -> News {
         let (reference, tracking_no) = self.parcel_of(id).await;
         let at = self.clock.business_now();
-        News { reference: Some(reference), tracking_no, status, at, remark: Some(planted::REMARK.to_owned()) }
+        News {
+            reference: Some(reference),
+            tracking_no,
+            status,
+            at,
+            remark: Some(planted::REMARK.to_owned()),
+        }
     }
 
     /// The courier reports about an order's parcel, and is believed.
@@ -142,18 +166,25 @@ impl TestApp {
     /// The same, signed with that secret.
     pub(crate) async fn webhook_signed(&self, news: &News, secret: &str) -> Answer {
         let mut data = json!({"status": news.status, "code": "S00", "occurred_at": news.at});
-        for (member, value) in
-            [("reference", &news.reference), ("tracking_no", &news.tracking_no), ("remark", &news.remark)]
-        {
+        for (member, value) in [
+            ("reference", &news.reference),
+            ("tracking_no", &news.tracking_no),
+            ("remark", &news.remark),
+        ] {
             if let Some(value) = value {
                 data[member] = json!(value);
             }
         }
         let now = self.clock.wall_now();
         let body = json!({"type": "parcel.updated", "timestamp": now, "data": data}).to_string();
-        let key = base64::engine::general_purpose::STANDARD.decode(secret.trim_start_matches("whsec_")).unwrap();
+        let key = base64::engine::general_purpose::STANDARD
+            .decode(secret.trim_start_matches("whsec_"))
+            .unwrap();
         let id = RowId::generate().to_string();
-        let signature = Webhook::from_bytes(key).unwrap().sign(&id, now.timestamp(), body.as_bytes()).unwrap();
+        let signature = Webhook::from_bytes(key)
+            .unwrap()
+            .sign(&id, now.timestamp(), body.as_bytes())
+            .unwrap();
         let request = self
             .request(Method::POST, "/webhooks/simulated")
             .header("webhook-id", id)
@@ -161,7 +192,9 @@ impl TestApp {
             .header("webhook-signature", signature)
             .header("content-type", "application/json")
             .body(body);
-        Answer::read(request.send().await.expect("an answer")).await.holds_no_person()
+        Answer::read(request.send().await.expect("an answer"))
+            .await
+            .holds_no_person()
     }
 
     /// Rows that hold anything personal of an order: person, tracking numbers, remarks.

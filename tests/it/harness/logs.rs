@@ -20,7 +20,11 @@ struct Captured {
     leaks: Vec<String>,
 }
 
-static CAPTURED: Mutex<Captured> = Mutex::new(Captured { text: String::new(), dropped: 0, leaks: Vec::new() });
+static CAPTURED: Mutex<Captured> = Mutex::new(Captured {
+    text: String::new(),
+    dropped: 0,
+    leaks: Vec::new(),
+});
 
 struct Sink;
 
@@ -61,7 +65,11 @@ pub(crate) fn listen() -> usize {
         let filter = EnvFilter::new(
             "debug,hyper=warn,hyper_util=warn,h2=warn,mio=warn,reqwest=debug,actix_server=warn,phonenumber=warn",
         );
-        let lines = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(Sink).finish();
+        let lines = tracing_subscriber::fmt()
+            .json()
+            .with_env_filter(filter)
+            .with_writer(Sink)
+            .finish();
         tracing::subscriber::set_global_default(lines).expect("no other subscriber in this process");
     });
     let captured = CAPTURED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +79,11 @@ pub(crate) fn listen() -> usize {
 /// Everything logged since that place.
 pub(crate) fn since(place: usize) -> String {
     let captured = CAPTURED.lock().unwrap_or_else(PoisonError::into_inner);
-    captured.text.get(place.saturating_sub(captured.dropped)..).unwrap_or_default().to_owned()
+    captured
+        .text
+        .get(place.saturating_sub(captured.dropped)..)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Takes the leaks found so far.
@@ -87,7 +99,9 @@ mod tests {
     #[test]
     fn what_is_logged_is_captured_and_lines_written_by_others_too() {
         let place = listen();
-        std::thread::spawn(|| tracing::debug!(word = "hypofixer", "the capture is alive")).join().unwrap();
+        std::thread::spawn(|| tracing::debug!(word = "hypofixer", "the capture is alive"))
+            .join()
+            .unwrap();
         assert!(since(place).contains("hypofixer"), "{}", since(place));
         assert_eq!(planted::find(&planted::UNLOGGED, "name=司马植入"), Some("植入"));
     }

@@ -27,8 +27,17 @@ pub(crate) const IDEMPOTENCY: &str = "planted-key-";
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_cGxhbnRlZC13ZWJob29rLXNlY3JldC0wMDAx";
 
 /// What may stand in no answer but the one that reveals a person. Parts of the values, so that a cut one is found too.
-pub(crate) const PERSON: [&str; 9] =
-    ["植入", "诸葛更正", "绝密", "暗房路", "显影街", "137123456", "137 1234", "planted-webhook", "司马"];
+pub(crate) const PERSON: [&str; 9] = [
+    "植入",
+    "诸葛更正",
+    "绝密",
+    "暗房路",
+    "显影街",
+    "137123456",
+    "137 1234",
+    "planted-webhook",
+    "司马",
+];
 
 /// What may stand in no log: the person, and what some scopes may see.
 pub(crate) const UNLOGGED: [&str; 16] = [

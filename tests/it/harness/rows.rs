@@ -20,7 +20,9 @@ struct Line {
 
 /// How many rows `FROM` that and `WHERE` that; code, never input.
 pub(crate) fn count(conn: &mut AnyConn, from_where: &str) -> i64 {
-    let row: Count = diesel::sql_query(format!("SELECT count(*) AS count FROM {from_where}")).get_result(conn).unwrap();
+    let row: Count = diesel::sql_query(format!("SELECT count(*) AS count FROM {from_where}"))
+        .get_result(conn)
+        .unwrap();
     row.count
 }
 
@@ -38,9 +40,11 @@ pub(crate) fn texts(conn: &mut AnyConn, expression: &str, from_where: &str) -> V
 pub(crate) fn tables(conn: &mut AnyConn, engine: Engine) -> Vec<String> {
     match engine {
         Engine::Sqlite => texts(conn, "name", "sqlite_master WHERE type = 'table' ORDER BY name"),
-        Engine::Postgres => {
-            texts(conn, "table_name::text", "information_schema.tables WHERE table_schema = 'public' ORDER BY 1")
-        }
+        Engine::Postgres => texts(
+            conn,
+            "table_name::text",
+            "information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
+        ),
     }
 }
 
@@ -48,7 +52,11 @@ pub(crate) fn tables(conn: &mut AnyConn, engine: Engine) -> Vec<String> {
 pub(crate) fn dump(conn: &mut AnyConn, engine: Engine, table: &str) -> Vec<String> {
     match engine {
         Engine::Sqlite => {
-            let columns = texts(conn, "'quote(\"' || name || '\")'", &format!("pragma_table_info('{table}')"));
+            let columns = texts(
+                conn,
+                "'quote(\"' || name || '\")'",
+                &format!("pragma_table_info('{table}')"),
+            );
             texts(conn, &columns.join(" || '|' || "), table)
         }
         Engine::Postgres => texts(conn, "t::text", &format!("{table} t")),
