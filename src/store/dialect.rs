@@ -69,6 +69,31 @@ pub fn pick_and_lock(
     Ok(keys.into_iter().map(|key| key.id).collect())
 }
 
+/// Those of these orders whose purge is decided and not done, each locked until the transaction ends; those that another
+/// transaction holds are passed over.
+///
+/// # Errors
+/// The database.
+pub fn lock_open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
+    use crate::store::schema::orders;
+    match conn {
+        AnyConn::Sqlite(conn) => Ok(orders::table
+            .filter(orders::id.eq_any(ids))
+            .filter(orders::purge_decided_at.is_not_null())
+            .filter(orders::purged_at.is_null())
+            .select(orders::id)
+            .load(conn)?),
+        AnyConn::Postgres(conn) => Ok(orders::table
+            .filter(orders::id.eq_any(ids))
+            .filter(orders::purge_decided_at.is_not_null())
+            .filter(orders::purged_at.is_null())
+            .select(orders::id)
+            .for_update()
+            .skip_locked()
+            .load(conn)?),
+    }
+}
+
 /// Ids of at most `limit` ready jobs that are due by both clocks, longest due first, each locked; those that another
 /// transaction holds are passed over.
 ///
