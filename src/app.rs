@@ -9,6 +9,7 @@ pub mod correct;
 pub mod dispatch;
 pub mod error;
 pub mod heartbeat;
+pub mod hold;
 pub mod intake;
 pub mod keys;
 pub mod notes;
@@ -21,6 +22,7 @@ pub mod resolve;
 pub mod retention;
 pub mod retire;
 pub mod reveal;
+pub mod startup;
 pub mod track;
 pub mod upkeep;
 pub mod view;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub stuck_after: Duration,
     /// Business time that a draft may wait for its confirmation.
     pub draft_after: Duration,
+    /// Business time that a hold may last at most.
+    pub max_hold: Duration,
     /// Wall time that the floor may keep a claimed order.
     pub print_lease: Duration,
     /// Wall time after an attempt's network deadline before "not there" counts.

@@ -105,6 +105,8 @@ enum Command {
 enum VaultCommand {
     /// Which epochs there are, and what is still sealed under each.
     Status,
+    /// Take a vault into service that is older than the orders database, where the newer one is lost for good.
+    AcceptOlder,
     /// Retire the epochs past the copy horizon: re-seal what is needed, destroy the keys.
     Retire {
         /// Begin a new epoch and retire every earlier one: every old copy of the orders becomes unreadable.

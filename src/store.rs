@@ -12,6 +12,7 @@ pub mod error;
 pub mod idempotency;
 pub mod intake;
 pub mod jobs;
+pub mod journal;
 pub mod keys;
 pub mod meta;
 pub mod migrate;

@@ -69,6 +69,31 @@ pub fn pick_and_lock(
     Ok(keys.into_iter().map(|key| key.id).collect())
 }
 
+/// Those of these orders whose purge is decided and not done, each locked until the transaction ends; those that another
+/// transaction holds are passed over.
+///
+/// # Errors
+/// The database.
+pub fn lock_open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
+    use crate::store::schema::orders;
+    match conn {
+        AnyConn::Sqlite(conn) => Ok(orders::table
+            .filter(orders::id.eq_any(ids))
+            .filter(orders::purge_decided_at.is_not_null())
+            .filter(orders::purged_at.is_null())
+            .select(orders::id)
+            .load(conn)?),
+        AnyConn::Postgres(conn) => Ok(orders::table
+            .filter(orders::id.eq_any(ids))
+            .filter(orders::purge_decided_at.is_not_null())
+            .filter(orders::purged_at.is_null())
+            .select(orders::id)
+            .for_update()
+            .skip_locked()
+            .load(conn)?),
+    }
+}
+
 /// Ids of at most `limit` ready jobs that are due by both clocks, longest due first, each locked; those that another
 /// transaction holds are passed over.
 ///
@@ -133,22 +158,35 @@ pub fn share_current_epoch(conn: &mut AnyConn, now: chrono::NaiveDateTime) -> Re
     Ok(epoch.map(|epoch| epoch.id))
 }
 
-/// Locks one row of `meta` until the transaction ends and returns its value.
+/// A table of small facts, by name.
+#[derive(Debug, Clone, Copy)]
+pub enum Facts {
+    /// `meta`, of the orders database.
+    Orders,
+    /// `vault_meta`, of the vault.
+    Vault,
+}
+
+/// Locks one fact until the transaction ends and returns its value.
 ///
 /// # Errors
 /// The database.
-pub fn lock_meta(conn: &mut AnyConn, key: &str) -> Result<Option<String>, StoreError> {
+pub fn lock_fact(conn: &mut AnyConn, facts: Facts, key: &str) -> Result<Option<String>, StoreError> {
     #[derive(QueryableByName)]
     struct Value {
         #[diesel(sql_type = Text)]
         value: String,
     }
+    let select = match facts {
+        Facts::Orders => "SELECT value FROM meta WHERE key = $1",
+        Facts::Vault => "SELECT value FROM vault_meta WHERE key = $1",
+    };
     let value: Option<Value> = match conn {
-        AnyConn::Sqlite(conn) => diesel::sql_query("SELECT value FROM meta WHERE key = $1")
+        AnyConn::Sqlite(conn) => diesel::sql_query(select)
             .bind::<Text, _>(key)
             .get_result(conn)
             .optional()?,
-        AnyConn::Postgres(conn) => diesel::sql_query("SELECT value FROM meta WHERE key = $1 FOR UPDATE")
+        AnyConn::Postgres(conn) => diesel::sql_query(format!("{select} FOR UPDATE"))
             .bind::<Text, _>(key)
             .get_result(conn)
             .optional()?,
