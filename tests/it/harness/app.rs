@@ -121,6 +121,7 @@ fn settings() -> Settings {
         stuck_after: wall(STUCK_AFTER),
         draft_after: wall(DRAFT_AFTER),
         print_lease: wall(LEASE),
+        max_hold: wall(TimeDelta::days(365)),
         settle: wall(SETTLE),
         sender: Arc::new(Sender {
             name: "照相馆".to_owned(),

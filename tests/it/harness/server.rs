@@ -22,7 +22,7 @@ pub(crate) fn serve(app: &App, intake: Intake, folder: &Path) -> (ServerHandle, 
     .unwrap();
     let heartbeat = Heartbeat::default();
     heartbeat.beat(app.clock.wall_now());
-    let parts = ServerParts::new(&config, app, intake, Recogniser::default(), folder, Some(heartbeat));
+    let parts = ServerParts::new(&config, app, intake, Recogniser::default(), folder, Some(heartbeat)).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let server = server::bind(parts, listener, 1).unwrap();
