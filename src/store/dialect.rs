@@ -237,6 +237,35 @@ pub fn empty_for_orders(
     Ok(())
 }
 
+/// Gives every row of a table, as the engine writes it in text (sealed values in hexadecimal), to `each`; in batches,
+/// so that memory stays flat. `false` on SQLite, whose files are read byte by byte instead. Inside a transaction.
+///
+/// # Errors
+/// The database.
+pub fn rows_as_text_in_tx(conn: &mut AnyConn, table: &str, mut each: impl FnMut(&str)) -> Result<bool, StoreError> {
+    use diesel::connection::SimpleConnection;
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text)]
+        line: String,
+    }
+    let AnyConn::Postgres(conn) = conn else {
+        return Ok(false);
+    };
+    conn.batch_execute(&format!(
+        "DECLARE every_row CURSOR FOR SELECT t::text AS line FROM {table} t"
+    ))?;
+    loop {
+        let lines: Vec<Line> = diesel::sql_query("FETCH 1000 FROM every_row").load(conn)?;
+        if lines.is_empty() {
+            break;
+        }
+        lines.iter().for_each(|line| each(&line.line));
+    }
+    conn.batch_execute("CLOSE every_row")?;
+    Ok(true)
+}
+
 /// Moves what was deleted out of SQLite's write-ahead log, so that no old page is left in it. `false`: a reader is in
 /// the way, ask again. PostgreSQL's log is its own; there is nothing to do.
 ///
