@@ -9,6 +9,8 @@ use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
 /// The id that pairs this vault with its orders database.
 pub const PAIR: &str = "pair";
+/// The newest entry of the audit chain that the vault has heard of: `<seq> <hash>`.
+pub const AUDIT_HEAD: &str = "audit_head";
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = vault_keys)]
@@ -139,4 +141,27 @@ pub fn get_or_set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<St
     let row = [(vault_meta::key.eq(key), vault_meta::value.eq(value))];
     dialect::insert_or_pass!(conn, vault_meta::table, &row[..]);
     Ok(vault_meta::table.find(key).select(vault_meta::value).first(conn)?)
+}
+
+/// A fact.
+///
+/// # Errors
+/// The database.
+pub fn get(conn: &mut AnyConn, key: &str) -> Result<Option<String>, StoreError> {
+    Ok(vault_meta::table
+        .find(key)
+        .select(vault_meta::value)
+        .first(conn)
+        .optional()?)
+}
+
+/// Overwrites a fact that exists.
+///
+/// # Errors
+/// The database.
+pub fn set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<(), StoreError> {
+    diesel::update(vault_meta::table.find(key))
+        .set(vault_meta::value.eq(value))
+        .execute(conn)?;
+    Ok(())
 }
