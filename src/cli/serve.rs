@@ -223,7 +223,7 @@ pub(super) async fn told_to_stop() -> std::io::Result<()> {
 }
 
 /// One `serve` at a time on one SQLite file. The lock is the operating system's: it goes with the process.
-fn lock_sqlite(config: &Config, role: Role) -> Result<Option<File>, Failure> {
+pub(super) fn lock_sqlite(config: &Config, role: Role) -> Result<Option<File>, Failure> {
     let DatabaseUrl::Sqlite(path) = &config.database.url else {
         return Ok(None);
     };

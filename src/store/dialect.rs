@@ -266,6 +266,23 @@ pub fn rows_as_text_in_tx(conn: &mut AnyConn, table: &str, mut each: impl FnMut(
     Ok(true)
 }
 
+/// Writes a consistent copy of a SQLite database into a new file while others go on reading and writing; free pages are
+/// not copied. `false` on PostgreSQL, which has tools of its own.
+///
+/// # Errors
+/// The file exists already or cannot be written; the database.
+pub fn copy_into(conn: &mut AnyConn, file: &str) -> Result<bool, StoreError> {
+    match conn {
+        AnyConn::Sqlite(conn) => {
+            diesel::sql_query("VACUUM INTO $1")
+                .bind::<Text, _>(file)
+                .execute(conn)?;
+            Ok(true)
+        }
+        AnyConn::Postgres(_) => Ok(false),
+    }
+}
+
 /// Moves what was deleted out of SQLite's write-ahead log, so that no old page is left in it. `false`: a reader is in
 /// the way, ask again. PostgreSQL's log is its own; there is nothing to do.
 ///

@@ -77,6 +77,17 @@ pub fn add_key_in_tx(
     Ok(())
 }
 
+/// Replaces the wrapping of a key.
+///
+/// # Errors
+/// The database.
+pub fn rewrap_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, wrapped: Vec<u8>) -> Result<(), StoreError> {
+    diesel::update(vault_keys::table.find((purpose, id)))
+        .set(vault_keys::wrapped.eq(Some(wrapped)))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Notes a key that this vault never had and never will have, so that its number is not given to another.
 ///
 /// # Errors
