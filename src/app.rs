@@ -9,18 +9,22 @@ pub mod correct;
 pub mod dispatch;
 pub mod error;
 pub mod heartbeat;
+pub mod hold;
 pub mod intake;
 pub mod keys;
 pub mod notes;
 pub mod people;
 pub mod place;
 pub mod print;
+pub mod prove;
 pub mod purge;
 pub mod query;
 pub mod resolve;
 pub mod retention;
 pub mod retire;
 pub mod reveal;
+pub mod scan;
+pub mod startup;
 pub mod track;
 pub mod upkeep;
 pub mod view;
@@ -46,6 +50,8 @@ pub struct Settings {
     pub stuck_after: Duration,
     /// Business time that a draft may wait for its confirmation.
     pub draft_after: Duration,
+    /// Business time that a hold may last at most.
+    pub max_hold: Duration,
     /// Wall time that the floor may keep a claimed order.
     pub print_lease: Duration,
     /// Wall time after an attempt's network deadline before "not there" counts.

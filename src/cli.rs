@@ -5,6 +5,7 @@ mod embedded;
 mod first_key;
 mod keys;
 mod out;
+mod prove;
 mod purge;
 mod sandbox;
 mod serve;
@@ -90,6 +91,8 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Show that what was purged is gone; exit code 1 where anything is found.
+    Prove(prove::Options),
     /// The vault: its keys, and giving old ones up.
     #[command(subcommand)]
     Vault(VaultCommand),
@@ -105,6 +108,8 @@ enum Command {
 enum VaultCommand {
     /// Which epochs there are, and what is still sealed under each.
     Status,
+    /// Take a vault into service that is older than the orders database, where the newer one is lost for good.
+    AcceptOlder,
     /// Retire the epochs past the copy horizon: re-seal what is needed, destroy the keys.
     Retire {
         /// Begin a new epoch and retire every earlier one: every old copy of the orders becomes unreadable.
@@ -176,6 +181,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         ),
         Command::Work => serve::run(config, serve::Role::WorkOnly),
         Command::Keys(command) => keys::run(&config, command),
+        Command::Prove(options) => prove::run(&config, options),
         Command::Vault(command) => vault::run(&config, &command),
         Command::Purge { dry_run } => purge::run(&config, dry_run),
         Command::CheckConfig => {

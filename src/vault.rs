@@ -7,6 +7,7 @@
 
 pub mod keyring;
 pub mod master;
+pub mod mirror;
 pub mod record;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,9 +16,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::clock::{Clock, Instant, delta};
+use crate::store::journal::{self, JournalRow, NewEntry};
 use crate::store::{Database, StoreError, epochs, meta, vault_rows};
 use crate::vault::keyring::Keyring;
 use crate::vault::master::MasterKey;
+use crate::vault::mirror::Mirror;
 
 /// What can go wrong with the vault.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,7 @@ pub struct Vault {
     master: MasterKey,
     clock: Clock,
     settings: VaultSettings,
+    mirror: Option<Mirror>,
     ring: RwLock<Option<Arc<Keyring>>>,
     refreshing: Mutex<()>,
 }
@@ -82,9 +86,56 @@ impl Vault {
             master,
             clock,
             settings,
+            mirror: None,
             ring: RwLock::new(None),
             refreshing: Mutex::new(()),
         }
+    }
+
+    /// With a mirror of its journal.
+    pub fn mirrored(mut self, mirror: Mirror) -> Self {
+        self.mirror = Some(mirror);
+        self
+    }
+
+    /// Appends to the journal, and to its mirror, before what it says is done; returns the first and last number.
+    ///
+    /// # Errors
+    /// The vault cannot be reached, or the mirror cannot be written: what was to be done must wait.
+    pub fn journal(&self, entries: Vec<NewEntry>) -> Result<(i64, i64), VaultError> {
+        let now = self.clock.business_now();
+        let rows = self
+            .db
+            .write_blocking(|conn| journal::append_in_tx(conn, entries, now))
+            .map_err(unavailable)?;
+        if let Some(mirror) = &self.mirror {
+            mirror.append(&rows).map_err(mirror_trouble)?;
+        }
+        let number = |row: Option<&JournalRow>| row.map_or(0, |row| row.number);
+        Ok((number(rows.first()), number(rows.last())))
+    }
+
+    /// Puts back what the mirror kept and this vault lost; returns how many entries.
+    ///
+    /// # Errors
+    /// The mirror cannot be read, or the vault cannot be reached.
+    pub fn recover_from_mirror(&self) -> Result<usize, VaultError> {
+        let Some(mirror) = &self.mirror else { return Ok(0) };
+        let last = self.db.read_blocking(journal::last).map_err(unavailable)?;
+        let missing = mirror.after(last).map_err(mirror_trouble)?;
+        self.db
+            .write_blocking(|conn| journal::import_in_tx(conn, &missing))
+            .map_err(unavailable)
+    }
+
+    /// Turns the counter that tells an old copy of the orders from the living one; before every booking, at every start.
+    ///
+    /// # Errors
+    /// The vault cannot be reached.
+    pub fn turn_counter(&self) -> Result<i64, VaultError> {
+        self.db
+            .write_blocking(|conn| journal::turn_in_tx(conn, 0))
+            .map_err(unavailable)
     }
 
     /// The vault's database, for health checks.
@@ -306,6 +357,10 @@ impl Vault {
     pub fn epoch_length(&self) -> TimeDelta {
         delta(self.settings.epoch_length)
     }
+}
+
+fn mirror_trouble(error: std::io::Error) -> VaultError {
+    VaultError::Unavailable(format!("the journal's mirror: {error}"))
 }
 
 fn unavailable(error: StoreError) -> VaultError {

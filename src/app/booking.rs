@@ -13,7 +13,7 @@ use crate::privacy::Pii;
 use crate::store::orders::{Change, Order, change_in_tx};
 use crate::store::shipments::{self, Attempt, TrackingRow};
 use crate::store::timeline::{self, EventRow};
-use crate::store::{AnyConn, jobs};
+use crate::store::{AnyConn, jobs, meta};
 use crate::vault::keyring::{Keyring, Kind};
 
 /// Both times, read once for a transaction.
@@ -113,7 +113,10 @@ pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, 
             "all 99 booking attempts of this order are used up",
         ));
     }
-    shipments::add_in_tx(conn, order.id, number, courier, now.business)?;
+    // An order from before an old copy was put back may have this very attempt at the courier already: ask first.
+    let restored_at = meta::number(conn, meta::RESTORED_AT)?;
+    let doubted = (order.created_at.timestamp_micros() <= restored_at).then_some(now.wall);
+    shipments::add_in_tx(conn, order.id, number, courier, now.business, doubted)?;
     change_in_tx(conn, order.id, &Change::at(now.business).attempt(number, courier))?;
     order.attempt = number;
     order.courier = courier.to_owned();

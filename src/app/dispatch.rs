@@ -17,9 +17,9 @@ use crate::domain::ids::OrderId;
 use crate::domain::job::{bounded_retry_after, retry_wait};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
-use crate::store::AnyConn;
 use crate::store::orders::{self, Order};
 use crate::store::shipments::{self, Attempt, Change};
+use crate::store::{AnyConn, meta};
 use crate::vault::keyring::Keyring;
 
 /// The personal fields that a booking hands to a courier, as the disclosure names them.
@@ -70,7 +70,10 @@ enum Found {
 /// # Errors
 /// Store or vault: the job is tried again.
 pub async fn drive(app: &App, id: OrderId, failures: u32) -> Result<Next, AppError> {
-    match begin(app, id).await? {
+    // Turned in the vault before anything is sent: a copy of the orders from before this booking shows as old.
+    let vault = app.vault.clone();
+    let turn = app.blocking(move || Ok(vault.turn_counter()?)).await?;
+    match begin(app, id, turn).await? {
         Found::Nothing => Ok(Next::Done),
         Found::Stop(code) => Ok(Next::Stop { code: code.to_owned() }),
         Found::Send(send) => {
@@ -86,10 +89,11 @@ pub async fn drive(app: &App, id: OrderId, failures: u32) -> Result<Next, AppErr
 }
 
 /// Decides what to do, and stores what must be known before it is done.
-async fn begin(app: &App, id: OrderId) -> Result<Found, AppError> {
+async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
     let app_ = app.clone();
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
+        meta::raise_in_tx(conn, meta::COUNTER, turn)?;
         let order = match people::lock(conn, id) {
             Ok(order) => order,
             Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Found::Nothing),

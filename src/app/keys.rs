@@ -7,14 +7,15 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
-use crate::app::{App, AppError, Caller};
+use crate::app::{App, AppError, Caller, startup};
 use crate::clock::{Instant, delta};
 use crate::domain::invalid::{Invalid, bounded_text};
 use crate::domain::scope::Scopes;
 use crate::privacy::Secret;
 use crate::store::audit::{self, Act};
+use crate::store::journal::NewEntry;
 use crate::store::keys::{self, ApiKey};
-use crate::store::{AnyConn, StoreError};
+use crate::store::{AnyConn, StoreError, meta};
 use crate::vault::keyring::fill_random;
 
 /// How long a recognised key is believed without asking the database again: a revocation is in force everywhere after
@@ -88,26 +89,46 @@ pub fn create_in_tx(
     })
 }
 
-/// Revokes a key. `false`: there is no such living key.
+/// Revokes a key. `false`: there is no such living key. Journalled first, so that an old copy of the orders that is put
+/// back does not bring the key to life again.
 ///
 /// # Errors
-/// Store.
-pub fn revoke_in_tx(conn: &mut AnyConn, id: &str, actor: &str, now: Instant) -> Result<bool, StoreError> {
-    let done = keys::revoke_in_tx(conn, id, now)?;
-    if done {
-        audit::append_in_tx(
-            conn,
-            now,
-            &Act {
-                actor,
-                action: "key_revoke",
-                subject: id,
-                detail: "",
-                reason_hash: None,
-            },
-        )?;
+/// Store or vault.
+pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> {
+    let (now, wanted) = (app.clock.business_now(), id.to_owned());
+    let living = app
+        .orders
+        .read(move |conn| keys::find(conn, &wanted))
+        .await?
+        .is_some_and(|key| key.revoked_at.is_none());
+    if !living {
+        return Ok(false);
     }
-    Ok(done)
+    let entry = NewEntry {
+        kind: startup::REVOKE_KEY,
+        subject: id.to_owned(),
+        detail: String::new(),
+    };
+    let vault = app.vault.clone();
+    let (first, last) = app.blocking(move || Ok(vault.journal(vec![entry])?)).await?;
+    let (id, actor) = (id.to_owned(), actor.to_owned());
+    app.orders
+        .write(move |conn| {
+            let done = keys::revoke_in_tx(conn, &id, now)?;
+            meta::applied_in_tx(conn, first, last)?;
+            if done {
+                let act = Act {
+                    actor: &actor,
+                    action: "key_revoke",
+                    subject: &id,
+                    detail: "",
+                    reason_hash: None,
+                };
+                audit::append_in_tx(conn, now, &act)?;
+            }
+            Ok::<_, AppError>(done)
+        })
+        .await
 }
 
 fn hash(secret: &str) -> Vec<u8> {

@@ -1,13 +1,16 @@
 //! The purge: what identifies a person goes, the facts stay, a receipt says so.
 //!
-//! Two steps, each one transaction, each idempotent; whoever finds an order between them goes on from there:
-//! **decide** (the order's row is locked, checked again and marked; from here nothing personal is written any more) and
-//! **destroy** with the receipts, and one entry of the audit chain for a sweep's receipts.
+//! Three steps, each one transaction, each idempotent; whoever finds an order between them goes on from there:
+//! **decide** (the order's row is locked, checked again and marked; from here nothing personal is written any more),
+//! **journal** in the vault, so that an old copy that is put back is purged again, and **destroy** with the receipts, and
+//! one entry of the audit chain for a batch's receipts.
+
+use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
 use crate::app::booking::{By, Now, in_fulfilment, step};
-use crate::app::{App, AppError, Caller, people};
+use crate::app::{App, AppError, Caller, people, startup};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
@@ -15,9 +18,10 @@ use crate::domain::retention::PurgeReason;
 use crate::privacy::Pii;
 use crate::privacy::classes::classes;
 use crate::store::audit::{self, Act};
+use crate::store::journal::NewEntry;
 use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
-use crate::store::{AnyConn, dialect, to_row};
+use crate::store::{AnyConn, dialect, meta, to_row};
 
 /// Orders in one step of a sweep: small enough to leave the writers room, large enough to be quick.
 const BATCH: i64 = 500;
@@ -82,21 +86,53 @@ pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
     Ok(total)
 }
 
-/// Destroys one batch of what is decided, by whatever reason.
+/// Destroys one batch of what is decided, by whatever reason; returns how many.
+///
+/// # Errors
+/// Store or vault.
 pub(crate) async fn destroy_decided(app: &App, actor: &str) -> Result<i64, AppError> {
+    let decided = app.orders.read(|conn| purges::decided_and_open(conn, BATCH)).await?;
+    destroy(app, decided, actor).await
+}
+
+/// Journals these erasures, then destroys them.
+async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, AppError> {
+    if decided.is_empty() {
+        return Ok(0);
+    }
+    // In the vault first: an old copy of the orders that is put back after this moment is purged of them again.
+    let entries = decided
+        .iter()
+        .map(|decided| NewEntry {
+            kind: startup::ERASE,
+            subject: decided.id.to_string(),
+            detail: decided.reason.as_str().to_owned(),
+        })
+        .collect();
+    let vault = app.vault.clone();
+    let (first, last) = app.blocking(move || Ok(vault.journal(entries)?)).await?;
+    let numbers: HashMap<OrderId, i64> = decided.iter().map(|decided| decided.id).zip(first..).collect();
+    let ids: Vec<OrderId> = decided.iter().map(|decided| decided.id).collect();
     let (now, actor) = (app.clock.business_now(), actor.to_owned());
     app.orders
         .write(move |conn| {
-            let decided = purges::pick_decided_in_tx(conn, now, BATCH)?;
-            let count = i64::try_from(decided.len()).unwrap_or(i64::MAX);
-            destroy_in_tx(conn, &decided, &actor, now)?;
+            let locked = purges::lock_decided_in_tx(conn, &ids)?;
+            let count = i64::try_from(locked.len()).unwrap_or(i64::MAX);
+            destroy_in_tx(conn, &locked, &numbers, &actor, now)?;
+            meta::applied_in_tx(conn, first, last)?;
             Ok(count)
         })
         .await
 }
 
 /// Destroys orders that this transaction has locked, and writes their receipts under one entry of the audit chain.
-fn destroy_in_tx(conn: &mut AnyConn, decided: &[Decided], actor: &str, now: Instant) -> Result<(), AppError> {
+fn destroy_in_tx(
+    conn: &mut AnyConn,
+    decided: &[Decided],
+    numbers: &HashMap<OrderId, i64>,
+    actor: &str,
+    now: Instant,
+) -> Result<(), AppError> {
     if decided.is_empty() {
         return Ok(());
     }
@@ -111,7 +147,7 @@ fn destroy_in_tx(conn: &mut AnyConn, decided: &[Decided], actor: &str, now: Inst
                 purged_at: to_row(now),
                 purged_columns: columns.clone(),
                 epoch: decided.epoch,
-                journal: None,
+                journal: numbers.get(&decided.id).copied(),
                 hash: String::new(),
                 audit_seq: 0,
             };
@@ -249,13 +285,8 @@ pub async fn on_request(app: &App, caller: &Caller, id: OrderId, reason: Pii<Str
 /// # Errors
 /// Store.
 pub(crate) async fn destroy_one(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
-    let (now, actor) = (app.clock.business_now(), actor.to_owned());
-    app.orders
-        .write(move |conn| match purges::lock_decided_in_tx(conn, id)? {
-            Some(decided) => destroy_in_tx(conn, &[decided], &actor, now),
-            None => Ok(()),
-        })
-        .await?;
+    let decided = app.orders.read(move |conn| purges::decided_one(conn, id)).await?;
+    destroy(app, decided.into_iter().collect(), actor).await?;
     leave_no_page(app).await
 }
 

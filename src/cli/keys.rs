@@ -46,7 +46,8 @@ pub(super) fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> 
             out::print(&text)?;
         }
         KeysCommand::Revoke { id } => {
-            let done = orders.write_blocking(|conn| keys::revoke_in_tx(conn, &id, "cli", now))?;
+            let app = setup::app(config, Some(setup::simulated_for_commands(config)?))?;
+            let done = super::runtime()?.block_on(keys::revoke(&app, &id, "cli"))?;
             if !done {
                 return Err("there is no such key in use".into());
             }

@@ -7,10 +7,10 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
 use crate::app::heartbeat::Heartbeat;
 use crate::app::intake::{Intake, IntakeSettings, Writers};
 use crate::app::keys::Recogniser;
+use crate::app::{App, purge, startup};
 use crate::cli::{Failure, embedded, first_key, out, reachable, runtime, setup};
 use crate::config::{Config, DatabaseUrl};
 use crate::http::server::{self, ServerParts};
@@ -81,6 +81,14 @@ impl Running {
             tokio::task::spawn_blocking(move || setup::app(&config, simulated)).await??
         };
         let app = assembled;
+        let started = {
+            let app = app.clone();
+            tokio::task::spawn_blocking(move || startup::check_pair(&app)).await??
+        };
+        if started.replayed > 0 {
+            // What was purged is purged again before anybody can ask.
+            purge::sweep(&app, "system").await?;
+        }
         let listener = match role {
             Role::WorkOnly => None,
             Role::Both | Role::HttpOnly => Some(listen(config)?),

@@ -15,6 +15,7 @@ use crate::privacy::Secret;
 use crate::store::migrate::{self, Which};
 use crate::store::{Database, StoreError, meta, vault_rows};
 use crate::vault::master::MasterKey;
+use crate::vault::mirror::Mirror;
 use crate::vault::{Vault, VaultSettings};
 
 /// Where the simulated courier is, and the secret that it signs with.
@@ -40,7 +41,10 @@ pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App
         copy_horizon: config.vault.copy_horizon,
         key_cache: config.vault.key_cache,
     };
-    let vault = Vault::new(vault_db, master, clock.clone(), settings);
+    let mut vault = Vault::new(vault_db, master, clock.clone(), settings);
+    if let Some(mirror) = &config.vault.journal_mirror {
+        vault = vault.mirrored(Mirror::at(mirror));
+    }
     vault.pair_with(&orders)?;
     vault.make_ahead(&orders)?;
     // Read at once: a wrong master key is found now and not with the first order.
@@ -146,6 +150,7 @@ fn shop(config: &Config) -> Result<Settings, Failure> {
         window: config.retention.window,
         stuck_after: config.retention.stuck_after,
         draft_after: config.retention.draft_after,
+        max_hold: config.retention.max_hold,
         print_lease: config.print.lease,
         settle: config.couriers.settle,
         sender: Arc::new(Sender {

@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::app::retire;
+use crate::app::{retire, startup};
 use crate::cli::{Failure, VaultCommand, out, runtime, setup};
 use crate::config::Config;
 use crate::store::{StoreError, epochs, reseal};
@@ -38,6 +38,13 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
             ));
             out::print(&text)?;
         }
+        VaultCommand::AcceptOlder => match startup::accept_older(&app)? {
+            None => out::print("the vault is not older than the orders database: nothing to accept")?,
+            Some(missing) => out::print(&format!(
+                "this vault is in service now. {missing}: persons under keys that it misses are unreadable, and what its \
+                 journal misses is not done again should an older copy of the orders be put back"
+            ))?,
+        },
         VaultCommand::Retire { now } => {
             let style = ProgressStyle::with_template("{spinner} {pos} orders sealed anew ({elapsed})")?;
             let bar = ProgressBar::new_spinner().with_style(style);

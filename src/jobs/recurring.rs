@@ -8,6 +8,7 @@
 //! | stuck orders | 1 h | business time |
 //! | idempotency keys and parked events forgotten | 1 h | business time |
 //! | key epochs past the copy horizon retired | an epoch | business time |
+//! | journal entries that nobody applied, applied | 1 min | wall time |
 //! | lapsed print leases returned | 5 s | wall time |
 
 use std::future::Future;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, AppError, print, purge, retention, retire, upkeep};
+use crate::app::{App, AppError, print, purge, retention, retire, startup, upkeep};
 
 /// However fast business time runs, a loop leaves the databases this much air (wall time).
 const AT_LEAST: Duration = Duration::from_millis(250);
@@ -59,12 +60,23 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         stop.clone(),
         |app| async move { retention::end_stuck(&app).await.map(drop) },
     ));
+    loops.spawn(every("journal", MINUTE, app.clone(), stop.clone(), |app| async move {
+        startup::catch_up(&app).await.map(drop)
+    }));
     loops.spawn(every(
         "forget",
         scaled(HOUR),
         app.clone(),
         stop.clone(),
         |app| async move { upkeep::forget(&app).await },
+    ));
+    let epoch = app.vault.epoch_length().to_std().unwrap_or(24 * HOUR);
+    loops.spawn(every(
+        "retire",
+        scaled(epoch),
+        app.clone(),
+        stop.clone(),
+        |app| async move { retire::nightly(&app).await.map(drop) },
     ));
     loops.spawn(every(
         "print_leases",

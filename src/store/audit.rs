@@ -69,7 +69,7 @@ pub struct Act<'a> {
 /// The database, or a head that cannot be read.
 pub fn append_in_tx(conn: &mut AnyConn, at: Instant, act: &Act<'_>) -> Result<(i64, String), StoreError> {
     meta::get_or_set_in_tx(conn, meta::AUDIT_HEAD, "0 ")?;
-    let head = dialect::lock_meta(conn, meta::AUDIT_HEAD)?.unwrap_or_default();
+    let head = dialect::lock_fact(conn, dialect::Facts::Orders, meta::AUDIT_HEAD)?.unwrap_or_default();
     let corrupt = || StoreError::corrupt("meta", meta::AUDIT_HEAD);
     let (seq, prev_hash) = head.split_once(' ').ok_or_else(corrupt)?;
     let seq: i64 = seq.parse().map_err(|_| corrupt())?;

@@ -69,6 +69,31 @@ pub fn pick_and_lock(
     Ok(keys.into_iter().map(|key| key.id).collect())
 }
 
+/// Those of these orders whose purge is decided and not done, each locked until the transaction ends; those that another
+/// transaction holds are passed over.
+///
+/// # Errors
+/// The database.
+pub fn lock_open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
+    use crate::store::schema::orders;
+    match conn {
+        AnyConn::Sqlite(conn) => Ok(orders::table
+            .filter(orders::id.eq_any(ids))
+            .filter(orders::purge_decided_at.is_not_null())
+            .filter(orders::purged_at.is_null())
+            .select(orders::id)
+            .load(conn)?),
+        AnyConn::Postgres(conn) => Ok(orders::table
+            .filter(orders::id.eq_any(ids))
+            .filter(orders::purge_decided_at.is_not_null())
+            .filter(orders::purged_at.is_null())
+            .select(orders::id)
+            .for_update()
+            .skip_locked()
+            .load(conn)?),
+    }
+}
+
 /// Ids of at most `limit` ready jobs that are due by both clocks, longest due first, each locked; those that another
 /// transaction holds are passed over.
 ///
@@ -133,22 +158,35 @@ pub fn share_current_epoch(conn: &mut AnyConn, now: chrono::NaiveDateTime) -> Re
     Ok(epoch.map(|epoch| epoch.id))
 }
 
-/// Locks one row of `meta` until the transaction ends and returns its value.
+/// A table of small facts, by name.
+#[derive(Debug, Clone, Copy)]
+pub enum Facts {
+    /// `meta`, of the orders database.
+    Orders,
+    /// `vault_meta`, of the vault.
+    Vault,
+}
+
+/// Locks one fact until the transaction ends and returns its value.
 ///
 /// # Errors
 /// The database.
-pub fn lock_meta(conn: &mut AnyConn, key: &str) -> Result<Option<String>, StoreError> {
+pub fn lock_fact(conn: &mut AnyConn, facts: Facts, key: &str) -> Result<Option<String>, StoreError> {
     #[derive(QueryableByName)]
     struct Value {
         #[diesel(sql_type = Text)]
         value: String,
     }
+    let select = match facts {
+        Facts::Orders => "SELECT value FROM meta WHERE key = $1",
+        Facts::Vault => "SELECT value FROM vault_meta WHERE key = $1",
+    };
     let value: Option<Value> = match conn {
-        AnyConn::Sqlite(conn) => diesel::sql_query("SELECT value FROM meta WHERE key = $1")
+        AnyConn::Sqlite(conn) => diesel::sql_query(select)
             .bind::<Text, _>(key)
             .get_result(conn)
             .optional()?,
-        AnyConn::Postgres(conn) => diesel::sql_query("SELECT value FROM meta WHERE key = $1 FOR UPDATE")
+        AnyConn::Postgres(conn) => diesel::sql_query(format!("{select} FOR UPDATE"))
             .bind::<Text, _>(key)
             .get_result(conn)
             .optional()?,
@@ -197,6 +235,35 @@ pub fn empty_for_orders(
         }
     }
     Ok(())
+}
+
+/// Gives every row of a table, as the engine writes it in text (sealed values in hexadecimal), to `each`; in batches,
+/// so that memory stays flat. `false` on SQLite, whose files are read byte by byte instead. Inside a transaction.
+///
+/// # Errors
+/// The database.
+pub fn rows_as_text_in_tx(conn: &mut AnyConn, table: &str, mut each: impl FnMut(&str)) -> Result<bool, StoreError> {
+    use diesel::connection::SimpleConnection;
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text)]
+        line: String,
+    }
+    let AnyConn::Postgres(conn) = conn else {
+        return Ok(false);
+    };
+    conn.batch_execute(&format!(
+        "DECLARE every_row CURSOR FOR SELECT t::text AS line FROM {table} t"
+    ))?;
+    loop {
+        let lines: Vec<Line> = diesel::sql_query("FETCH 1000 FROM every_row").load(conn)?;
+        if lines.is_empty() {
+            break;
+        }
+        lines.iter().for_each(|line| each(&line.line));
+    }
+    conn.batch_execute("CLOSE every_row")?;
+    Ok(true)
 }
 
 /// Moves what was deleted out of SQLite's write-ahead log, so that no old page is left in it. `false`: a reader is in

@@ -400,6 +400,7 @@ pub fn pick_expired_drafts_in_tx(conn: &mut AnyConn, cutoff: Instant, limit: i64
 pub fn stuck(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
     let ids: Vec<String> = orders::table
         .filter(orders::ended_at.is_null())
+        .filter(orders::purge_decided_at.is_null())
         .filter(orders::moved_at.le(to_row(cutoff)))
         .filter(orders::status.ne("draft"))
         .order(orders::moved_at)

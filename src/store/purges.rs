@@ -80,31 +80,38 @@ pub fn decide_in_tx(conn: &mut AnyConn, ids: &[OrderId], reason: PurgeReason, no
     Ok(())
 }
 
-/// Orders whose purge is decided and not done, each locked.
+/// Orders whose purge is decided and not done, longest decided first; not locked.
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn pick_decided_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Vec<Decided>, StoreError> {
-    let ids = dialect::pick_and_lock(
-        conn,
-        "orders",
-        "purge_decided_at IS NOT NULL AND purged_at IS NULL AND purge_decided_at <= $1",
-        "purge_decided_at",
-        to_row(now),
-        limit,
-    )?;
+pub fn decided_and_open(conn: &mut AnyConn, limit: i64) -> Result<Vec<Decided>, StoreError> {
+    let ids: Vec<String> = orders::table
+        .filter(orders::purge_decided_at.is_not_null())
+        .filter(orders::purged_at.is_null())
+        .order(orders::purge_decided_at)
+        .limit(limit)
+        .select(orders::id)
+        .load(conn)?;
     decided(conn, ids)
 }
 
-/// The same for one order; `None` where its purge is not decided, or done.
+/// The same for one order.
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn lock_decided_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Decided>, StoreError> {
-    if !dialect::lock_order_row(conn, &id.to_string())? {
-        return Ok(None);
-    }
+pub fn decided_one(conn: &mut AnyConn, id: OrderId) -> Result<Option<Decided>, StoreError> {
     Ok(decided(conn, vec![id.to_string()])?.pop())
+}
+
+/// Those of these orders that still wait for their destruction, each locked until the transaction ends; what another
+/// transaction holds is passed over: it is destroying it.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn lock_decided_in_tx(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<Decided>, StoreError> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let locked = dialect::lock_open_purges(conn, &ids)?;
+    decided(conn, locked)
 }
 
 fn decided(conn: &mut AnyConn, ids: Vec<String>) -> Result<Vec<Decided>, StoreError> {

@@ -82,7 +82,8 @@ impl TryFrom<AttemptRow> for Attempt {
     }
 }
 
-/// Writes a new attempt, pending.
+/// Writes a new attempt: pending, or, where it may have been sent by a database that this one is an old copy of,
+/// unknown since `doubted` (wall time).
 ///
 /// # Errors
 /// The database.
@@ -92,6 +93,7 @@ pub fn add_in_tx(
     number: u8,
     courier: &str,
     now: Instant,
+    doubted: Option<Instant>,
 ) -> Result<AttemptId, StoreError> {
     let id = AttemptId::generate();
     let row = AttemptRow {
@@ -100,11 +102,17 @@ pub fn add_in_tx(
         number: number.into(),
         courier: courier.to_owned(),
         reference: BookingReference::new(order, number).to_string(),
-        state: ShipmentState::Pending.as_str().to_owned(),
+        state: if doubted.is_some() {
+            ShipmentState::Unknown
+        } else {
+            ShipmentState::Pending
+        }
+        .as_str()
+        .to_owned(),
         provider_ref: None,
         tries: 0,
         first_sent_at: None,
-        network_deadline: None,
+        network_deadline: doubted.map(to_row),
         booked_at: None,
         tracking_status: None,
         tracking_at: None,
@@ -251,6 +259,27 @@ pub fn change_in_tx(conn: &mut AnyConn, id: AttemptId, change: &Change) -> Resul
         .set(change)
         .execute(conn)?;
     Ok(())
+}
+
+/// Makes every attempt that is to be sent, or may have been, one of unknown outcome: an old copy does not know what
+/// became of it. Returns the orders, so that they can be driven on.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn doubt_all_in_tx(conn: &mut AnyConn, now: Instant, wall: Instant) -> Result<Vec<OrderId>, StoreError> {
+    let open = || shipment_attempts::table.filter(shipment_attempts::state.eq_any(["pending", "booking", "unknown"]));
+    let ids: Vec<String> = open().select(shipment_attempts::order_id).distinct().load(conn)?;
+    diesel::update(open())
+        .set((
+            shipment_attempts::state.eq(ShipmentState::Unknown.as_str()),
+            shipment_attempts::network_deadline.eq(to_row(wall)),
+            shipment_attempts::last_error.eq("restored"),
+            shipment_attempts::updated_at.eq(to_row(now)),
+        ))
+        .execute(conn)?;
+    ids.into_iter()
+        .map(|id| id.parse().map_err(|_| StoreError::corrupt("shipment_attempts", &id)))
+        .collect()
 }
 
 /// A tracking number's fingerprint, and whose it is.

@@ -75,6 +75,23 @@ pub fn add_key_in_tx(
     Ok(())
 }
 
+/// Notes a key that this vault never had and never will have, so that its number is not given to another.
+///
+/// # Errors
+/// The database.
+pub fn note_lost_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, now: Instant) -> Result<(), StoreError> {
+    let row = [KeyRow {
+        purpose: purpose.to_owned(),
+        id,
+        wrapped: None,
+        starts_at: to_row(now),
+        created_at: to_row(now),
+        destroyed_at: Some(to_row(now)),
+    }];
+    dialect::insert_or_pass!(conn, vault_keys::table, &row[..]);
+    Ok(())
+}
+
 /// Destroys the keys of a purpose with an id below `below`; returns how many had not been destroyed before.
 ///
 /// # Errors

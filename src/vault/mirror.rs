@@ -1,0 +1,125 @@
+//! A copy of the journal in a file elsewhere (`vault.journal_mirror`), one JSON line an entry: it covers the loss of both
+//! databases. Ids and facts only.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::journal::JournalRow;
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    number: i64,
+    at: i64,
+    kind: String,
+    subject: String,
+    detail: String,
+}
+
+/// The mirror's file.
+#[derive(Debug)]
+pub struct Mirror {
+    path: PathBuf,
+    writing: Mutex<()>,
+}
+
+impl Mirror {
+    /// A mirror at that path; nothing is written yet.
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            writing: Mutex::new(()),
+        }
+    }
+
+    /// Appends entries, durable before this returns.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn append(&self, rows: &[JournalRow]) -> std::io::Result<()> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&self.path)?;
+        let mut text = Vec::new();
+        for row in rows {
+            let line = Line {
+                number: row.number,
+                at: row.at.and_utc().timestamp_micros(),
+                kind: row.kind.clone(),
+                subject: row.subject.clone(),
+                detail: row.detail.clone(),
+            };
+            serde_json::to_writer(&mut text, &line)?;
+            text.push(b'\n');
+        }
+        // One write: lines of two processes do not mix.
+        file.write_all(&text)?;
+        file.sync_all()
+    }
+
+    /// Entries after `after`, by number, each once. A torn last line is passed over.
+    ///
+    /// # Errors
+    /// The file cannot be read; one that is not there has no entries.
+    pub fn after(&self, after: i64) -> std::io::Result<Vec<JournalRow>> {
+        let file = match std::fs::File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut rows = Vec::new();
+        for line in BufReader::new(file).lines() {
+            let Ok(line) = serde_json::from_str::<Line>(&line?) else {
+                continue;
+            };
+            let Some(at) = chrono::DateTime::from_timestamp_micros(line.at) else {
+                continue;
+            };
+            if line.number > after {
+                rows.push(JournalRow {
+                    number: line.number,
+                    at: at.naive_utc(),
+                    kind: line.kind,
+                    subject: line.subject,
+                    detail: line.detail,
+                });
+            }
+        }
+        rows.sort_unstable_by_key(|row| row.number);
+        rows.dedup_by_key(|row| row.number);
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_gives_back_what_it_was_given_once_and_in_order_and_survives_a_torn_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = Mirror::at(&folder.path().join("journal"));
+        assert!(mirror.after(0).unwrap().is_empty());
+        let row = |number: i64| JournalRow {
+            number,
+            at: chrono::DateTime::UNIX_EPOCH.naive_utc(),
+            kind: "erase".to_owned(),
+            subject: number.to_string(),
+            detail: String::new(),
+        };
+        mirror.append(&[row(2), row(3)]).unwrap();
+        mirror.append(&[row(1), row(2)]).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(folder.path().join("journal"))
+            .unwrap();
+        file.write_all(b"{\"number\":4,\"at").unwrap();
+        assert_eq!(mirror.after(1).unwrap(), vec![row(2), row(3)]);
+    }
+}
