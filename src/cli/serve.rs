@@ -127,7 +127,7 @@ impl Running {
             let (intake, writers) = Intake::start(&running.app, intake_settings(config))?;
             let parts = ServerParts::new(config, &running.app, intake.clone(), Recogniser::default(), &folder, {
                 running.worker.is_some().then(|| heartbeat.clone())
-            });
+            })?;
             let server = server::bind(parts, listener, 2)?;
             running.server = Some(server.handle());
             running.intake = Some(intake);
