@@ -176,13 +176,7 @@ pub(in crate::http) async fn revoke(
         ..
     }: Keyed<Admin, PathId<KeyId>>,
 ) -> Result<HttpResponse, Problem> {
-    let (now, actor) = (app.clock.business_now(), caller.actor());
-    let revoked = app
-        .orders
-        .write(move |conn| keys::revoke_in_tx(conn, &id, &actor, now))
-        .await
-        .map_err(AppError::from)?;
-    if !revoked {
+    if !keys::revoke(&app, &id, &caller.actor()).await? {
         return Err(Problem::not_found());
     }
     // Every process may remember the key for that long.
