@@ -150,15 +150,23 @@ pub fn claim_in_tx(
 /// # Errors
 /// The database.
 pub fn finish(conn: &mut AnyConn, id: JobId, owner: &str) -> Result<bool, StoreError> {
-    let mine = || {
-        jobs::table
-            .filter(jobs::id.eq(id.to_string()))
-            .filter(jobs::lease_owner.eq(owner))
-    };
-    if diesel::delete(mine().filter(jobs::poked.eq(false))).execute(conn)? > 0 {
+    let mine = jobs::table
+        .filter(jobs::id.eq(id.to_string()))
+        .filter(jobs::lease_owner.eq(owner));
+    if diesel::delete(mine.filter(jobs::poked.eq(false))).execute(conn)? > 0 {
         return Ok(true);
     }
-    let again = diesel::update(mine())
+    again_if_poked(conn, id, owner)
+}
+
+/// Makes a job that `owner` still holds due at once where somebody asked for it while it ran: whatever it found out may
+/// be about a state that is gone. `false`: nobody asked, or the lease was lost.
+fn again_if_poked(conn: &mut AnyConn, id: JobId, owner: &str) -> Result<bool, StoreError> {
+    let poked = jobs::table
+        .filter(jobs::id.eq(id.to_string()))
+        .filter(jobs::lease_owner.eq(owner))
+        .filter(jobs::poked.eq(true));
+    let again = diesel::update(poked)
         .set((
             jobs::state.eq("ready"),
             jobs::poked.eq(false),
@@ -189,11 +197,14 @@ pub enum Again {
     },
 }
 
-/// Gives back a job that `owner` still holds.
+/// Gives back a job that `owner` still holds; one that was poked comes back at once, whatever `again` says.
 ///
 /// # Errors
 /// The database.
 pub fn give_back(conn: &mut AnyConn, id: JobId, owner: &str, again: &Again) -> Result<bool, StoreError> {
+    if again_if_poked(conn, id, owner)? {
+        return Ok(true);
+    }
     let mine = jobs::table
         .filter(jobs::id.eq(id.to_string()))
         .filter(jobs::lease_owner.eq(owner));

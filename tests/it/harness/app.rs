@@ -1,0 +1,391 @@
+//! One test's service: databases, vault, courier, writers and the HTTP server, all of its own and all inside this
+//! process. Time stands still until the test moves it, and jobs run only when the test says so.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use reqwest::Method;
+use safelight::app::intake::{Intake, IntakeSettings, Writers};
+use safelight::app::{self, App, Settings, keys};
+use safelight::clock::{Clock, Instant};
+use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
+use safelight::couriers::simulated::{Simulated, SimulatedConfig};
+use safelight::couriers::{Courier, Couriers, Parcel, Sender, client};
+use safelight::domain::contact::{Recipient, RecipientParts};
+use safelight::domain::invalid::FieldErrors;
+use safelight::domain::scope::Scopes;
+use safelight::jobs;
+use safelight::privacy::Secret;
+use safelight::store::{AnyConn, Database};
+use safelight::vault::master::MasterKey;
+use safelight::vault::{Vault, VaultSettings};
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::databases::{Databases, Engine};
+use super::{logs, planted};
+
+/// What a test may want otherwise than usual.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Network timeout of the courier, wall time.
+    pub(crate) courier_timeout: Duration,
+    /// Faults of the courier from the start on.
+    pub(crate) faults: &'static [&'static str],
+    /// Orders that may wait for the writers.
+    pub(crate) intake_queue: usize,
+    /// Whether the courier sends webhooks; otherwise tests send them themselves.
+    pub(crate) courier_reports: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            courier_timeout: Duration::from_secs(20),
+            faults: &[],
+            intake_queue: 256,
+            courier_reports: false,
+        }
+    }
+}
+
+/// How long a lease of the print floor lasts.
+pub(crate) const LEASE: TimeDelta = TimeDelta::minutes(15);
+/// How long a person is kept after the order's end.
+pub(crate) const WINDOW: TimeDelta = TimeDelta::days(30);
+/// When an order that nothing moves is ended.
+pub(crate) const STUCK_AFTER: TimeDelta = TimeDelta::days(90);
+/// How long a draft waits.
+pub(crate) const DRAFT_AFTER: TimeDelta = TimeDelta::hours(24);
+/// When keys are given up.
+pub(crate) const COPY_HORIZON: TimeDelta = TimeDelta::days(45);
+/// How long after a deadline "not there" counts.
+pub(crate) const SETTLE: TimeDelta = TimeDelta::seconds(30);
+
+/// The whole service, for one test.
+pub(crate) struct TestApp {
+    pub(crate) clock: Clock,
+    pub(crate) app: App,
+    pub(crate) databases: Databases,
+    pub(crate) courier: RunningSandbox,
+    pub(crate) keys: Keys,
+    pub(crate) address: SocketAddr,
+    client: reqwest::Client,
+    server: actix_web::dev::ServerHandle,
+    intake: Option<Intake>,
+    writers: Option<Writers>,
+    logged_from: usize,
+    sent: AtomicU32,
+}
+
+/// A key of each kind, all of the client `shop`; whole bearer tokens.
+pub(crate) struct Keys {
+    pub(crate) orders: String,
+    pub(crate) floor: String,
+    pub(crate) ops: String,
+    pub(crate) privacy: String,
+    pub(crate) admin: String,
+}
+
+/// Runs one test body on a fresh service and takes everything down again.
+pub(crate) fn run(engine: Engine, options: Options, body: impl AsyncFnOnce(&TestApp)) {
+    actix_web::rt::System::new().block_on(async {
+        let app = TestApp::start(engine, options).await;
+        body(&app).await;
+        app.finish().await;
+    });
+}
+
+fn start_of_time() -> Instant {
+    DateTime::parse_from_rfc3339("2026-11-23T08:00:00Z").unwrap().to_utc()
+}
+
+fn settings() -> Settings {
+    let wall = |span: TimeDelta| span.to_std().unwrap();
+    let parts = RecipientParts {
+        name: "照相馆",
+        phone: "0755-86013388",
+        province: "广东省",
+        city: "深圳市",
+        district: Some("福田区"),
+        street: "红灯路1号",
+        postal_code: None,
+        country: None,
+    };
+    let shop = Recipient::parse(&parts, "/sender", &mut FieldErrors::new()).unwrap();
+    Settings {
+        window: wall(WINDOW),
+        stuck_after: wall(STUCK_AFTER),
+        draft_after: wall(DRAFT_AFTER),
+        print_lease: wall(LEASE),
+        settle: wall(SETTLE),
+        sender: Arc::new(Sender {
+            name: "照相馆".to_owned(),
+            company: None,
+            phone: shop.phone,
+            address: shop.address,
+        }),
+        parcel: Arc::new(Parcel {
+            weight_g: 50,
+            size_mm: (240, 160, 5),
+            contents: "照片".to_owned(),
+        }),
+    }
+}
+
+fn make_key(app: &App, client: &str, scopes: &str) -> String {
+    let scopes = Scopes::parse(scopes).unwrap();
+    let now = app.clock.business_now();
+    let made = app
+        .orders
+        .write_blocking(|conn| keys::create_in_tx(conn, "test", client, scopes, "cli", now))
+        .unwrap();
+    made.bearer.expose().clone()
+}
+
+impl TestApp {
+    async fn start(engine: Engine, options: Options) -> Self {
+        let logged_from = logs::listen();
+        let databases = Databases::migrated(engine);
+        let clock = Clock::manual(start_of_time());
+        let secret = || Secret::new(planted::WEBHOOK_SECRET.to_owned());
+        let courier = sandbox::start(
+            SandboxConfig {
+                listen: ([127, 0, 0, 1], 0).into(),
+                state_file: databases.folder.path().join("courier.jsonl"),
+                webhook_url: None,
+                webhook_secret: secret(),
+                faults: Faults::from_flags(options.faults).unwrap(),
+            },
+            clock.clone(),
+        )
+        .unwrap();
+        let adapter = Simulated::new(SimulatedConfig {
+            base_url: courier.base_url(),
+            webhook_secret: secret(),
+            timeout: options.courier_timeout,
+        })
+        .unwrap();
+        let orders = Database::new(databases.orders_url(), 6);
+        let master = MasterKey::load_or_make(&databases.folder.path().join("vault/master.key"), true).unwrap();
+        let vault = Vault::new(
+            Database::new(databases.vault_url(), 2),
+            master,
+            clock.clone(),
+            VaultSettings {
+                epoch_length: Duration::from_secs(86_400),
+                epochs_ahead: 7,
+                key_cache: Duration::from_secs(60),
+                copy_horizon: COPY_HORIZON.to_std().unwrap(),
+            },
+        );
+        vault.pair_with(&orders).unwrap();
+        vault.make_ahead(&orders).unwrap();
+        let adapter: Arc<dyn Courier> = Arc::new(adapter);
+        let app = App {
+            orders,
+            vault: Arc::new(vault),
+            couriers: Couriers::new([adapter], "simulated").unwrap(),
+            clock: clock.clone(),
+            settings: Arc::new(settings()),
+        };
+        let (intake, writers) = Intake::start(
+            &app,
+            IntakeSettings {
+                queue: options.intake_queue,
+                batch: 64,
+                writers: 2,
+            },
+        )
+        .unwrap();
+        let (server, address) = super::server::serve(&app, intake.clone(), &databases.folder.path().join("data"));
+        if options.courier_reports {
+            courier
+                .set_webhook_url(Some(format!("http://{address}/webhooks/simulated")))
+                .unwrap();
+        }
+        let client = client::build(Duration::from_secs(60)).unwrap();
+        let made = ["orders", "floor", "ops", "privacy", "admin"].map(|scope| make_key(&app, "shop", scope));
+        let [orders, floor, ops, privacy, admin] = made;
+        let keys = Keys {
+            orders,
+            floor,
+            ops,
+            privacy,
+            admin,
+        };
+        let (intake, writers) = (Some(intake), Some(writers));
+        let sent = AtomicU32::new(0);
+        Self {
+            clock,
+            app,
+            databases,
+            courier,
+            keys,
+            address,
+            client,
+            server,
+            intake,
+            writers,
+            logged_from,
+            sent,
+        }
+    }
+
+    /// Stops everything in the order of a graceful stop, then looks for planted values in the log.
+    async fn finish(mut self) {
+        self.server.stop(true).await;
+        drop(self.intake.take());
+        if let Some(writers) = self.writers.take() {
+            actix_web::rt::task::spawn_blocking(move || writers.join())
+                .await
+                .unwrap();
+        }
+        self.courier.stop().await;
+        let leaks = logs::take_leaks();
+        assert!(leaks.is_empty(), "planted values were logged: {leaks:#?}");
+    }
+
+    // Requests
+
+    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's may hold the person.
+    pub(crate) async fn send(&self, method: Method, key: Option<&str>, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = self.request(method, path);
+        if let Some(key) = key {
+            request = request.bearer_auth(key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = Answer::read(request.send().await.expect("an answer")).await;
+        if path.ends_with("/reveal") && answer.status == 200 {
+            answer
+        } else {
+            answer.holds_no_person()
+        }
+    }
+
+    /// A request to be finished by the test itself.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
+        self.send(Method::GET, Some(key), path, None).await
+    }
+
+    pub(crate) async fn post(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, Some(key), path, Some(&body)).await
+    }
+
+    pub(crate) async fn put(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, Some(key), path, Some(&body)).await
+    }
+
+    /// `POST /v1/orders` under a fresh idempotency key.
+    pub(crate) async fn place(&self, key: &str, order: &Value) -> Answer {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        self.place_as(key, &format!("{}{number}", planted::IDEMPOTENCY), order)
+            .await
+    }
+
+    /// `POST /v1/orders` under that idempotency key.
+    pub(crate) async fn place_as(&self, key: &str, idempotency: &str, order: &Value) -> Answer {
+        let request = self.request(Method::POST, "/v1/orders").bearer_auth(key).json(order);
+        let answer = request
+            .header("Idempotency-Key", idempotency)
+            .send()
+            .await
+            .expect("an answer");
+        Answer::read(answer).await.holds_no_person()
+    }
+
+    /// A new API key of the client `shop`; the whole bearer token.
+    pub(crate) fn key(&self, scopes: &str) -> String {
+        self.key_of("shop", scopes)
+    }
+
+    /// A new API key of that client.
+    pub(crate) fn key_of(&self, client: &str, scopes: &str) -> String {
+        make_key(&self.app, client, scopes)
+    }
+
+    // Time and work
+
+    /// Moves both clocks on.
+    pub(crate) fn advance(&self, by: TimeDelta) {
+        self.clock.advance_business(by);
+        self.clock.advance_wall(by);
+    }
+
+    /// Runs jobs until none is due; returns how many ran.
+    pub(crate) async fn run_jobs(&self) -> usize {
+        jobs::run_due(&self.app).await.unwrap()
+    }
+
+    /// Runs the recurring work once, as the worker's loops do.
+    pub(crate) async fn run_upkeep(&self) {
+        app::upkeep::make_keys_ahead(&self.app).await.unwrap();
+        while app::print::return_lapsed(&self.app).await.unwrap() > 0 {}
+        while app::retention::expire_drafts(&self.app).await.unwrap() > 0 {}
+        app::retention::end_stuck(&self.app).await.unwrap();
+        app::purge::sweep(&self.app, "system").await.unwrap();
+        app::upkeep::forget(&self.app).await.unwrap();
+    }
+
+    /// Asks until it holds; for what happens in other threads. Gives up after half a minute of real time.
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
+        for _ in 0..600 {
+            if holds().await {
+                return;
+            }
+            actix_web::rt::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it did not come to be that {what}");
+    }
+
+    // The courier, from its own side
+
+    /// Sets the courier's faults: `{"refuse": true}`, `{"down": {"times": 2}}`; `{}` for none.
+    pub(crate) async fn courier_faults(&self, faults: Value) {
+        let url = format!("{}/faults", self.courier.base_url());
+        let answer = self.client.put(url).json(&faults).send().await.unwrap();
+        assert!(answer.status().is_success(), "{:?}", answer.text().await);
+    }
+
+    /// Every parcel that the courier knows under a booking reference.
+    pub(crate) async fn parcels(&self, reference: &str) -> Vec<Value> {
+        self.courier_get(&format!("/parcels?reference={reference}")).await["data"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    /// Every parcel that the courier knows.
+    pub(crate) async fn all_parcels(&self) -> Vec<Value> {
+        self.courier_get("/parcels?limit=500").await["data"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    async fn courier_get(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.courier.base_url());
+        self.client.get(url).send().await.unwrap().json().await.unwrap()
+    }
+
+    // Below the surface
+
+    /// A connection of the test's own.
+    pub(crate) fn conn(&self) -> AnyConn {
+        self.databases.open_orders()
+    }
+
+    /// What was logged since this service began (its neighbours' lines are in it too).
+    pub(crate) fn logged(&self) -> String {
+        logs::since(self.logged_from)
+    }
+}

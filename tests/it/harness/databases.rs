@@ -1,0 +1,171 @@
+//! Fresh databases for a test: files in a folder of its own, or two databases of the throwaway PostgreSQL whose
+//! maintenance URL `SAFELIGHT_TEST_POSTGRES` names. They are copies of a pair that is migrated once a run.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use diesel::connection::SimpleConnection;
+use safelight::config::DatabaseUrl;
+use safelight::privacy::Secret;
+use safelight::store::AnyConn;
+use safelight::store::migrate::{self, Which};
+use tempfile::TempDir;
+
+/// Which engine a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// The maintenance database's URL. A run without PostgreSQL is half a run, and must not look like a whole one.
+#[expect(clippy::disallowed_methods, reason = "the test suite's one variable")]
+pub(crate) fn maintenance_url() -> String {
+    std::env::var("SAFELIGHT_TEST_POSTGRES")
+        .expect("SAFELIGHT_TEST_POSTGRES is not set: run tests/run, which starts a throwaway PostgreSQL and sets it")
+}
+
+fn of_server(name: &str) -> String {
+    let url = maintenance_url();
+    let (server, _) = url.rsplit_once('/').expect("a URL with a database");
+    format!("{server}/{name}")
+}
+
+fn on_server(sql: &str) {
+    let url = DatabaseUrl::Postgres(Secret::new(maintenance_url()));
+    AnyConn::open(&url).unwrap().batch_execute(sql).unwrap();
+}
+
+/// Two databases and the folder of the test; gone when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Databases {
+    pub(crate) folder: TempDir,
+    pub(crate) engine: Engine,
+    pub(crate) orders: String,
+    pub(crate) vault: String,
+    names: Option<[String; 2]>,
+}
+
+impl Databases {
+    /// Migrated and empty.
+    pub(crate) fn migrated(engine: Engine) -> Self {
+        Self::new(engine, true)
+    }
+
+    /// As a new installation finds them.
+    pub(crate) fn bare(engine: Engine) -> Self {
+        Self::new(engine, false)
+    }
+
+    fn new(engine: Engine, migrated: bool) -> Self {
+        let folder = TempDir::with_prefix("safelight-it-").unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::create_dir(folder.path().join("vault")).unwrap();
+        match engine {
+            Engine::Sqlite => {
+                let paths = [
+                    folder.path().join("data/safelight.db"),
+                    folder.path().join("vault/vault.db"),
+                ];
+                if migrated {
+                    let template = sqlite_template();
+                    std::fs::copy(template.join("orders.db"), &paths[0]).unwrap();
+                    std::fs::copy(template.join("vault.db"), &paths[1]).unwrap();
+                }
+                let [orders, vault] = paths.map(|path| format!("sqlite:{}", path.display()));
+                Self {
+                    folder,
+                    engine,
+                    orders,
+                    vault,
+                    names: None,
+                }
+            }
+            Engine::Postgres => {
+                static NEXT: AtomicU32 = AtomicU32::new(0);
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                let names = ["orders", "vault"].map(|kind| format!("it_{}_{number}_{kind}", std::process::id()));
+                let templates = migrated.then(postgres_templates);
+                for (index, name) in names.iter().enumerate() {
+                    let template = templates.map_or("template0", |names| names[index].as_str());
+                    on_server(&format!("CREATE DATABASE {name} TEMPLATE {template}"));
+                }
+                let [orders, vault] = [of_server(&names[0]), of_server(&names[1])];
+                Self {
+                    folder,
+                    engine,
+                    orders,
+                    vault,
+                    names: Some(names),
+                }
+            }
+        }
+    }
+
+    /// The orders database's URL.
+    pub(crate) fn orders_url(&self) -> DatabaseUrl {
+        self.orders.parse().unwrap()
+    }
+
+    /// The vault's.
+    pub(crate) fn vault_url(&self) -> DatabaseUrl {
+        self.vault.parse().unwrap()
+    }
+
+    /// A connection of the test's own to the orders.
+    pub(crate) fn open_orders(&self) -> AnyConn {
+        AnyConn::open(&self.orders_url()).unwrap()
+    }
+
+    /// A connection of the test's own to the vault.
+    pub(crate) fn open_vault(&self) -> AnyConn {
+        AnyConn::open(&self.vault_url()).unwrap()
+    }
+}
+
+impl Drop for Databases {
+    fn drop(&mut self) {
+        if let Some(names) = &self.names {
+            for name in names {
+                // A failed test may still hold connections; the whole server is thrown away soon in any case.
+                let url = DatabaseUrl::Postgres(Secret::new(maintenance_url()));
+                if let Ok(mut conn) = AnyConn::open(&url) {
+                    let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+                }
+            }
+        }
+    }
+}
+
+fn migrate(url: &DatabaseUrl, which: Which) {
+    let mut conn = AnyConn::open(url).unwrap();
+    migrate::run(&mut conn, which).unwrap();
+}
+
+/// A folder with both files; left to the temporary folder's own cleaning at the end of the process.
+fn sqlite_template() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = TempDir::with_prefix("safelight-it-template-").unwrap().keep();
+        for (name, which) in [("orders.db", Which::Orders), ("vault.db", Which::Vault)] {
+            // Closing the last connection empties the write-ahead log into the file.
+            migrate(&DatabaseUrl::Sqlite(folder.join(name)), which);
+        }
+        folder
+    })
+}
+
+fn postgres_templates() -> &'static [String; 2] {
+    static NAMES: OnceLock<[String; 2]> = OnceLock::new();
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    NAMES.get_or_init(|| {
+        let names = ["orders", "vault"].map(|kind| format!("it_{}_template_{kind}", std::process::id()));
+        for (name, which) in names.iter().zip([Which::Orders, Which::Vault]) {
+            on_server(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+            migrate(&DatabaseUrl::Postgres(Secret::new(of_server(name))), which);
+        }
+        names
+    })
+}

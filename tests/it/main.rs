@@ -1,0 +1,34 @@
+//! The whole service, from the outside: over HTTP, on both engines, with a courier that goes wrong on request.
+//!
+//! Modules mirror the routes and the jobs. A test's name is a sentence that says what holds; every body that touches a
+//! store is written once and run on SQLite and on PostgreSQL (`on_both_engines!`).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it did not expect fails, and says where"
+)]
+
+#[macro_use]
+mod harness;
+
+mod access;
+mod architecture;
+mod booking;
+mod checkout;
+mod edge;
+mod epochs;
+mod floor;
+mod intake;
+mod jobs;
+mod late_writers;
+mod leak;
+mod process;
+mod retention;
+mod reveal;
+mod schema;
+mod system;
+mod tracking;
+mod visibility;
