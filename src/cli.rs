@@ -1,10 +1,12 @@
 //! The command line: what can be asked for, and who does it. The only room that assembles the others.
 
+mod backup;
 mod demo;
 mod embedded;
 mod first_key;
 mod keys;
 mod out;
+mod prove;
 mod purge;
 mod sandbox;
 mod serve;
@@ -90,9 +92,15 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Show that what was purged is gone; exit code 1 where anything is found.
+    Prove(prove::Options),
     /// The vault: its keys, and giving old ones up.
     #[command(subcommand)]
     Vault(VaultCommand),
+    /// Write a consistent copy of the SQLite orders database (or, apart from it, of the vault) into a folder.
+    Backup(backup::Options),
+    /// Put such a copy back; not while the service runs.
+    Restore(backup::Options),
     /// The simulated courier as a server of its own.
     SandboxCourier(sandbox::Options),
     /// Check the configuration and show every value with where it came from.
@@ -105,6 +113,8 @@ enum Command {
 enum VaultCommand {
     /// Which epochs there are, and what is still sealed under each.
     Status,
+    /// Wrap every key with a new master key; with the old one destroyed no older copy of the vault can be opened.
+    RewrapMaster,
     /// Take a vault into service that is older than the orders database, where the newer one is lost for good.
     AcceptOlder,
     /// Retire the epochs past the copy horizon: re-seal what is needed, destroy the keys.
@@ -178,6 +188,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         ),
         Command::Work => serve::run(config, serve::Role::WorkOnly),
         Command::Keys(command) => keys::run(&config, command),
+        Command::Backup(options) => backup::backup(&config, &options),
+        Command::Restore(options) => backup::restore(&config, &options),
+        Command::Prove(options) => prove::run(&config, options),
         Command::Vault(command) => vault::run(&config, &command),
         Command::Purge { dry_run } => purge::run(&config, dry_run),
         Command::CheckConfig => {

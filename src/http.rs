@@ -5,27 +5,43 @@
 //! - [`boundary`] is the outermost middleware (`App::wrap(from_fn(boundary::handle))`): request id, span, the one log
 //!   line, metrics, headers, and the last word on errors. Nothing may be wrapped around it.
 //! - [`problem`] is the only error a handler returns; [`json`], [`body`], [`page`] and [`path`] are the extractors.
+//! - [`auth`] says who may call: a handler's signature names the scope; [`app_error`] turns a verb's refusal into a problem.
+//! - [`server`] has the one list of routes. [`shown`] is an order as it is answered.
 //! - [`rate_limit`] and [`client_address`] say who may ask how often; [`openapi`] serves the contract.
 //!
 //! Must not: name diesel, hold rules of the domain, or put a caller's value, path, query, header or body in an answer
 //! or a log. Routes are registered as `web::resource(path).route(web::get().to(..))`, one resource for a path:
 //! the handler macros make one resource a method, and a wrong method would then be 404 instead of 405.
 
+mod admin;
+mod app_error;
+pub mod auth;
 pub mod body;
 pub mod boundary;
 pub mod client_address;
 pub mod context;
+mod documented;
+mod filters;
+mod finish;
 pub mod headers;
+pub mod health;
 pub mod json;
 pub mod metrics;
 pub mod openapi;
+mod orders;
 pub mod page;
 pub mod path;
+mod photo_sizes;
 pub mod problem;
 pub mod query;
 pub mod rate_limit;
+mod reason;
+mod recipient;
 pub mod request_id;
 pub mod server;
 mod shape;
+mod shown;
+mod system;
 #[cfg(test)]
 mod testing;
+mod webhooks;

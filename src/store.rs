@@ -20,6 +20,7 @@ pub mod orders;
 pub mod parked;
 pub mod person;
 pub mod prints;
+pub mod proof;
 pub mod purges;
 pub mod reseal;
 pub mod reveals;

@@ -257,6 +257,29 @@ impl Vault {
         Ok(destroyed)
     }
 
+    /// Wraps every key that still exists anew, from `previous` to this vault's master key, in one transaction; returns how
+    /// many. Keys that this master key opens already are left as they are, so that it can be run again.
+    ///
+    /// # Errors
+    /// The vault cannot be reached, or a key opens with neither.
+    pub fn rewrap(&self, previous: &MasterKey) -> Result<usize, VaultError> {
+        self.db.write_blocking(|conn| {
+            let mut count = 0;
+            for purpose in [EPOCH, IDEMPOTENCY] {
+                for key in vault_rows::keys(conn, purpose)? {
+                    let Some(wrapped) = key.wrapped else { continue };
+                    if self.master.unwrap(purpose, key.id, &wrapped).is_ok() {
+                        continue;
+                    }
+                    let plain = previous.unwrap(purpose, key.id, &wrapped)?;
+                    vault_rows::rewrap_key_in_tx(conn, purpose, key.id, self.master.wrap(purpose, key.id, &plain))?;
+                    count += 1;
+                }
+            }
+            Ok::<_, VaultError>(count)
+        })
+    }
+
     /// Destroys idempotency keys that are older than yesterday's.
     ///
     /// # Errors

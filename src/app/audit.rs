@@ -2,7 +2,7 @@
 
 use crate::app::{App, AppError};
 use crate::store::audit::{self, EntryRow};
-use crate::store::{StoreError, meta};
+use crate::store::{StoreError, meta, vault_rows};
 
 /// What a check of the chain found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,15 +23,68 @@ pub async fn list(app: &App, before: Option<i64>, limit: i64) -> Result<Vec<Entr
     app.orders.read(move |conn| Ok(audit::list(conn, before, limit)?)).await
 }
 
-/// Reads the whole chain in order and checks every link and the head.
+/// The chain's newest entry, as both databases keep it: `<seq> <hash>`.
+fn parse_head(head: &str) -> Option<(i64, &str)> {
+    let (seq, hash) = head.split_once(' ')?;
+    Some((seq.parse().ok()?, hash))
+}
+
+/// Tells the vault the chain's newest entry, so that a tail cut off the orders database shows.
+///
+/// # Errors
+/// Store or vault.
+pub async fn note_head(app: &App) -> Result<(), AppError> {
+    let Some(head) = app.orders.read(|conn| meta::get(conn, meta::AUDIT_HEAD)).await? else {
+        return Ok(());
+    };
+    let Some((seq, _)) = parse_head(&head) else {
+        return Err(StoreError::corrupt("meta", meta::AUDIT_HEAD).into());
+    };
+    let known = app
+        .vault
+        .database()
+        .read(|conn| vault_rows::get(conn, vault_rows::AUDIT_HEAD))
+        .await?;
+    if known
+        .as_deref()
+        .and_then(parse_head)
+        .is_some_and(|(known, _)| known >= seq)
+    {
+        return Ok(());
+    }
+    app.vault
+        .database()
+        .write(move |conn| {
+            let known = vault_rows::get_or_set_in_tx(conn, vault_rows::AUDIT_HEAD, &head)?;
+            match parse_head(&known) {
+                Some((known, _)) if known >= seq => Ok(()),
+                _ => vault_rows::set_in_tx(conn, vault_rows::AUDIT_HEAD, &head),
+            }
+        })
+        .await?;
+    Ok(())
+}
+
+/// Reads the whole chain in order and checks every link, the head, and what the vault knows of it.
 ///
 /// # Errors
 /// Store.
 pub async fn verify(app: &App) -> Result<Verified, AppError> {
     const BATCH: i64 = 1000;
+    let witnessed = app
+        .vault
+        .database()
+        .read(|conn| vault_rows::get(conn, vault_rows::AUDIT_HEAD))
+        .await?;
     app.orders
-        .read(|conn| {
-            let head = meta::get(conn, meta::AUDIT_HEAD)?.unwrap_or_else(|| "0 ".to_owned());
+        .read(move |conn| {
+            // Heads are read first: entries may be added while this goes on.
+            let own = meta::get(conn, meta::AUDIT_HEAD)?;
+            let heads: Vec<(i64, &str)> = [&own, &witnessed]
+                .into_iter()
+                .flatten()
+                .filter_map(|head| parse_head(head))
+                .collect();
             let mut entries = 0_i64;
             let mut previous = String::new();
             loop {
@@ -39,7 +92,10 @@ pub async fn verify(app: &App) -> Result<Verified, AppError> {
                 let last = i64::try_from(batch.len()).unwrap_or(0) < BATCH;
                 for entry in batch {
                     let expected = entries.saturating_add(1);
-                    if entry.seq != expected || entry.prev_hash != previous || entry.hash != entry.expected_hash() {
+                    let linked =
+                        entry.seq == expected && entry.prev_hash == previous && entry.hash == entry.expected_hash();
+                    let known = heads.iter().all(|(seq, hash)| *seq != entry.seq || *hash == entry.hash);
+                    if !linked || !known {
                         return Ok(Verified {
                             ok: false,
                             entries,
@@ -53,9 +109,7 @@ pub async fn verify(app: &App) -> Result<Verified, AppError> {
                     break;
                 }
             }
-            // Entries may have been added while this read went on: the head read first must be on the way.
-            let head_seq: i64 = head.split_once(' ').and_then(|(seq, _)| seq.parse().ok()).unwrap_or(0);
-            let cut = head_seq > entries;
+            let cut = heads.iter().any(|(seq, _)| *seq > entries);
             Ok::<_, StoreError>(Verified {
                 ok: !cut,
                 entries,

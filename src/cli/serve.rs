@@ -127,7 +127,7 @@ impl Running {
             let (intake, writers) = Intake::start(&running.app, intake_settings(config))?;
             let parts = ServerParts::new(config, &running.app, intake.clone(), Recogniser::default(), &folder, {
                 running.worker.is_some().then(|| heartbeat.clone())
-            });
+            })?;
             let server = server::bind(parts, listener, 2)?;
             running.server = Some(server.handle());
             running.intake = Some(intake);
@@ -223,7 +223,7 @@ pub(super) async fn told_to_stop() -> std::io::Result<()> {
 }
 
 /// One `serve` at a time on one SQLite file. The lock is the operating system's: it goes with the process.
-fn lock_sqlite(config: &Config, role: Role) -> Result<Option<File>, Failure> {
+pub(super) fn lock_sqlite(config: &Config, role: Role) -> Result<Option<File>, Failure> {
     let DatabaseUrl::Sqlite(path) = &config.database.url else {
         return Ok(None);
     };

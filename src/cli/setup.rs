@@ -33,18 +33,7 @@ pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App
     let (orders, vault_db) = databases(config);
     migrate_both(&orders, &vault_db)?;
     let clock = business_clock(config, &orders)?;
-    let has_keys = vault_db.read_blocking(|conn| Ok::<_, StoreError>(!vault_rows::keys(conn, "epoch")?.is_empty()))?;
-    let master = MasterKey::load_or_make(&config.vault.master_key_file, !has_keys)?;
-    let settings = VaultSettings {
-        epoch_length: config.vault.epoch_length,
-        epochs_ahead: config.vault.epochs_ahead,
-        copy_horizon: config.vault.copy_horizon,
-        key_cache: config.vault.key_cache,
-    };
-    let mut vault = Vault::new(vault_db, master, clock.clone(), settings);
-    if let Some(mirror) = &config.vault.journal_mirror {
-        vault = vault.mirrored(Mirror::at(mirror));
-    }
+    let vault = vault_with(config, vault_db, clock.clone(), false)?;
     vault.pair_with(&orders)?;
     vault.make_ahead(&orders)?;
     // Read at once: a wrong master key is found now and not with the first order.
@@ -55,6 +44,33 @@ pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App
         couriers: couriers(config, simulated)?,
         clock,
         settings: Arc::new(shop(config)?),
+    })
+}
+
+/// The vault by itself; `may_make` a master key even where there are keys already (they are to be wrapped with it).
+///
+/// # Errors
+/// In words for whoever runs the service.
+pub(super) fn vault(config: &Config, may_make: bool) -> Result<Vault, Failure> {
+    let (orders, vault_db) = databases(config);
+    migrate_both(&orders, &vault_db)?;
+    let clock = business_clock(config, &orders)?;
+    vault_with(config, vault_db, clock, may_make)
+}
+
+fn vault_with(config: &Config, db: Database, clock: Clock, may_make: bool) -> Result<Vault, Failure> {
+    let has_keys = db.read_blocking(|conn| Ok::<_, StoreError>(!vault_rows::keys(conn, "epoch")?.is_empty()))?;
+    let master = MasterKey::load_or_make(&config.vault.master_key_file, may_make || !has_keys)?;
+    let settings = VaultSettings {
+        epoch_length: config.vault.epoch_length,
+        epochs_ahead: config.vault.epochs_ahead,
+        copy_horizon: config.vault.copy_horizon,
+        key_cache: config.vault.key_cache,
+    };
+    let vault = Vault::new(db, master, clock, settings);
+    Ok(match &config.vault.journal_mirror {
+        Some(mirror) => vault.mirrored(Mirror::at(mirror)),
+        None => vault,
     })
 }
 

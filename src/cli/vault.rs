@@ -6,12 +6,16 @@ use crate::app::{retire, startup};
 use crate::cli::{Failure, VaultCommand, out, runtime, setup};
 use crate::config::Config;
 use crate::store::{StoreError, epochs, reseal};
+use crate::vault::master::MasterKey;
 
 /// Does what the command says.
 ///
 /// # Errors
 /// In words for whoever typed it.
 pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure> {
+    if let VaultCommand::RewrapMaster = command {
+        return rewrap(config);
+    }
     let app = setup::app(config, Some(setup::simulated_for_commands(config)?))?;
     match command {
         VaultCommand::Status => {
@@ -38,6 +42,7 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
             ));
             out::print(&text)?;
         }
+        VaultCommand::RewrapMaster => {}
         VaultCommand::AcceptOlder => match startup::accept_older(&app)? {
             None => out::print("the vault is not older than the orders database: nothing to accept")?,
             Some(missing) => out::print(&format!(
@@ -67,5 +72,22 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
             }
         }
     }
+    Ok(())
+}
+
+/// Wraps every key with the master key in `vault.master_key_file` (made where it is not there), opening them with the one
+/// in `vault.master_key_previous_file`.
+fn rewrap(config: &Config) -> Result<(), Failure> {
+    let previous = config
+        .vault
+        .master_key_previous_file
+        .as_ref()
+        .ok_or("vault.master_key_previous_file must name the file of the master key that is to be replaced")?;
+    let previous = MasterKey::load_or_make(previous, false)?;
+    let count = setup::vault(config, true)?.rewrap(&previous)?;
+    out::print(&format!(
+        "{count} keys wrapped with the new master key. Restart the service with it, back the vault up, then destroy the \
+         previous master key: from then on no older copy of the vault can be opened"
+    ))?;
     Ok(())
 }

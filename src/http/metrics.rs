@@ -44,7 +44,8 @@ gauges! {
     OldestUnprinted = "safelight_oldest_unprinted_seconds", "Age of the oldest order that waits for the print floor, in seconds.";
     PurgesDue = "safelight_purges_due", "Orders whose retention window is over.";
     PurgesOverdue = "safelight_purges_overdue", "Orders that should have been purged a day ago or more.";
-    OrdersUnreadable = "safelight_orders_unreadable", "Orders whose key is gone and whose facts are all that is left.";
+    NearlyStuck = "safelight_orders_nearly_stuck", "Orders that nothing moved for so long that they are ended soon.";
+    EventsParked = "safelight_events_parked", "Authentic courier events that match no booking yet.";
 }
 
 /// All metrics of a process.

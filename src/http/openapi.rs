@@ -11,7 +11,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::Config;
 
+use crate::http::auth::Public;
 use crate::http::problem::Problem;
+use crate::http::{admin, orders, photo_sizes, system, webhooks};
 
 /// The name of the security scheme, for `security(("api_key" = ["orders"]))` on handlers.
 pub const SECURITY: &str = "api_key";
@@ -71,10 +73,24 @@ impl Modify for BearerKey {
     }
 }
 
-/// The document. Handlers are listed in `paths(..)`.
+/// The document. Handlers are listed in `paths(..)`, the same that `server` puts on routes: a test compares them.
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(title = "Safelight", description = "Orders of printed ID photos: taken, printed, shipped, and provably forgotten."),
+    paths(
+        orders::place, orders::list, orders::read, orders::events, orders::confirm, orders::cancel, orders::correct,
+        photo_sizes::list,
+        webhooks::receive, webhooks::receive_with_token,
+        admin::print_queue::claim, admin::print_queue::printed, admin::print_queue::reprint, admin::print_queue::release,
+        admin::orders::list, admin::orders::search, admin::orders::read, admin::orders::cancel,
+        admin::shipment::retry, admin::shipment::settle,
+        admin::stats::read, admin::jobs::list, admin::jobs::requeue,
+        admin::privacy::reveal, admin::privacy::approve, admin::privacy::disclosures,
+        admin::purges::purge_one, admin::purges::list, admin::purges::read, admin::purges::run,
+        admin::audit::list, admin::audit::verify,
+        admin::keys::create, admin::keys::list, admin::keys::revoke,
+        system::livez, system::readyz, system::scrape,
+    ),
     components(schemas(ProblemSchema, FieldErrorSchema)),
     modifiers(&BearerKey),
     security(("api_key" = []))
@@ -96,7 +112,7 @@ pub fn configure_docs(cfg: &mut ServiceConfig) {
 
 struct Document(Result<Bytes, String>);
 
-async fn document_json(document: Data<Document>) -> Result<HttpResponse, Problem> {
+async fn document_json(_: Public, document: Data<Document>) -> Result<HttpResponse, Problem> {
     let json = document.0.clone().map_err(Problem::internal)?;
     Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-cache"))
@@ -104,14 +120,14 @@ async fn document_json(document: Data<Document>) -> Result<HttpResponse, Problem
         .body(json))
 }
 
-async fn to_docs() -> HttpResponse {
+async fn to_docs(_: Public) -> HttpResponse {
     // The page names its files relative to itself, so it must end in a slash.
     HttpResponse::PermanentRedirect()
         .insert_header((LOCATION, "/docs/"))
         .finish()
 }
 
-async fn docs_file(request: HttpRequest, config: Data<Config<'static>>) -> Result<HttpResponse, Problem> {
+async fn docs_file(_: Public, request: HttpRequest, config: Data<Config<'static>>) -> Result<HttpResponse, Problem> {
     let path = request.match_info().query("file");
     let file = utoipa_swagger_ui::serve(path, Arc::clone(&config))
         .map_err(|error| Problem::internal(error.to_string()))?

@@ -219,6 +219,15 @@ impl Problem {
         )
     }
 
+    /// Takes a more telling code, where there is one.
+    #[must_use]
+    pub(super) fn named(mut self, code: Option<&'static str>) -> Self {
+        if let Some(code) = code {
+            self.0.code = code;
+        }
+        self
+    }
+
     /// Adds a member, such as `order_id`. Never a personal value.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {

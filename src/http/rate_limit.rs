@@ -4,7 +4,6 @@
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+pub use crate::config::Rate;
 use crate::http::context;
 use crate::http::problem::{Problem, whole_seconds};
 
@@ -26,15 +26,6 @@ const SWEEP_EVERY: usize = 1024;
 
 /// More callers than this at once share one allowance: a flood of addresses must not fill the memory (about 8 MiB).
 const MAX_CALLERS: usize = 65_536;
-
-/// `count` calls in any `per`; all of them may come at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many calls.
-    pub count: NonZeroU32,
-    /// In what time.
-    pub per: Duration,
-}
 
 /// Both limits, shared by all workers of the server.
 #[derive(Debug, Default)]
@@ -165,6 +156,8 @@ impl<K: Hash + Eq + Clone, C: Clock> Limiter<K, C> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use actix_web::ResponseError as _;
     use governor::clock::FakeRelativeClock;
 

@@ -1,25 +1,272 @@
-//! stub
-use crate::app::{App, heartbeat::Heartbeat, intake::Intake, keys::Recogniser};
-/// stub
-pub struct ServerParts;
+//! The server: the one list of routes, the parts that handlers are given, and the socket. Must not own signals or decide
+//! when to stop: whoever starts it does.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App as Routes, HttpServer};
+
+use crate::app::App;
+use crate::app::heartbeat::Heartbeat;
+use crate::app::intake::Intake;
+use crate::app::keys::Recogniser;
+use crate::config::{Config, DatabaseUrl};
+use crate::http::client_address::TrustedProxies;
+use crate::http::health::Health;
+use crate::http::metrics::Metrics;
+use crate::http::rate_limit::RateLimits;
+use crate::http::system::Gauges;
+use crate::http::{admin, boundary, openapi, orders, photo_sizes, system, webhooks};
+
+/// An idle connection is kept longer than the 60 s that common proxies keep theirs, so that it is never we who close one
+/// just as a request comes in.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a request's head may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Seconds that what is under way may take when the server is told to stop.
+const SHUTDOWN_SECONDS: u64 = 8;
+
+/// Connections of one worker thread at a time; more wait in the kernel.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// Everything that handlers are given. Cheap to clone; clones share all of it.
+#[derive(Debug, Clone)]
+pub struct ServerParts {
+    /// The verbs.
+    pub app: Data<App>,
+    /// The door to the writers.
+    pub intake: Data<Intake>,
+    /// Who calls.
+    pub recogniser: Data<Recogniser>,
+    /// How often.
+    pub limits: Data<RateLimits>,
+    /// Behind whom.
+    pub proxies: Data<TrustedProxies>,
+    /// What is counted.
+    pub metrics: Data<Metrics>,
+    /// Whether it can work.
+    pub health: Data<Health>,
+    gauges: Data<Gauges>,
+}
+
 impl ServerParts {
-    /// stub
+    /// The parts for a configuration. `folder` is where an embedded database is; `worker` is the heartbeat of the workers
+    /// in this process, where they run here.
+    ///
+    /// # Errors
+    /// Two metrics have one name.
     pub fn new(
-        _: &crate::config::Config,
-        _: &App,
-        _: Intake,
-        _: Recogniser,
-        _: &std::path::Path,
-        _: Option<Heartbeat>,
-    ) -> Self {
-        Self
+        config: &Config,
+        app: &App,
+        intake: Intake,
+        recogniser: Recogniser,
+        folder: &Path,
+        worker: Option<Heartbeat>,
+    ) -> prometheus::Result<Self> {
+        let limits = &config.http.rate_limit;
+        let limits = if limits.enabled {
+            RateLimits::new(limits.per_key, limits.per_address)
+        } else {
+            RateLimits::disabled()
+        };
+        let disk = match config.database.url {
+            DatabaseUrl::Sqlite(_) => Some(folder.to_owned()),
+            DatabaseUrl::Postgres(_) => None,
+        };
+        let health = Health::new(app.clone(), worker, disk);
+        let proxies = config.http.trusted_proxies.clone();
+        Self::of(app, intake, recogniser, limits, proxies, health)
+    }
+
+    /// The parts one by one.
+    ///
+    /// # Errors
+    /// Two metrics have one name.
+    pub fn of(
+        app: &App,
+        intake: Intake,
+        recogniser: Recogniser,
+        limits: RateLimits,
+        proxies: TrustedProxies,
+        health: Health,
+    ) -> prometheus::Result<Self> {
+        Ok(Self {
+            app: Data::new(app.clone()),
+            intake: Data::new(intake),
+            recogniser: Data::new(recogniser),
+            limits: Data::new(limits),
+            proxies: Data::new(proxies),
+            metrics: Data::new(Metrics::new()?),
+            health: Data::new(health),
+            gauges: Data::new(Gauges::default()),
+        })
     }
 }
-/// stub
-pub fn bind(_: ServerParts, l: std::net::TcpListener, workers: usize) -> std::io::Result<actix_web::dev::Server> {
-    Ok(actix_web::HttpServer::new(actix_web::App::new)
-        .workers(workers)
+
+macro_rules! routes {
+    ($($path:literal { $($method:ident: $handler:path),+ $(,)? })+) => {
+        /// Every route as method and pattern, but for the document's own.
+        pub const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),+];
+
+        fn register(cfg: &mut ServiceConfig) {
+            $(cfg.service(web::resource($path)$(.route(web::$method().to($handler)))+);)+
+        }
+    };
+}
+
+// Looked through from the top: what is called most comes first, and a word before the `{id}` that would take it.
+routes! {
+    "/v1/orders" { post: orders::place, get: orders::list }
+    "/v1/orders/{id}" { get: orders::read }
+    "/v1/orders/{id}/events" { get: orders::events }
+    "/v1/orders/{id}/confirm" { post: orders::confirm }
+    "/v1/orders/{id}/cancel" { post: orders::cancel }
+    "/v1/orders/{id}/recipient" { put: orders::correct }
+    "/v1/photo-sizes" { get: photo_sizes::list }
+    "/webhooks/{courier}" { post: webhooks::receive }
+    "/webhooks/{courier}/{token}" { post: webhooks::receive_with_token }
+    "/admin/v1/print-queue/claim" { post: admin::print_queue::claim }
+    "/admin/v1/orders/{id}/printed" { post: admin::print_queue::printed }
+    "/admin/v1/orders/{id}/reprint" { post: admin::print_queue::reprint }
+    "/admin/v1/orders/{id}/release" { post: admin::print_queue::release }
+    "/admin/v1/orders" { get: admin::orders::list }
+    "/admin/v1/orders/search" { post: admin::orders::search }
+    "/admin/v1/orders/{id}" { get: admin::orders::read }
+    "/admin/v1/orders/{id}/cancel" { post: admin::orders::cancel }
+    "/admin/v1/orders/{id}/shipment/retry" { post: admin::shipment::retry }
+    "/admin/v1/orders/{id}/shipment/resolve" { post: admin::shipment::settle }
+    "/admin/v1/stats" { get: admin::stats::read }
+    "/admin/v1/jobs" { get: admin::jobs::list }
+    "/admin/v1/jobs/{id}/requeue" { post: admin::jobs::requeue }
+    "/admin/v1/orders/{id}/reveal" { post: admin::privacy::reveal }
+    "/admin/v1/reveals/{id}/approve" { post: admin::privacy::approve }
+    "/admin/v1/orders/{id}/purge" { post: admin::purges::purge_one }
+    "/admin/v1/purges" { get: admin::purges::list }
+    "/admin/v1/purges/{order_id}" { get: admin::purges::read }
+    "/admin/v1/retention/run" { post: admin::purges::run }
+    "/admin/v1/disclosures" { get: admin::privacy::disclosures }
+    "/admin/v1/audit" { get: admin::audit::list }
+    "/admin/v1/audit/verify" { get: admin::audit::verify }
+    "/admin/v1/keys" { post: admin::keys::create, get: admin::keys::list }
+    "/admin/v1/keys/{id}" { delete: admin::keys::revoke }
+    "/livez" { get: system::livez }
+    "/readyz" { get: system::readyz }
+    "/metrics" { get: system::scrape }
+}
+
+/// Gives the handlers their parts and puts them on their routes; for `App::configure`, of the server and of tests.
+pub fn routes(parts: ServerParts) -> impl Fn(&mut ServiceConfig) + Clone {
+    move |cfg| {
+        cfg.app_data(parts.app.clone())
+            .app_data(parts.intake.clone())
+            .app_data(parts.recogniser.clone())
+            .app_data(parts.limits.clone())
+            .app_data(parts.proxies.clone())
+            .app_data(parts.metrics.clone())
+            .app_data(parts.health.clone())
+            .app_data(parts.gauges.clone());
+        register(cfg);
+        openapi::configure_docs(cfg);
+    }
+}
+
+/// Starts the server on a socket; it runs where its future is awaited or spawned, until its handle stops it.
+///
+/// # Errors
+/// The socket cannot be listened on.
+pub fn bind(parts: ServerParts, listener: TcpListener, workers: usize) -> std::io::Result<Server> {
+    let routes = routes(parts);
+    let server = HttpServer::new(move || Routes::new().configure(routes.clone()).wrap(from_fn(boundary::handle)));
+    let server = server
+        .workers(workers.max(1))
         .disable_signals()
-        .listen(l)?
-        .run())
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .max_connections(MAX_CONNECTIONS)
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use utoipa::OpenApi as _;
+
+    use super::*;
+    use crate::domain::scope::Scope;
+
+    fn document() -> Value {
+        serde_json::to_value(openapi::ApiDoc::openapi()).unwrap()
+    }
+
+    #[test]
+    fn the_document_names_every_route_and_no_other() {
+        let document = document();
+        let mut documented = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for method in operations.as_object().unwrap().keys() {
+                documented.insert((method.clone(), path.clone()));
+            }
+        }
+        let routed: BTreeSet<(String, String)> = ROUTES
+            .iter()
+            .map(|(method, path)| ((*method).to_owned(), (*path).to_owned()))
+            .collect();
+        assert_eq!(routed.len(), ROUTES.len(), "a route stands twice");
+        assert_eq!(documented, routed);
+    }
+
+    #[test]
+    fn every_operation_has_its_own_id_names_its_scope_and_answers_with_problems() {
+        let document = document();
+        let mut ids = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let what = format!("{method} {path}");
+                assert!(
+                    ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                    "{what}"
+                );
+                let scopes = &operation["security"][0]["api_key"];
+                let responses = operation["responses"].as_object().unwrap();
+                if path.contains("/v1/") {
+                    let scope = scopes[0].as_str().and_then(Scope::parse);
+                    assert!(scope.is_some(), "{what} names no scope");
+                    for status in ["401", "403", "429", "500", "503"] {
+                        assert!(responses.contains_key(status), "{what} has no {status}");
+                    }
+                    assert!(
+                        !path.contains('{') || responses.contains_key("404"),
+                        "{what} has no 404"
+                    );
+                } else {
+                    assert!(scopes.is_null(), "{what} is public");
+                }
+                for (status, response) in responses.iter().filter(|(status, _)| status.starts_with('4')) {
+                    let problem = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                    assert_eq!(problem, "#/components/schemas/Problem", "{what} {status}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_schema_that_is_referred_to_is_in_the_document() {
+        let document = document();
+        let text = document.to_string();
+        let known = document["components"]["schemas"].as_object().unwrap();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(known.contains_key(name), "{name} is not in the document");
+        }
+    }
 }

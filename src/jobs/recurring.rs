@@ -9,6 +9,7 @@
 //! | idempotency keys and parked events forgotten | 1 h | business time |
 //! | key epochs past the copy horizon retired | an epoch | business time |
 //! | journal entries that nobody applied, applied | 1 min | wall time |
+//! | the audit chain's head told to the vault | 5 s | wall time |
 //! | lapsed print leases returned | 5 s | wall time |
 
 use std::future::Future;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, AppError, print, purge, retention, retire, startup, upkeep};
+use crate::app::{App, AppError, audit, print, purge, retention, retire, startup, upkeep};
 
 /// However fast business time runs, a loop leaves the databases this much air (wall time).
 const AT_LEAST: Duration = Duration::from_millis(250);
@@ -63,6 +64,13 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
     loops.spawn(every("journal", MINUTE, app.clone(), stop.clone(), |app| async move {
         startup::catch_up(&app).await.map(drop)
     }));
+    loops.spawn(every(
+        "audit_head",
+        Duration::from_secs(5),
+        app.clone(),
+        stop.clone(),
+        |app| async move { audit::note_head(&app).await },
+    ));
     loops.spawn(every(
         "forget",
         scaled(HOUR),

@@ -237,6 +237,52 @@ pub fn empty_for_orders(
     Ok(())
 }
 
+/// Gives every row of a table, as the engine writes it in text (sealed values in hexadecimal), to `each`; in batches,
+/// so that memory stays flat. `false` on SQLite, whose files are read byte by byte instead. Inside a transaction.
+///
+/// # Errors
+/// The database.
+pub fn rows_as_text_in_tx(conn: &mut AnyConn, table: &str, mut each: impl FnMut(&str)) -> Result<bool, StoreError> {
+    use diesel::connection::SimpleConnection;
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text)]
+        line: String,
+    }
+    let AnyConn::Postgres(conn) = conn else {
+        return Ok(false);
+    };
+    conn.batch_execute(&format!(
+        "DECLARE every_row CURSOR FOR SELECT t::text AS line FROM {table} t"
+    ))?;
+    loop {
+        let lines: Vec<Line> = diesel::sql_query("FETCH 1000 FROM every_row").load(conn)?;
+        if lines.is_empty() {
+            break;
+        }
+        lines.iter().for_each(|line| each(&line.line));
+    }
+    conn.batch_execute("CLOSE every_row")?;
+    Ok(true)
+}
+
+/// Writes a consistent copy of a SQLite database into a new file while others go on reading and writing; free pages are
+/// not copied. `false` on PostgreSQL, which has tools of its own.
+///
+/// # Errors
+/// The file exists already or cannot be written; the database.
+pub fn copy_into(conn: &mut AnyConn, file: &str) -> Result<bool, StoreError> {
+    match conn {
+        AnyConn::Sqlite(conn) => {
+            diesel::sql_query("VACUUM INTO $1")
+                .bind::<Text, _>(file)
+                .execute(conn)?;
+            Ok(true)
+        }
+        AnyConn::Postgres(_) => Ok(false),
+    }
+}
+
 /// Moves what was deleted out of SQLite's write-ahead log, so that no old page is left in it. `false`: a reader is in
 /// the way, ask again. PostgreSQL's log is its own; there is nothing to do.
 ///

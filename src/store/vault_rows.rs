@@ -9,6 +9,8 @@ use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
 /// The id that pairs this vault with its orders database.
 pub const PAIR: &str = "pair";
+/// The newest entry of the audit chain that the vault has heard of: `<seq> <hash>`.
+pub const AUDIT_HEAD: &str = "audit_head";
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = vault_keys)]
@@ -72,6 +74,17 @@ pub fn add_key_in_tx(
         destroyed_at: None,
     }];
     dialect::insert_or_pass!(conn, vault_keys::table, &row[..]);
+    Ok(())
+}
+
+/// Replaces the wrapping of a key.
+///
+/// # Errors
+/// The database.
+pub fn rewrap_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, wrapped: Vec<u8>) -> Result<(), StoreError> {
+    diesel::update(vault_keys::table.find((purpose, id)))
+        .set(vault_keys::wrapped.eq(Some(wrapped)))
+        .execute(conn)?;
     Ok(())
 }
 
@@ -139,4 +152,27 @@ pub fn get_or_set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<St
     let row = [(vault_meta::key.eq(key), vault_meta::value.eq(value))];
     dialect::insert_or_pass!(conn, vault_meta::table, &row[..]);
     Ok(vault_meta::table.find(key).select(vault_meta::value).first(conn)?)
+}
+
+/// A fact.
+///
+/// # Errors
+/// The database.
+pub fn get(conn: &mut AnyConn, key: &str) -> Result<Option<String>, StoreError> {
+    Ok(vault_meta::table
+        .find(key)
+        .select(vault_meta::value)
+        .first(conn)
+        .optional()?)
+}
+
+/// Overwrites a fact that exists.
+///
+/// # Errors
+/// The database.
+pub fn set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<(), StoreError> {
+    diesel::update(vault_meta::table.find(key))
+        .set(vault_meta::value.eq(value))
+        .execute(conn)?;
+    Ok(())
 }

@@ -103,7 +103,12 @@ impl MasterKey {
 
     /// A new random key, wrapped for the vault.
     pub fn wrap_new(&self, purpose: &str, id: i64) -> Vec<u8> {
-        self.0.seal(&place(purpose, id), &*crate::vault::keyring::random_key())
+        self.wrap(purpose, id, &crate::vault::keyring::random_key())
+    }
+
+    /// A key, wrapped for its place in the vault.
+    pub fn wrap(&self, purpose: &str, id: i64, key: &Zeroizing<[u8; KEY_LENGTH]>) -> Vec<u8> {
+        self.0.seal(&place(purpose, id), &**key)
     }
 
     /// The key that was wrapped.

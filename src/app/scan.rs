@@ -1,0 +1,213 @@
+//! Looking for planted values in bytes, in every encoding that they could take on their way to a disk.
+
+use std::io::Read;
+use std::path::Path;
+
+/// A planted value and every way that it could be written.
+#[derive(Debug)]
+pub struct Needle {
+    /// Its number in the file of planted values: the value itself is never reported.
+    pub line: usize,
+    forms: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// Where something was found that should be gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The line of the planted value.
+    pub line: usize,
+    /// How it was written.
+    pub form: &'static str,
+    /// The file or table.
+    pub place: String,
+    /// The byte at which it begins, in a file.
+    pub offset: Option<u64>,
+}
+
+/// Shorter values are everywhere by chance.
+const SHORTEST: usize = 4;
+
+/// The needles of a file of planted values, one a line; empty and very short lines are passed over and counted.
+pub fn needles(text: &str) -> (Vec<Needle>, usize) {
+    let mut passed_over = 0;
+    let mut needles = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let value = line.trim();
+        if value.is_empty() {
+            continue;
+        }
+        if value.len() < SHORTEST {
+            passed_over += 1;
+            continue;
+        }
+        needles.push(Needle {
+            line: index + 1,
+            forms: forms(value),
+        });
+    }
+    (needles, passed_over)
+}
+
+fn forms(value: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let utf8 = value.as_bytes();
+    let utf16: Vec<u16> = value.encode_utf16().collect();
+    let mut forms = vec![
+        ("UTF-8", utf8.to_vec()),
+        ("UTF-16LE", utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect()),
+        ("UTF-16BE", utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect()),
+        ("hexadecimal", data_encoding::HEXLOWER.encode(utf8).into_bytes()),
+        ("hexadecimal", data_encoding::HEXUPPER.encode(utf8).into_bytes()),
+    ];
+    // Base64 of a longer text that has the value in it: three alignments, without what the neighbours touch.
+    for shift in 0..3_usize {
+        let mut padded = vec![0; shift];
+        padded.extend_from_slice(utf8);
+        for (form, alphabet) in [
+            ("Base64", &data_encoding::BASE64_NOPAD),
+            ("Base64url", &data_encoding::BASE64URL_NOPAD),
+        ] {
+            let encoded = alphabet.encode(&padded).into_bytes();
+            let first = (shift * 8).div_ceil(6);
+            let whole = (padded.len() * 8) / 6;
+            if let Some(sure) = encoded.get(first..whole).filter(|sure| sure.len() >= 6) {
+                forms.push((form, sure.to_vec()));
+            }
+        }
+    }
+    if !value.is_ascii() {
+        let escaped: String = utf16.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        forms.push(("JSON escapes", escaped.clone().into_bytes()));
+        forms.push((
+            "JSON escapes",
+            escaped.to_uppercase().replace("\\U", "\\u").into_bytes(),
+        ));
+        let percent: String = utf8.iter().map(|byte| format!("%{byte:02X}")).collect();
+        forms.push(("percent encoding", percent.to_lowercase().into_bytes()));
+        forms.push(("percent encoding", percent.into_bytes()));
+    }
+    forms.retain(|(_, bytes)| bytes.len() >= SHORTEST);
+    forms
+}
+
+/// Looks for every needle in `haystack`, which stands at `base` in its place.
+fn look(haystack: &[u8], base: u64, place: &str, needles: &[Needle], found: &mut Vec<Found>) {
+    for needle in needles {
+        for (form, bytes) in &needle.forms {
+            let Some((first, _)) = bytes.split_first() else {
+                continue;
+            };
+            let mut from = 0;
+            while let Some(rest) = haystack.get(from..) {
+                let Some(step) = rest.iter().position(|byte| byte == first) else {
+                    break;
+                };
+                if rest.get(step..step + bytes.len()) == Some(bytes.as_slice()) {
+                    let at = base.saturating_add(u64::try_from(from + step).unwrap_or(u64::MAX));
+                    found.push(Found {
+                        line: needle.line,
+                        form,
+                        place: place.to_owned(),
+                        offset: Some(at),
+                    });
+                    break;
+                }
+                from += step + 1;
+            }
+        }
+    }
+}
+
+/// Looks in one piece of text.
+pub fn in_text(text: &str, place: &str, needles: &[Needle], found: &mut Vec<Found>) {
+    let mut here = Vec::new();
+    look(text.as_bytes(), 0, place, needles, &mut here);
+    found.extend(here.into_iter().map(|found| Found { offset: None, ..found }));
+}
+
+/// Looks in every byte of a file; returns how many there were.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn in_file(path: &Path, needles: &[Needle], found: &mut Vec<Found>) -> std::io::Result<u64> {
+    const PIECE: usize = 1 << 20;
+    let longest = needles
+        .iter()
+        .flat_map(|needle| &needle.forms)
+        .map(|(_, bytes)| bytes.len())
+        .max()
+        .unwrap_or(0);
+    let place = path.display().to_string();
+    let mut file = std::fs::File::open(path)?;
+    let mut window: Vec<u8> = Vec::new();
+    let mut base = 0_u64;
+    let mut here = Vec::new();
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let read = file
+            .by_ref()
+            .take(u64::try_from(PIECE).unwrap_or(u64::MAX))
+            .read_to_end(&mut piece)?;
+        window.extend_from_slice(&piece);
+        look(&window, base, &place, needles, &mut here);
+        if read == 0 {
+            break;
+        }
+        // What could be the beginning of a needle is looked at again with the next piece.
+        let keep = window.len().min(longest.saturating_sub(1));
+        base += u64::try_from(window.len() - keep).unwrap_or(0);
+        window.drain(..window.len() - keep);
+    }
+    here.dedup();
+    found.extend(here);
+    Ok(base + u64::try_from(window.len()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found_in(haystack: &[u8]) -> Vec<&'static str> {
+        let (needles, _) = needles("张三丰李四\n13800138000\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("haystack");
+        std::fs::write(&path, haystack).unwrap();
+        let mut found = Vec::new();
+        in_file(&path, &needles, &mut found).unwrap();
+        found.into_iter().map(|found| found.form).collect()
+    }
+
+    #[test]
+    fn every_encoding_of_a_planted_value_is_found() {
+        let name = "张三丰李四";
+        let utf16: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(found_in(name.as_bytes()), ["UTF-8"]);
+        assert_eq!(found_in(&utf16), ["UTF-16LE"]);
+        assert_eq!(
+            found_in(data_encoding::HEXLOWER.encode(name.as_bytes()).as_bytes()),
+            ["hexadecimal"]
+        );
+        assert!(found_in("\\u5f20\\u4e09\\u4e30\\u674e\\u56db".as_bytes()).contains(&"JSON escapes"));
+        for prefix in ["", "a", "ab", "abc"] {
+            let text = data_encoding::BASE64.encode(format!("{prefix}{name}z13800138000").as_bytes());
+            let forms = found_in(text.as_bytes());
+            assert!(
+                forms.iter().filter(|form| form.starts_with("Base64")).count() >= 2,
+                "{prefix}: {forms:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_across_the_border_of_two_pieces_is_found_once() {
+        let mut haystack = vec![b'x'; (1 << 20) - 5];
+        haystack.extend_from_slice(b"13800138000");
+        haystack.extend(vec![b'x'; 100]);
+        assert_eq!(found_in(&haystack), ["UTF-8"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_found() {
+        assert!(found_in(&vec![0; 3 << 20]).is_empty());
+        assert!(found_in(b"1380013800").is_empty());
+    }
+}

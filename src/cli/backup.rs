@@ -1,0 +1,108 @@
+//! `safelight backup` and `restore`, for SQLite. The orders and the vault are copied apart and kept apart: a copy of the
+//! one without the other shows nobody's data.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::serve::{Role, lock_sqlite};
+use crate::cli::{Failure, out};
+use crate::config::{Config, DatabaseUrl};
+use crate::store::{Database, dialect};
+
+/// Which database, and where the copy is.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The folder of the copy.
+    dir: PathBuf,
+    /// The vault instead of the orders.
+    #[arg(long)]
+    vault: bool,
+}
+
+impl Options {
+    fn url<'a>(&self, config: &'a Config) -> &'a DatabaseUrl {
+        if self.vault {
+            &config.vault.url
+        } else {
+            &config.database.url
+        }
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.dir.join(if self.vault { "vault.db" } else { "safelight.db" })
+    }
+}
+
+const ELSEWHERE: &str = "this database is on PostgreSQL: use its own tools, as deploy/RUNBOOK.md says";
+
+/// Writes a copy while the service goes on. An older copy in the folder is replaced only by a whole new one.
+///
+/// # Errors
+/// In words for whoever typed it.
+pub(super) fn backup(config: &Config, options: &Options) -> Result<(), Failure> {
+    let url = options.url(config);
+    let DatabaseUrl::Sqlite(path) = url else {
+        return Err(ELSEWHERE.into());
+    };
+    if !path.exists() {
+        return Err(format!("there is no database at {}", path.display()).into());
+    }
+    std::fs::create_dir_all(&options.dir)?;
+    let copy = options.copy();
+    let draft = copy.with_extension("db.new");
+    remove_if_there(&draft)?;
+    let name = draft.to_str().ok_or("the folder's path is not UTF-8")?;
+    Database::new(url.clone(), 1).read_blocking(|conn| dialect::copy_into(conn, name))?;
+    File::open(&draft)?.sync_all()?;
+    std::fs::rename(&draft, &copy)?;
+    File::open(&options.dir)?.sync_all()?;
+    out::print(&format!("written: {}", copy.display()))?;
+    Ok(())
+}
+
+/// Puts a copy in the database's place, under the lock that `serve` holds. What was purged since the copy was made is
+/// purged again at the next start.
+///
+/// # Errors
+/// In words for whoever typed it.
+pub(super) fn restore(config: &Config, options: &Options) -> Result<(), Failure> {
+    let DatabaseUrl::Sqlite(path) = options.url(config) else {
+        return Err(ELSEWHERE.into());
+    };
+    let copy = options.copy();
+    if !copy.exists() {
+        return Err(format!("there is no copy at {}", copy.display()).into());
+    }
+    let _lock = lock_sqlite(config, Role::Both)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let draft = path.with_extension("restoring");
+    std::fs::copy(&copy, &draft)?;
+    File::open(&draft)?.sync_all()?;
+    // The log of the database that is replaced must never be played onto the copy.
+    for end in ["-wal", "-shm"] {
+        remove_if_there(&with_end(path, end))?;
+    }
+    std::fs::rename(&draft, path)?;
+    out::print(&format!(
+        "restored: {}. Start the service: it replays what the copy missed",
+        path.display()
+    ))?;
+    Ok(())
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

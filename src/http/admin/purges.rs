@@ -1,0 +1,160 @@
+//! Purges: one at once, all that are due, and the receipts that prove them.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::{App, purge};
+use crate::domain::ids::OrderId;
+use crate::http::auth::{Keyed, Privacy};
+use crate::http::documented::{ByKey, OfOne, WithBody, WithQuery};
+use crate::http::finish::to_the_end;
+use crate::http::json::Json;
+use crate::http::openapi::ProblemSchema;
+use crate::http::page::{Page, PageQuery, PageRequest};
+use crate::http::path::{PathId, segment};
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::reason::ReasonBody;
+use crate::store::purges::ReceiptRow;
+
+/// That, when and why what identified a person was destroyed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PurgeReceipt)]
+pub struct ReceiptBody {
+    order_id: String,
+    /// Such as `retention`, `operator`, `request`, `stuck`, `draft_expired` or `key_destroyed`.
+    reason: String,
+    decided_at: DateTime<Utc>,
+    purged_at: DateTime<Utc>,
+    /// The columns that were emptied.
+    purged_columns: Vec<String>,
+    /// The epoch of the key that had sealed the person.
+    #[schema(required)]
+    key_epoch: Option<i64>,
+    /// Over the facts above; the audit entry carries it.
+    hash: String,
+    /// The entry of the audit log that carries it.
+    audit_seq: i64,
+}
+
+impl ReceiptBody {
+    fn of(row: ReceiptRow) -> Self {
+        Self {
+            order_id: row.order_id,
+            reason: row.reason,
+            decided_at: row.decided_at.and_utc(),
+            purged_at: row.purged_at.and_utc(),
+            purged_columns: row.purged_columns.split(',').map(str::to_owned).collect(),
+            key_epoch: row.epoch,
+            hash: row.hash,
+            audit_seq: row.audit_seq,
+        }
+    }
+}
+
+/// Purge an order now
+///
+/// Draft and placed orders are cancelled first; ended ones are purged at once.
+#[utoipa::path(post, path = "/admin/v1/orders/{id}/purge", operation_id = "purge_order", tag = "Privacy", security(("api_key" = ["privacy"])),
+    params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
+    responses(
+        (status = 200, description = "Purged.", body = ReceiptBody), WithBody,
+        (status = 409, description = "`in_fulfilment` or `held`.",
+            body = ProblemSchema, content_type = "application/problem+json"),
+        (status = 410, description = "`purged`: it was already.",
+            body = ProblemSchema, content_type = "application/problem+json"),
+        OfOne, ByKey))]
+pub(in crate::http) async fn purge_one(
+    app: Data<App>,
+    Keyed {
+        caller,
+        given: (PathId(id), Json(body)),
+        ..
+    }: Keyed<Privacy, (PathId<OrderId>, Json<ReasonBody>)>,
+) -> Result<HttpResponse, Problem> {
+    let reason = body.read()?;
+    let app = app.get_ref().clone();
+    let receipt = to_the_end(async move { purge::on_request(&app, &caller, id, reason).await }).await?;
+    Ok(HttpResponse::Ok().json(ReceiptBody::of(receipt)))
+}
+
+/// List receipts, newest order first
+#[utoipa::path(get, path = "/admin/v1/purges", operation_id = "list_purges", tag = "Privacy", security(("api_key" = ["privacy"])), params(PageQuery),
+    responses((status = 200, description = "A page.", body = Page<ReceiptBody>), WithQuery, ByKey))]
+pub(in crate::http) async fn list(
+    app: Data<App>,
+    Keyed {
+        given: Query(asked), ..
+    }: Keyed<Privacy, Query<PageQuery>>,
+) -> Result<HttpResponse, Problem> {
+    let page: PageRequest<OrderId> = asked.page()?;
+    let found = purge::receipts(&app, page.after, page.fetch()).await?;
+    let mut ids = Vec::with_capacity(found.len());
+    for receipt in found {
+        let id: OrderId = receipt
+            .order_id
+            .parse()
+            .map_err(|_| Problem::internal("a receipt's order id is corrupt"))?;
+        ids.push((id, receipt));
+    }
+    let shown = page.page(ids, |(id, _)| *id);
+    Ok(HttpResponse::Ok().json(shown.map(|(_, receipt)| ReceiptBody::of(receipt))))
+}
+
+/// Read an order's receipt
+#[utoipa::path(get, path = "/admin/v1/purges/{order_id}", operation_id = "read_purge", tag = "Privacy", security(("api_key" = ["privacy"])),
+    params(("order_id" = String, Path, description = "The order's id.")),
+    responses((status = 200, description = "The receipt.", body = ReceiptBody), OfOne, ByKey))]
+pub(in crate::http) async fn read(
+    app: Data<App>,
+    Keyed { given: request, .. }: Keyed<Privacy, actix_web::HttpRequest>,
+) -> Result<HttpResponse, Problem> {
+    let id: OrderId = segment(&request, "order_id")?;
+    let receipt = purge::receipt(&app, id).await?;
+    Ok(HttpResponse::Ok().json(ReceiptBody::of(receipt)))
+}
+
+/// How to run retention.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RunQuery {
+    /// `true`: only say what would be purged. Required: nothing is destroyed because a parameter was forgotten.
+    dry_run: bool,
+}
+
+/// What a run of retention did, or would do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RetentionRun)]
+pub struct RunBody {
+    /// Orders whose clock had run out and that nothing held.
+    due: i64,
+    /// Orders purged by this run.
+    purged: i64,
+    /// Orders whose clock had run out and that are held.
+    held: i64,
+}
+
+/// Purge everything that is due, or say what would be
+#[utoipa::path(post, path = "/admin/v1/retention/run", operation_id = "run_retention", tag = "Privacy", security(("api_key" = ["privacy"])),
+    params(RunQuery),
+    responses((status = 200, description = "Done.", body = RunBody), WithQuery, ByKey))]
+pub(in crate::http) async fn run(
+    app: Data<App>,
+    Keyed {
+        caller,
+        given: Query(asked),
+        ..
+    }: Keyed<Privacy, Query<RunQuery>>,
+) -> Result<HttpResponse, Problem> {
+    let app = app.get_ref().clone();
+    let report = to_the_end(async move { purge::run(&app, &caller.actor(), asked.dry_run).await }).await?;
+    Ok(HttpResponse::Ok().json(RunBody {
+        due: report.due,
+        purged: report.purged,
+        held: report.held,
+    }))
+}

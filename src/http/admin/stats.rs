@@ -1,0 +1,74 @@
+//! How things stand, in numbers, for operators.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::domain::order::OrderStatus;
+use crate::http::auth::{Keyed, Ops};
+use crate::http::documented::ByKey;
+use crate::http::problem::Problem;
+use crate::store::stats::Stats;
+
+/// How things stand.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stats)]
+pub struct StatsBody {
+    /// Orders by status; every status is there.
+    by_status: BTreeMap<String, i64>,
+    /// When the oldest order that waits for the floor was placed.
+    #[schema(required)]
+    oldest_unprinted: Option<DateTime<Utc>>,
+    shipments_unknown: i64,
+    shipments_failed: i64,
+    jobs_ready: i64,
+    jobs_leased: i64,
+    jobs_dead: i64,
+    /// Authentic courier events that match no booking yet.
+    events_parked: i64,
+    purge_due: i64,
+    purge_held: i64,
+    /// Due for more than a day: the sweep does not keep up, or does not run.
+    purge_overdue: i64,
+    purge_done: i64,
+    /// Orders that nothing moved for so long that they are ended soon.
+    nearly_stuck: i64,
+}
+
+impl StatsBody {
+    fn of(stats: Stats) -> Self {
+        let mut by_status: BTreeMap<String, i64> = OrderStatus::ALL
+            .into_iter()
+            .map(|status| (status.as_str().to_owned(), 0))
+            .collect();
+        by_status.extend(stats.by_status);
+        Self {
+            by_status,
+            oldest_unprinted: stats.oldest_unprinted,
+            shipments_unknown: stats.shipments_unknown,
+            shipments_failed: stats.shipments_failed,
+            jobs_ready: stats.jobs_ready,
+            jobs_leased: stats.jobs_leased,
+            jobs_dead: stats.jobs_dead,
+            events_parked: stats.events_parked,
+            purge_due: stats.purge_due,
+            purge_held: stats.purge_held,
+            purge_overdue: stats.purge_overdue,
+            purge_done: stats.purge_done,
+            nearly_stuck: stats.nearly_stuck,
+        }
+    }
+}
+
+/// Count everything
+#[utoipa::path(get, path = "/admin/v1/stats", operation_id = "read_stats", tag = "Operators", security(("api_key" = ["ops"])),
+    responses((status = 200, description = "The counts, now.", body = StatsBody), ByKey))]
+pub(in crate::http) async fn read(app: Data<App>, _: Keyed<Ops>) -> Result<HttpResponse, Problem> {
+    let stats = app.stats().await?;
+    Ok(HttpResponse::Ok().json(StatsBody::of(stats)))
+}

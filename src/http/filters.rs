@@ -1,0 +1,156 @@
+//! The filters of order lists, the same in a query and in a body. What cannot be a value of ours is refused: a misspelt
+//! filter must not list everything, and must not reach a database that chokes on it.
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::Instant;
+use crate::domain::invalid::{FieldErrors, Invalid};
+use crate::domain::order::OrderStatus;
+use crate::domain::shipment::ShipmentState;
+use crate::http::app_error;
+use crate::http::problem::Problem;
+use crate::store::orders::Filter;
+
+/// Where the filters were given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Given {
+    InQuery,
+    InBody,
+}
+
+/// The filters of a list as they were given, nothing checked.
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    pub(super) reference: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) courier: Option<String>,
+    pub(super) shipment_state: Option<String>,
+    pub(super) created_after: Option<DateTime<Utc>>,
+    pub(super) created_before: Option<DateTime<Utc>>,
+}
+
+impl Filters {
+    /// Checks every filter.
+    ///
+    /// # Errors
+    /// 400 `invalid_query` for the first wrong one of a query; 422 with all of a body's.
+    pub(super) fn read(self, given: Given) -> Result<Filter, Problem> {
+        let mut errors = FieldErrors::new();
+        let filter = self.check(&mut errors);
+        let errors = errors.into_vec();
+        match (errors.first(), given) {
+            (None, _) => Ok(filter),
+            (Some(first), Given::InQuery) => {
+                let name = first.pointer.trim_start_matches('/');
+                let detail = format!("The query parameter `{name}` {}.", first.invalid.detail);
+                Err(Problem::invalid_query(detail))
+            }
+            (Some(_), Given::InBody) => Err(app_error::invalid(errors)),
+        }
+    }
+
+    /// Checks every filter and collects what is wrong, under the filters' names.
+    pub(super) fn check(self, errors: &mut FieldErrors) -> Filter {
+        let status = self
+            .status
+            .map(|text| OrderStatus::parse(&text).ok_or_else(|| one_of(&OrderStatus::ALL.map(OrderStatus::as_str))));
+        let state = self.shipment_state.map(|text| {
+            ShipmentState::parse(&text).ok_or_else(|| one_of(&ShipmentState::ALL.map(ShipmentState::as_str)))
+        });
+        Filter {
+            client: None,
+            reference: take(errors, "/reference", self.reference.map(|text| plain(text, 64))),
+            status: take(errors, "/status", status),
+            courier: take(errors, "/courier", self.courier.map(|text| plain(text, 32))),
+            shipment_state: take(errors, "/shipment_state", state),
+            created_after: take(errors, "/created_after", self.created_after.map(moment)),
+            created_before: take(errors, "/created_before", self.created_before.map(moment)),
+            among: None,
+            before: None,
+        }
+    }
+}
+
+fn take<T>(errors: &mut FieldErrors, pointer: &str, parsed: Option<Result<T, Invalid>>) -> Option<T> {
+    parsed.and_then(|parsed| errors.take(pointer, parsed))
+}
+
+/// The alphabet of references and couriers' names: anything else names none, and a NUL would be PostgreSQL's error.
+fn plain(text: String, max: usize) -> Result<String, Invalid> {
+    let fits = (1..=max).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'));
+    if fits {
+        Ok(text)
+    } else {
+        let detail = format!("must have 1 to {max} characters of A-Z a-z 0-9 . _ : -");
+        Err(Invalid::new("invalid_format", detail))
+    }
+}
+
+/// A moment that both engines can hold, in whole microseconds.
+fn moment(at: DateTime<Utc>) -> Result<Instant, Invalid> {
+    let latest = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(365 * 1000);
+    Instant::from_timestamp_micros(at.timestamp_micros())
+        .filter(|at| (DateTime::UNIX_EPOCH..latest).contains(at))
+        .ok_or_else(|| Invalid::new("out_of_range", "must be a time after 1970 and before 2969"))
+}
+
+/// A value of a closed set.
+pub(super) fn one_of(known: &[&str]) -> Invalid {
+    Invalid::new("unknown_value", format!("must be one of {}", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_filters_are_read() {
+        let filters = Filters {
+            reference: Some("KD-1.a:b_2".to_owned()),
+            status: Some("printed".to_owned()),
+            courier: Some("simulated".to_owned()),
+            shipment_state: Some("booked".to_owned()),
+            created_after: Some("2026-11-23T16:00:00+08:00".parse().unwrap()),
+            created_before: None,
+        };
+        let filter = filters.read(Given::InQuery).unwrap();
+        assert_eq!(filter.status, Some(OrderStatus::Printed));
+        assert_eq!(filter.shipment_state, Some(ShipmentState::Booked));
+        assert_eq!(filter.created_after.unwrap().to_rfc3339(), "2026-11-23T08:00:00+00:00");
+    }
+
+    #[test]
+    fn what_names_nothing_is_refused_by_name_and_not_repeated() {
+        let wrong = || Filters {
+            reference: Some("张三".to_owned()),
+            status: Some("13800138000".to_owned()),
+            courier: Some("a\u{0}".to_owned()),
+            shipment_state: Some(String::new()),
+            created_after: Some(DateTime::<Utc>::MAX_UTC),
+            created_before: Some(DateTime::<Utc>::MIN_UTC),
+        };
+        let in_body = wrong().read(Given::InBody).unwrap_err();
+        let pointers: Vec<&str> = in_body.errors().iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/reference",
+                "/status",
+                "/courier",
+                "/shipment_state",
+                "/created_after",
+                "/created_before"
+            ]
+        );
+        assert!(
+            in_body
+                .errors()
+                .iter()
+                .all(|error| !error.invalid.detail.contains("138"))
+        );
+        assert_eq!(wrong().read(Given::InQuery).unwrap_err().code(), "invalid_query");
+    }
+}

@@ -1,0 +1,116 @@
+//! What an auditor asks of the rows: is anything left of what was purged?
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use crate::privacy::classes::{Purge, classes};
+use crate::store::purges::ReceiptRow;
+use crate::store::schema::{orders, purge_receipts, vault_keys};
+use crate::store::{AnyConn, StoreError};
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// A row that should hold nothing of a purged order and does.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Left {
+    /// The order.
+    #[diesel(sql_type = Text)]
+    pub order_id: String,
+}
+
+/// For every table that a purge empties: its name and the purged orders that still have something in it, at most a
+/// hundred.
+///
+/// # Errors
+/// The database.
+pub fn left_of_purged(conn: &mut AnyConn) -> Result<Vec<(String, Vec<Left>)>, StoreError> {
+    let mut all = Vec::new();
+    for (name, table, how) in classes().purged() {
+        let filled = match how {
+            Purge::Clear => {
+                let columns: Vec<String> = table.gone().map(|column| format!("t.{column} IS NOT NULL")).collect();
+                format!(" AND ({})", columns.join(" OR "))
+            }
+            Purge::Delete | Purge::Expire => String::new(),
+        };
+        let query = format!(
+            "SELECT DISTINCT t.order_id AS order_id FROM {name} t JOIN orders o ON o.id = t.order_id
+             WHERE o.purged_at IS NOT NULL{filled} LIMIT 100"
+        );
+        let left: Vec<Left> = diesel::sql_query(query).load(conn)?;
+        all.push((name.to_owned(), left));
+    }
+    Ok(all)
+}
+
+/// How many orders are purged, and how many of those have no receipt.
+///
+/// # Errors
+/// The database.
+pub fn count_purged(conn: &mut AnyConn) -> Result<(i64, i64), StoreError> {
+    let purged: i64 = orders::table
+        .filter(orders::purged_at.is_not_null())
+        .count()
+        .get_result(conn)?;
+    let without: Count = diesel::sql_query(
+        "SELECT count(*) AS count FROM orders o LEFT JOIN purge_receipts r ON r.order_id = o.id
+         WHERE o.purged_at IS NOT NULL AND r.order_id IS NULL",
+    )
+    .get_result(conn)?;
+    Ok((purged, without.count))
+}
+
+/// How many orders wait for their destruction although their purge is decided.
+///
+/// # Errors
+/// The database.
+pub fn count_decided(conn: &mut AnyConn) -> Result<i64, StoreError> {
+    Ok(orders::table
+        .filter(orders::purge_decided_at.is_not_null())
+        .filter(orders::purged_at.is_null())
+        .count()
+        .get_result(conn)?)
+}
+
+/// The receipts under one entry of the audit chain, by order.
+///
+/// # Errors
+/// The database.
+pub fn receipts_of_entry(conn: &mut AnyConn, seq: i64) -> Result<Vec<ReceiptRow>, StoreError> {
+    Ok(purge_receipts::table
+        .filter(purge_receipts::audit_seq.eq(seq))
+        .order(purge_receipts::order_id)
+        .select(ReceiptRow::as_select())
+        .load(conn)?)
+}
+
+/// Entries of the audit chain after `after` that receipts stand under.
+///
+/// # Errors
+/// The database.
+pub fn entries_with_receipts(conn: &mut AnyConn, after: i64, limit: i64) -> Result<Vec<i64>, StoreError> {
+    Ok(purge_receipts::table
+        .filter(purge_receipts::audit_seq.gt(after))
+        .select(purge_receipts::audit_seq)
+        .distinct()
+        .order(purge_receipts::audit_seq)
+        .limit(limit)
+        .load(conn)?)
+}
+
+/// Epoch keys that exist in the vault (its database), by id.
+///
+/// # Errors
+/// The database.
+pub fn epoch_keys(conn: &mut AnyConn) -> Result<Vec<i64>, StoreError> {
+    Ok(vault_keys::table
+        .filter(vault_keys::purpose.eq("epoch"))
+        .filter(vault_keys::wrapped.is_not_null())
+        .order(vault_keys::id)
+        .select(vault_keys::id)
+        .load(conn)?)
+}
