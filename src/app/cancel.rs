@@ -3,7 +3,7 @@
 
 use crate::app::booking::{self, By, Now, close_attempt, refuse_in_flight, step};
 use crate::app::notes;
-use crate::app::query::visible;
+use crate::app::query::{lock_visible, visible};
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller, people};
 use crate::couriers::{CancelAnswer, ParcelRef};
@@ -12,7 +12,7 @@ use crate::domain::order::{OrderStatus, Step};
 use crate::domain::shipment::ShipmentState;
 use crate::privacy::Pii;
 use crate::store::AnyConn;
-use crate::store::orders::{Change, Order};
+use crate::store::orders::{self, Change, Order};
 use crate::store::shipments::Attempt;
 use crate::vault::keyring::Keyring;
 
@@ -31,7 +31,12 @@ pub async fn cancel(
     let booked = {
         let owner = owner.clone();
         app.read_sealed(move |conn, ring| {
-            let order = visible(lock_free(conn, id), owner.as_ref())?;
+            // A decision that is made again under the order's lock.
+            let found = orders::find(conn, id)?.ok_or(AppError::NotFound);
+            let order = visible(found, owner.as_ref())?;
+            if order.purge_decided_at.is_some() {
+                return Err(AppError::Gone("purged"));
+            }
             order.status.after(Step::Cancel)?;
             booked_parcel(conn, ring, &order)
         })
@@ -43,7 +48,7 @@ pub async fn cancel(
     let called_off = booked.map(|(attempt, _)| attempt.id);
     let (now, window, actor) = (Now::of(&app.clock), app.settings.window, caller.actor());
     app.write_sealed(move |conn, ring| {
-        let mut order = visible(people::lock(conn, id), owner.as_ref())?;
+        let mut order = lock_visible(conn, id, owner.as_ref())?;
         let attempt = booking::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         if let Some(attempt) = attempt {
@@ -78,16 +83,6 @@ pub async fn cancel(
         view::one(conn, Some(ring), order, now.business)
     })
     .await
-}
-
-/// Reads an order for a decision that is made again under its lock.
-fn lock_free(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
-    let order = crate::store::orders::find(conn, id)?.ok_or(AppError::NotFound)?;
-    if order.purge_decided_at.is_some() {
-        Err(AppError::Gone("purged"))
-    } else {
-        Ok(order)
-    }
 }
 
 /// The order's booked parcel, as its courier must be asked about it; `None` where none is booked.

@@ -1,7 +1,7 @@
 //! A draft becomes an order.
 
 use crate::app::booking::{By, step};
-use crate::app::query::visible;
+use crate::app::query::lock_visible;
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller};
 use crate::domain::ids::OrderId;
@@ -15,7 +15,7 @@ use crate::store::orders::Change;
 pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView, AppError> {
     let (now, window, caller) = (app.clock.business_now(), app.settings.window, caller.clone());
     app.write_sealed(move |conn, ring| {
-        let mut order = visible(crate::app::people::lock(conn, id), Some(&caller))?;
+        let mut order = lock_visible(conn, id, Some(&caller))?;
         step(
             conn,
             &mut order,

@@ -3,7 +3,7 @@
 
 use crate::app::booking::{self, Now, close_attempt, new_attempt, note_event, refuse_in_flight};
 use crate::app::cancel::{booked_parcel, call_off};
-use crate::app::query::visible;
+use crate::app::query::{lock_visible, visible};
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller, people};
 use crate::domain::contact::Recipient;
@@ -42,7 +42,7 @@ pub async fn correct(
     let called_off = booked.map(|(attempt, _)| attempt.id);
     let (now, actor) = (Now::of(&app.clock), caller.actor());
     app.write_sealed(move |conn, ring| {
-        let mut order = visible(people::lock(conn, id), owner.as_ref())?;
+        let mut order = lock_visible(conn, id, owner.as_ref())?;
         allow(&order, now)?;
         let attempt = booking::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;

@@ -11,7 +11,7 @@ use crate::store::prints::PrintRow;
 use crate::store::shipments::DisclosureRow;
 use crate::store::stats::{self, Stats};
 use crate::store::timeline::{self, EventRow};
-use crate::store::{StoreError, epochs, jobs, person, prints, shipments};
+use crate::store::{AnyConn, StoreError, epochs, jobs, person, prints, shipments};
 use crate::vault::keyring::{Keyring, Kind, Table};
 
 /// The order, where the caller may know of it: without a caller, or the caller's own client's. Others' are not found.
@@ -24,6 +24,16 @@ pub(crate) fn visible(found: Result<Order, AppError>, owner: Option<&Caller>) ->
         (Ok(order), Some(caller)) if order.client != caller.client => Err(AppError::NotFound),
         (found, _) => found,
     }
+}
+
+/// Locks an order for a change of its personal data where the caller may know of it. Whose it is is asked first: that
+/// another client's order is purged is nobody's business.
+///
+/// # Errors
+/// Not found, 410 `purged`, the store.
+pub(crate) fn lock_visible(conn: &mut AnyConn, id: OrderId, owner: Option<&Caller>) -> Result<Order, AppError> {
+    visible(orders::find(conn, id)?.ok_or(AppError::NotFound), owner)?;
+    people::lock(conn, id)
 }
 
 /// An order with everything that operators see.
@@ -209,7 +219,7 @@ impl App {
 ///
 /// # Errors
 /// Store; the ring must be fetched anew.
-pub(crate) fn living_epochs(conn: &mut crate::store::AnyConn, ring: &Keyring) -> Result<Vec<i64>, AppError> {
+pub(crate) fn living_epochs(conn: &mut AnyConn, ring: &Keyring) -> Result<Vec<i64>, AppError> {
     let living = epochs::living(conn)?;
     match living
         .iter()

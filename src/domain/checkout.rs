@@ -99,7 +99,8 @@ impl NewOrder {
     pub fn parse(parts: &NewOrderParts<'_>, now: Instant, errors: &mut FieldErrors) -> Option<Self> {
         let reference = errors.take("/reference", parse_reference(parts.reference));
         let recipient = Recipient::parse(&parts.recipient, "/recipient", errors);
-        if parts.items.is_empty() || parts.items.len() > MAX_ITEMS {
+        let counted = (1..=MAX_ITEMS).contains(&parts.items.len());
+        if !counted {
             errors.push(
                 "/items",
                 Invalid::new("out_of_range", format!("must have between 1 and {MAX_ITEMS} items")),
@@ -114,6 +115,7 @@ impl NewOrder {
             .collect();
         let amount = Money::parse(parts.amount, parts.currency, "/amount", "/currency", errors);
         let consent = parse_consent(parts, now, errors);
+        counted.then_some(())?;
         Some(Self {
             reference: reference?,
             recipient: recipient?,
