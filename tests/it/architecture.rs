@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "app", "clock", "config", "couriers", "domain", "privacy", "store", "vault",
+            "app", "clock", "config", "domain", "privacy", "store", "vault",
         ],
     ),
     ("jobs", &["app", "clock", "domain", "store"]),

@@ -81,7 +81,7 @@ on_both_engines! {
         let order = app.detail(&id).await;
         assert_eq!((&order["shipment"]["state"], &order["shipment"]["last_error"]),
                    (&json!("failed"), &json!("address_not_served")));
-        assert_eq!(app.get(&app.keys.ops, "/admin/v1/stats").await.is(200)["failed_shipments"], 1);
+        assert_eq!(app.get(&app.keys.ops, "/admin/v1/stats").await.is(200)["shipments_failed"], 1);
         let first = app.parcel_of(&id).await.0;
         retry(app, &id).await.is(200);
         app.run_jobs().await;

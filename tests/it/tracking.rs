@@ -49,7 +49,7 @@ on_both_engines! {
     }
 
     async fn a_sandbox_parcel_lives_its_whole_life_by_its_own_webhooks(app: &TestApp)
-        with { Options { courier_reports: true, faults: &["webhook_twice", "webhook_bad_signature"], ..Options::default() } }
+        with { Options { courier_reports: true, faults: &["webhook_twice", "webhook_bad_signature,times=2"], ..Options::default() } }
     {
         let id = app.booked().await;
         app.clock.advance_business(TimeDelta::hours(31));
