@@ -17,6 +17,7 @@ use crate::http::app_error;
 use crate::http::auth::{Admin, Keyed};
 use crate::http::documented::{ByKey, OfOne, WithBody};
 use crate::http::filters::one_of;
+use crate::http::finish::to_the_end;
 use crate::http::json::Json;
 use crate::http::path::PathId;
 use crate::http::problem::Problem;
@@ -176,12 +177,8 @@ pub(in crate::http) async fn revoke(
         ..
     }: Keyed<Admin, PathId<KeyId>>,
 ) -> Result<HttpResponse, Problem> {
-    let (now, actor) = (app.clock.business_now(), caller.actor());
-    let revoked = app
-        .orders
-        .write(move |conn| keys::revoke_in_tx(conn, &id, &actor, now))
-        .await
-        .map_err(AppError::from)?;
+    let (app, actor) = (app.get_ref().clone(), caller.actor());
+    let revoked = to_the_end(async move { keys::revoke(&app, &id, &actor).await }).await?;
     if !revoked {
         return Err(Problem::not_found());
     }
