@@ -13,14 +13,14 @@
 //! or a log. Routes are registered as `web::resource(path).route(web::get().to(..))`, one resource for a path:
 //! the handler macros make one resource a method, and a wrong method would then be 404 instead of 405.
 
-mod admin;
+pub mod admin;
 mod app_error;
 pub mod auth;
 pub mod body;
 pub mod boundary;
 pub mod client_address;
 pub mod context;
-mod documented;
+pub mod documented;
 mod filters;
 mod finish;
 pub mod headers;
@@ -28,20 +28,20 @@ pub mod health;
 pub mod json;
 pub mod metrics;
 pub mod openapi;
-mod orders;
+pub mod orders;
 pub mod page;
 pub mod path;
-mod photo_sizes;
+pub mod photo_sizes;
 pub mod problem;
 pub mod query;
 pub mod rate_limit;
-mod reason;
-mod recipient;
+pub mod reason;
+pub mod recipient;
 pub mod request_id;
 pub mod server;
 mod shape;
-mod shown;
-mod system;
+pub mod shown;
+pub mod system;
 #[cfg(test)]
 mod testing;
-mod webhooks;
+pub mod webhooks;

@@ -7,16 +7,8 @@ use crate::clock::Instant;
 use crate::domain::invalid::{FieldErrors, Invalid};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
-use crate::http::app_error;
 use crate::http::problem::Problem;
 use crate::store::orders::Filter;
-
-/// Where the filters were given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Given {
-    InQuery,
-    InBody,
-}
 
 /// The filters of a list as they were given, nothing checked.
 #[derive(Debug, Default)]
@@ -30,22 +22,20 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// Checks every filter.
+    /// Checks the filters of a query.
     ///
     /// # Errors
-    /// 400 `invalid_query` for the first wrong one of a query; 422 with all of a body's.
-    pub(super) fn read(self, given: Given) -> Result<Filter, Problem> {
+    /// 400 `invalid_query` for the first wrong one.
+    pub(super) fn read(self) -> Result<Filter, Problem> {
         let mut errors = FieldErrors::new();
         let filter = self.check(&mut errors);
-        let errors = errors.into_vec();
-        match (errors.first(), given) {
-            (None, _) => Ok(filter),
-            (Some(first), Given::InQuery) => {
+        match errors.into_vec().first() {
+            None => Ok(filter),
+            Some(first) => {
                 let name = first.pointer.trim_start_matches('/');
                 let detail = format!("The query parameter `{name}` {}.", first.invalid.detail);
                 Err(Problem::invalid_query(detail))
             }
-            (Some(_), Given::InBody) => Err(app_error::invalid(errors)),
         }
     }
 
@@ -116,7 +106,7 @@ mod tests {
             created_after: Some("2026-11-23T16:00:00+08:00".parse().unwrap()),
             created_before: None,
         };
-        let filter = filters.read(Given::InQuery).unwrap();
+        let filter = filters.read().unwrap();
         assert_eq!(filter.status, Some(OrderStatus::Printed));
         assert_eq!(filter.shipment_state, Some(ShipmentState::Booked));
         assert_eq!(filter.created_after.unwrap().to_rfc3339(), "2026-11-23T08:00:00+00:00");
@@ -132,8 +122,10 @@ mod tests {
             created_after: Some(DateTime::<Utc>::MAX_UTC),
             created_before: Some(DateTime::<Utc>::MIN_UTC),
         };
-        let in_body = wrong().read(Given::InBody).unwrap_err();
-        let pointers: Vec<&str> = in_body.errors().iter().map(|error| error.pointer.as_str()).collect();
+        let mut errors = FieldErrors::new();
+        wrong().check(&mut errors);
+        let errors = errors.into_vec();
+        let pointers: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(
             pointers,
             [
@@ -145,12 +137,7 @@ mod tests {
                 "/created_before"
             ]
         );
-        assert!(
-            in_body
-                .errors()
-                .iter()
-                .all(|error| !error.invalid.detail.contains("138"))
-        );
-        assert_eq!(wrong().read(Given::InQuery).unwrap_err().code(), "invalid_query");
+        assert!(errors.iter().all(|error| !error.invalid.detail.contains("138")));
+        assert_eq!(wrong().read().unwrap_err().code(), "invalid_query");
     }
 }

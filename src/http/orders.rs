@@ -16,7 +16,7 @@ use crate::app::{App, cancel as calling_off, confirm as confirming, correct as c
 use crate::domain::ids::OrderId;
 use crate::http::auth::{Keyed, Orders};
 use crate::http::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::filters::{Filters, Given};
+use crate::http::filters::Filters;
 use crate::http::finish::to_the_end;
 use crate::http::json::Json;
 use crate::http::openapi::ProblemSchema;
@@ -109,7 +109,7 @@ pub(super) async fn list(
         status: asked.status,
         ..Filters::default()
     };
-    let mut filter = filters.read(Given::InQuery)?;
+    let mut filter = filters.read()?;
     filter.client = Some(caller.client);
     filter.before = page.after;
     let found = app.list(filter, page.fetch()).await?;

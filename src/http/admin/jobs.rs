@@ -22,6 +22,7 @@ use crate::store::jobs::Job;
 #[into_params(parameter_in = Query)]
 pub struct JobsQuery {
     /// All of them when it is left out.
+    #[param(inline)]
     state: Option<State>,
     /// How many rows at most, 1 to 200; 50 when it is left out.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]

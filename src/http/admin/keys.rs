@@ -17,6 +17,7 @@ use crate::http::app_error;
 use crate::http::auth::{Admin, Keyed};
 use crate::http::documented::{ByKey, OfOne, WithBody};
 use crate::http::filters::one_of;
+use crate::http::finish::to_the_end;
 use crate::http::json::Json;
 use crate::http::path::PathId;
 use crate::http::problem::Problem;
@@ -176,7 +177,9 @@ pub(in crate::http) async fn revoke(
         ..
     }: Keyed<Admin, PathId<KeyId>>,
 ) -> Result<HttpResponse, Problem> {
-    if !keys::revoke(&app, &id, &caller.actor()).await? {
+    let (app, actor) = (app.get_ref().clone(), caller.actor());
+    let revoked = to_the_end(async move { keys::revoke(&app, &id, &actor).await }).await?;
+    if !revoked {
         return Err(Problem::not_found());
     }
     // Every process may remember the key for that long.

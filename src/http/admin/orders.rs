@@ -17,7 +17,7 @@ use crate::http::admin::privacy::DisclosureBody;
 use crate::http::app_error;
 use crate::http::auth::{Keyed, Ops};
 use crate::http::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::filters::{Filters, Given};
+use crate::http::filters::Filters;
 use crate::http::finish::to_the_end;
 use crate::http::json::Json;
 use crate::http::openapi::ProblemSchema;
@@ -72,7 +72,7 @@ pub(in crate::http) async fn list(
         created_after: asked.created_after,
         created_before: asked.created_before,
     };
-    found(&app, filters.read(Given::InQuery)?, ByValue::default(), page).await
+    found(&app, filters.read()?, ByValue::default(), page).await
 }
 
 /// What to search for; everything given must hold.

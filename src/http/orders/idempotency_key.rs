@@ -14,7 +14,7 @@ const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// 1 to 255 visible ASCII characters, bare or as a quoted string of RFC 8941 (the IETF draft's form).
 #[derive(Debug)]
-pub(super) struct IdempotencyKey(pub(super) Pii<String>);
+pub(in crate::http) struct IdempotencyKey(pub(super) Pii<String>);
 
 impl FromRequest for IdempotencyKey {
     type Error = Problem;
