@@ -143,10 +143,11 @@ impl Shop {
 
     /// Gets an answer for everything, prints it all, and waits until every parcel is booked.
     pub(super) async fn finishes(&self, served: &Served) {
+        let started = Stopwatch::now();
         while !self.unanswered.borrow().is_empty() {
+            assert!(started.elapsed() < PATIENCE, "{}", served.said());
             self.places_one(served).await;
         }
-        let started = Stopwatch::now();
         loop {
             self.prints_some(served, 0).await;
             let stats = served.get(&self.bearer, "/admin/v1/stats").await;
