@@ -36,11 +36,10 @@ fn a_process_frozen_while_it_books_is_outlived_and_books_nothing_again() {
     block_on(async {
         let mut installation = Installation::new(Engine::Postgres);
         let courier = Courier::start(&mut installation, &["--fault", "slow=0.7,delay=1.5"]);
-        let frozen = installation.serve().await;
+        let [frozen, other] = [installation.serve().await, installation.serve().await];
         let shop = Shop::new(installation.key("admin"));
         let freezes = async || freeze(&frozen, &installation.databases).await;
         shop.works(&frozen, ORDERS, PRINTS, freezes).await;
-        let other = installation.serve().await;
         let mut conn = installation.databases.open_orders();
         let started = Stopwatch::now();
         while rows::count(&mut conn, "order_events WHERE code = 'interrupted'") == 0 {

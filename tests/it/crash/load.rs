@@ -68,7 +68,11 @@ impl Shop {
         };
         let checkouts = join_all((0..CHECKOUTS).map(|_| async {
             while !over.get() {
-                self.places_one(served).await;
+                // Well past what is needed they wait: what is placed must be printed and booked in the end.
+                if self.placed() < enough + orders {
+                    self.places_one(served).await;
+                }
+                pause().await;
             }
         }));
         let printers = join_all((0..PRINTERS).map(|number| {
