@@ -39,7 +39,10 @@ fn a_process_frozen_while_it_books_is_outlived_and_books_nothing_again() {
         let [frozen, other] = [installation.serve().await, installation.serve().await];
         let shop = Shop::new(installation.key("admin"));
         let freezes = async || freeze(&frozen, &installation.databases).await;
+        // The other sleeps until then, so that the bookings under way are the first one's.
+        other.signal(Signal::STOP);
         shop.works(&frozen, ORDERS, PRINTS, freezes).await;
+        other.signal(Signal::CONT);
         let mut conn = installation.databases.open_orders();
         let started = Stopwatch::now();
         while rows::count(&mut conn, "order_events WHERE code = 'interrupted'") == 0 {
