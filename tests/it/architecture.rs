@@ -12,9 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &["clock", "privacy"]),
     (
         "http",
-        &[
-            "app", "clock", "config", "domain", "privacy", "store", "vault",
-        ],
+        &["app", "clock", "config", "domain", "privacy", "store", "vault"],
     ),
     ("jobs", &["app", "clock", "domain", "store"]),
     ("privacy", &[]),
