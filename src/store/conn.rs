@@ -52,11 +52,21 @@ impl AnyConn {
     pub fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => open_sqlite(path).map(Self::Sqlite),
-            DatabaseUrl::Postgres(url) => diesel::PgConnection::establish(url.expose())
-                .map(Self::Postgres)
-                .map_err(|error| StoreError::Unavailable(connect_message(&error))),
+            DatabaseUrl::Postgres(url) => open_postgres(url.expose()).map(Self::Postgres),
         }
     }
+}
+
+/// A process that is frozen in the middle of a transaction (a virtual machine that is moved, a stopped container) would
+/// hold its locks until it wakes up, and with them every replica. No transaction waits for anything but the database, so
+/// one in which nothing has come for this long is rolled back; its process, if it ever wakes up, fails and tries again.
+const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'";
+
+fn open_postgres(url: &str) -> Result<diesel::PgConnection, StoreError> {
+    let mut conn =
+        diesel::PgConnection::establish(url).map_err(|error| StoreError::Unavailable(connect_message(&error)))?;
+    conn.batch_execute(POSTGRES_SETTINGS)?;
+    Ok(conn)
 }
 
 /// WAL with FULL sync: an acknowledged commit survives a power cut. `secure_delete` overwrites what is deleted.

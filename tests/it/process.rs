@@ -19,17 +19,21 @@ use crate::harness::databases::{Databases, Engine};
 use crate::harness::{fixtures, planted, rows};
 
 /// How long a program may take to come up on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An installation: two databases, a folder, and settings.
-struct Installation {
-    databases: Databases,
-    settings: Vec<(&'static str, String)>,
+pub(crate) struct Installation {
+    pub(crate) databases: Databases,
+    pub(crate) settings: Vec<(&'static str, String)>,
 }
 
 impl Installation {
-    fn new(engine: Engine) -> Self {
-        let databases = Databases::bare(engine);
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self::on(Databases::bare(engine))
+    }
+
+    /// On databases of the test's own.
+    pub(crate) fn on(databases: Databases) -> Self {
         let settings = vec![
             ("SAFELIGHT__DATABASE__URL", databases.orders.clone()),
             ("SAFELIGHT__VAULT__URL", databases.vault.clone()),
@@ -55,20 +59,20 @@ impl Installation {
     }
 
     /// Runs a command to its end.
-    fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
         let out = self.command(arguments).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (out.status, text(out.stdout), text(out.stderr))
     }
 
     /// A key, made by the command line beside whatever runs.
-    fn key(&self, scopes: &str) -> String {
+    pub(crate) fn key(&self, scopes: &str) -> String {
         let (status, out, err) = self.run(&["keys", "create", "--name", "shop", "--scope", scopes]);
         assert!(status.success(), "{err}");
         out.trim().to_owned()
     }
 
-    async fn serve(&self) -> Served {
+    pub(crate) async fn serve(&self) -> Served {
         let number = std::fs::read_dir(self.databases.folder.path()).unwrap().count();
         let log = self.databases.folder.path().join(format!("stderr-{number}"));
         let child = self
@@ -113,38 +117,38 @@ impl Installation {
     }
 }
 
-async fn pause() {
+pub(crate) async fn pause() {
     actix_web::rt::time::sleep(Duration::from_millis(50)).await;
 }
 
 /// A running `safelight serve`; killed with the test if need be.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     log: std::path::PathBuf,
-    address: SocketAddr,
-    client: reqwest::Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) client: reqwest::Client,
 }
 
 impl Served {
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let mut text = String::new();
         File::open(&self.log).unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
-    fn request(&self, method: Method, key: &str, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: Method, key: &str, path: &str) -> reqwest::RequestBuilder {
         self.client
             .request(method, format!("http://{}{path}", self.address))
             .bearer_auth(key)
     }
 
-    async fn get(&self, key: &str, path: &str) -> Value {
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Value {
         Answer::read(self.request(Method::GET, key, path).send().await.unwrap())
             .await
             .is(200)
     }
 
-    async fn post(&self, key: &str, path: &str, body: Value) -> Value {
+    pub(crate) async fn post(&self, key: &str, path: &str, body: Value) -> Value {
         Answer::read(self.request(Method::POST, key, path).json(&body).send().await.unwrap())
             .await
             .is(200)
@@ -165,11 +169,11 @@ impl Served {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    async fn ends(&mut self) -> ExitStatus {
+    pub(crate) async fn ends(&mut self) -> ExitStatus {
         let started = Stopwatch::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -181,7 +185,7 @@ impl Served {
     }
 
     /// What it said holds nobody; kept apart from `drop`, which must not panic twice.
-    fn said_nothing_personal(&self) {
+    pub(crate) fn said_nothing_personal(&self) {
         let said = self.said();
         for line in said.lines() {
             assert_eq!(planted::find(&planted::UNLOGGED, line), None, "{line}");
@@ -222,12 +226,12 @@ fn courier(installation: &mut Installation, faults: &[&str]) -> RunningSandbox {
     running
 }
 
-fn block_on(body: impl Future<Output = ()>) {
+pub(crate) fn block_on(body: impl Future<Output = ()>) {
     actix_web::rt::System::new().block_on(body);
 }
 
 /// Orders that are accepted now: the contract's example was agreed to in the future of this machine, or its past.
-fn order() -> Value {
+pub(crate) fn order() -> Value {
     fixtures::order_with("/consent/accepted_at", json!("2024-06-01T00:00:00Z"))
 }
 

@@ -58,10 +58,19 @@ impl Databases {
         Self::new(engine, false)
     }
 
+    /// Two databases of a PostgreSQL that the test runs itself, and that takes them with it.
+    pub(crate) fn elsewhere(orders: String, vault: String) -> Self {
+        Self {
+            folder: folder(),
+            engine: Engine::Postgres,
+            orders,
+            vault,
+            names: None,
+        }
+    }
+
     fn new(engine: Engine, migrated: bool) -> Self {
-        let folder = TempDir::with_prefix("safelight-it-").unwrap();
-        std::fs::create_dir(folder.path().join("data")).unwrap();
-        std::fs::create_dir(folder.path().join("vault")).unwrap();
+        let folder = folder();
         match engine {
             Engine::Sqlite => {
                 let paths = [
@@ -136,6 +145,14 @@ impl Drop for Databases {
             }
         }
     }
+}
+
+/// What the working folder of an installation holds.
+fn folder() -> TempDir {
+    let folder = TempDir::with_prefix("safelight-it-").unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::create_dir(folder.path().join("vault")).unwrap();
+    folder
 }
 
 fn migrate(url: &DatabaseUrl, which: Which) {
