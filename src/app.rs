@@ -13,6 +13,7 @@ pub mod hold;
 pub mod intake;
 pub mod keys;
 pub mod notes;
+pub mod notice;
 pub mod people;
 pub mod place;
 pub mod print;

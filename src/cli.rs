@@ -153,6 +153,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reads the command line and does what it says; exit code 0 only where it did.
 pub fn main() -> ExitCode {
+    // Databases, logs and secrets that are made here are for the service's own user alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@
 //! - [`boundary`] is the outermost middleware (`App::wrap(from_fn(boundary::handle))`): request id, span, the one log
 //!   line, metrics, headers, and the last word on errors. Nothing may be wrapped around it.
 //! - [`problem`] is the only error a handler returns; [`json`], [`body`], [`page`] and [`path`] are the extractors.
-//! - [`auth`] says who may call: a handler's signature names the scope; [`app_error`] turns a verb's refusal into a problem.
+//! - [`auth`] says who may call: a handler's signature names the scope; `app_error` turns a verb's refusal into a problem.
 //! - [`server`] has the one list of routes. [`shown`] is an order as it is answered.
 //! - [`rate_limit`] and [`client_address`] say who may ask how often; [`openapi`] serves the contract.
 //!
@@ -27,6 +27,7 @@ pub mod headers;
 pub mod health;
 pub mod json;
 pub mod metrics;
+pub mod notice;
 pub mod openapi;
 pub mod orders;
 pub mod page;

@@ -330,6 +330,20 @@ impl Vault {
         }
     }
 
+    /// Makes sure that today's idempotency key exists and is in the cache: the loop that makes keys ahead may have slept
+    /// through days (a suspended machine, no worker running), and orders must be taken all the same.
+    ///
+    /// # Errors
+    /// One of the databases cannot be reached, or the master key is wrong.
+    pub fn ensure_today(&self, orders: &Database) -> Result<(), VaultError> {
+        if !self.ring()?.knows_day(self.today()) {
+            self.make_ahead(orders)?;
+            let _guard = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.refresh(self.clock.wall_now())?;
+        }
+        Ok(())
+    }
+
     /// The keys, certainly with that epoch's if it exists: a replica may have made it since the cache was loaded.
     ///
     /// # Errors

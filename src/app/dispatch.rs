@@ -23,7 +23,7 @@ use crate::store::{AnyConn, meta};
 use crate::vault::keyring::Keyring;
 
 /// The personal fields that a booking hands to a courier, as the disclosure names them.
-const DISCLOSED: &str = "name,phone,address";
+pub(crate) const DISCLOSED: &str = "name,phone,address";
 
 /// When the job comes back.
 #[derive(Debug, Clone, PartialEq, Eq)]

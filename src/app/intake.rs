@@ -191,6 +191,7 @@ enum Fate {
 
 /// Writes submissions that share neither key nor reference, in one transaction.
 fn write_round(app: &App, round: &[Submission]) -> Result<Vec<Result<Written, AppError>>, AppError> {
+    app.vault.ensure_today(&app.orders)?;
     let days = app.vault.idempotency_days();
     let fates = with_keys(&app.vault, |ring| {
         app.orders

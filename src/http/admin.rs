@@ -2,6 +2,7 @@
 //! file a resource; each handler's signature says the scope it needs.
 
 pub mod audit;
+pub mod holds;
 pub mod jobs;
 pub mod keys;
 pub mod orders;

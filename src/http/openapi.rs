@@ -13,7 +13,7 @@ use utoipa_swagger_ui::Config;
 
 use crate::http::auth::Public;
 use crate::http::problem::Problem;
-use crate::http::{admin, orders, photo_sizes, system, webhooks};
+use crate::http::{admin, notice, orders, photo_sizes, system, webhooks};
 
 /// The name of the security scheme, for `security(("api_key" = ["orders"]))` on handlers.
 pub const SECURITY: &str = "api_key";
@@ -86,10 +86,11 @@ impl Modify for BearerKey {
         admin::shipment::retry, admin::shipment::settle,
         admin::stats::read, admin::jobs::list, admin::jobs::requeue,
         admin::privacy::reveal, admin::privacy::approve, admin::privacy::disclosures,
+        admin::holds::put, admin::holds::delete,
         admin::purges::purge_one, admin::purges::list, admin::purges::read, admin::purges::run,
         admin::audit::list, admin::audit::verify,
         admin::keys::create, admin::keys::list, admin::keys::revoke,
-        system::livez, system::readyz, system::scrape,
+        system::livez, system::readyz, system::scrape, notice::read,
     ),
     components(schemas(ProblemSchema, FieldErrorSchema)),
     modifiers(&BearerKey),

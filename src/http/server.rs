@@ -14,13 +14,14 @@ use crate::app::App;
 use crate::app::heartbeat::Heartbeat;
 use crate::app::intake::Intake;
 use crate::app::keys::Recogniser;
+use crate::app::notice::Notice;
 use crate::config::{Config, DatabaseUrl};
 use crate::http::client_address::TrustedProxies;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::rate_limit::RateLimits;
 use crate::http::system::Gauges;
-use crate::http::{admin, boundary, openapi, orders, photo_sizes, system, webhooks};
+use crate::http::{admin, boundary, notice, openapi, orders, photo_sizes, system, webhooks};
 
 /// An idle connection is kept longer than the 60 s that common proxies keep theirs, so that it is never we who close one
 /// just as a request comes in.
@@ -52,6 +53,8 @@ pub struct ServerParts {
     pub metrics: Data<Metrics>,
     /// Whether it can work.
     pub health: Data<Health>,
+    /// What people are told of what is kept of them.
+    pub notice: Data<Notice>,
     gauges: Data<Gauges>,
 }
 
@@ -81,7 +84,8 @@ impl ServerParts {
         };
         let health = Health::new(app.clone(), worker, disk);
         let proxies = config.http.trusted_proxies.clone();
-        Self::of(app, intake, recogniser, limits, proxies, health)
+        let notice = Notice::of(app, config);
+        Self::of(app, intake, recogniser, limits, proxies, health, notice)
     }
 
     /// The parts one by one.
@@ -95,6 +99,7 @@ impl ServerParts {
         limits: RateLimits,
         proxies: TrustedProxies,
         health: Health,
+        notice: Notice,
     ) -> prometheus::Result<Self> {
         Ok(Self {
             app: Data::new(app.clone()),
@@ -104,6 +109,7 @@ impl ServerParts {
             proxies: Data::new(proxies),
             metrics: Data::new(Metrics::new()?),
             health: Data::new(health),
+            notice: Data::new(notice),
             gauges: Data::new(Gauges::default()),
         })
     }
@@ -146,6 +152,7 @@ routes! {
     "/admin/v1/jobs/{id}/requeue" { post: admin::jobs::requeue }
     "/admin/v1/orders/{id}/reveal" { post: admin::privacy::reveal }
     "/admin/v1/reveals/{id}/approve" { post: admin::privacy::approve }
+    "/admin/v1/orders/{id}/hold" { put: admin::holds::put, delete: admin::holds::delete }
     "/admin/v1/orders/{id}/purge" { post: admin::purges::purge_one }
     "/admin/v1/purges" { get: admin::purges::list }
     "/admin/v1/purges/{order_id}" { get: admin::purges::read }
@@ -158,6 +165,7 @@ routes! {
     "/livez" { get: system::livez }
     "/readyz" { get: system::readyz }
     "/metrics" { get: system::scrape }
+    "/privacy-notice" { get: notice::read }
 }
 
 /// Gives the handlers their parts and puts them on their routes; for `App::configure`, of the server and of tests.
@@ -170,6 +178,7 @@ pub fn routes(parts: ServerParts) -> impl Fn(&mut ServiceConfig) + Clone {
             .app_data(parts.proxies.clone())
             .app_data(parts.metrics.clone())
             .app_data(parts.health.clone())
+            .app_data(parts.notice.clone())
             .app_data(parts.gauges.clone());
         register(cfg);
         openapi::configure_docs(cfg);

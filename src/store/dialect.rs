@@ -1,10 +1,13 @@
 //! What cannot be said once for both engines. With `conn.rs` the only file that matches on the engine; each function
 //! here means the same on both.
 
+mod batch;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use crate::privacy::classes;
+use crate::store::intake::NewOrderRows;
 use crate::store::{AnyConn, StoreError};
 
 /// Locks an order's row until the transaction ends and says whether it exists. On SQLite the transaction holds the
@@ -192,6 +195,21 @@ pub fn lock_fact(conn: &mut AnyConn, facts: Facts, key: &str) -> Result<Option<S
             .optional()?,
     };
     Ok(value.map(|value| value.value))
+}
+
+/// What a batch of new orders found free: each key that was, and the order that went in under it, if its reference was.
+pub type FreeKeys = Vec<(Vec<u8>, Option<String>)>;
+
+/// Writes a batch of new orders in one statement, where the engine has one for it; `None` where it has not (SQLite, where a
+/// statement is a function call) and the rows are to be written table by table.
+///
+/// # Errors
+/// The database.
+pub fn insert_batch(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<Option<FreeKeys>, StoreError> {
+    match conn {
+        AnyConn::Sqlite(_) => Ok(None),
+        AnyConn::Postgres(conn) => Ok(Some(batch::InsertBatch::new(batch).load(conn)?)),
+    }
 }
 
 /// Empties a table of everything derived or personal of these orders: deletes their rows, or clears the columns.

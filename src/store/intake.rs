@@ -1,6 +1,6 @@
 //! Writes a batch of new orders in one transaction, so that many share one commit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
@@ -35,62 +35,57 @@ pub enum Outcome {
 
 /// Writes the orders of a batch that are new; says what became of each, in the order given.
 ///
-/// No two of a batch may share an idempotency key or a client's reference. Each table's rows are written in the order of
-/// the UNIQUE they can wait on, and the tables always in the same order, so that two batches cannot deadlock.
+/// No two of a batch may share an idempotency key or a client's reference.
 ///
 /// # Errors
 /// The database; nothing is written then.
 pub fn insert_batch_in_tx(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<Vec<Outcome>, StoreError> {
-    let mut keys: Vec<IdempotencyRow> = batch.iter().map(|new| new.idempotency.clone()).collect();
-    keys.sort_unstable_by(|a, b| a.key_hash.cmp(&b.key_hash));
-    let fresh: HashSet<Vec<u8>> = idempotency::add_in_tx(conn, &keys)?.into_iter().collect();
-
-    let mut rows: Vec<&OrderRow> = batch
-        .iter()
-        .filter(|new| fresh.contains(&new.idempotency.key_hash))
-        .map(|new| &new.order)
-        .collect();
-    rows.sort_unstable_by(|a, b| (&a.client, &a.reference).cmp(&(&b.client, &b.reference)));
-    let placed: Vec<String> = dialect::insert_or_pass_returning!(conn, orders::table, rows, orders::id);
-    let placed: HashSet<String> = placed.into_iter().collect();
-
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let free = match dialect::insert_batch(conn, batch)? {
+        Some(free) => free,
+        None => table_by_table(conn, batch)?,
+    };
+    let free: HashMap<Vec<u8>, Option<String>> = free.into_iter().collect();
     let outcomes: Vec<Outcome> = batch
         .iter()
-        .map(|new| {
-            match (
-                fresh.contains(&new.idempotency.key_hash),
-                placed.contains(&new.order.id),
-            ) {
-                (false, _) => Outcome::KeyTaken,
-                (true, true) => Outcome::Placed,
-                (true, false) => Outcome::ReferenceTaken,
-            }
+        .map(|new| match free.get(&new.idempotency.key_hash) {
+            None => Outcome::KeyTaken,
+            Some(Some(_)) => Outcome::Placed,
+            Some(None) => Outcome::ReferenceTaken,
         })
         .collect();
-
-    let refused: Vec<Vec<u8>> = batch
-        .iter()
-        .zip(&outcomes)
-        .filter(|(_, outcome)| **outcome == Outcome::ReferenceTaken)
-        .map(|(new, _)| new.idempotency.key_hash.clone())
+    let refused: Vec<Vec<u8>> = free
+        .into_iter()
+        .filter(|(_, order)| order.is_none())
+        .map(|(key, _)| key)
         .collect();
     idempotency::remove_in_tx(conn, &refused)?;
+    Ok(outcomes)
+}
 
-    // Children only for orders that are in.
-    let new = || {
-        batch
-            .iter()
-            .zip(&outcomes)
-            .filter(|(_, outcome)| **outcome == Outcome::Placed)
-            .map(|(new, _)| new)
-    };
+/// The same, a table at a time; children only for orders that are in.
+fn table_by_table(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<dialect::FreeKeys, StoreError> {
+    let keys: Vec<IdempotencyRow> = batch.iter().map(|new| new.idempotency.clone()).collect();
+    let fresh: HashSet<Vec<u8>> = idempotency::add_in_tx(conn, &keys)?.into_iter().collect();
+    let with_fresh_key = || batch.iter().filter(|new| fresh.contains(&new.idempotency.key_hash));
+    let rows: Vec<&OrderRow> = with_fresh_key().map(|new| &new.order).collect();
+    let placed: Vec<String> = dialect::insert_or_pass_returning!(conn, orders::table, rows, orders::id);
+    let placed: HashSet<String> = placed.into_iter().collect();
+    let new = || with_fresh_key().filter(|new| placed.contains(&new.order.id));
     let items: Vec<&ItemRow> = new().flat_map(|new| &new.items).collect();
     dialect::insert_all!(conn, order_items::table, items);
     let persons: Vec<&PersonRow> = new().map(|new| &new.person).collect();
     dialect::insert_all!(conn, order_person::table, persons);
     let events: Vec<&EventRow> = new().map(|new| &new.event).collect();
     dialect::insert_all!(conn, order_events::table, events);
-    Ok(outcomes)
+    Ok(with_fresh_key()
+        .map(|new| {
+            let order = placed.contains(&new.order.id).then(|| new.order.id.clone());
+            (new.idempotency.key_hash.clone(), order)
+        })
+        .collect())
 }
 
 /// The living order of a client with that reference.

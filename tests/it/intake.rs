@@ -112,4 +112,13 @@ on_both_engines! {
             }
         }
     }
+
+    async fn orders_are_taken_though_nobody_made_keys_for_days(app: &TestApp) {
+        // A machine that was asleep, or no worker: days have passed for the wall, an epoch or many for the shop.
+        for days in [2, 9, 60] {
+            app.advance(chrono::TimeDelta::days(days));
+            let id = app.placed().await;
+            assert_eq!(app.own(&id).await["recipient"]["name"], "司***");
+        }
+    }
 }

@@ -147,9 +147,9 @@ async fn write(app: &TestApp, id: &str, news: &News, writer: Writer) -> Option<u
 /// that names only a tracking number cannot be told from one whose booking is not known yet, and is kept sealed so long.
 async fn nobody_came_back(app: &TestApp, id: &str, what: &str) {
     for _ in 0..4 {
-        app.run_jobs().await;
-        app.run_upkeep().await;
         app.advance(TimeDelta::hours(25));
+        app.run_upkeep().await;
+        app.run_jobs().await;
     }
     assert_eq!(app.personal_rows(id), [0, 0, 0], "{what}");
     let mut conn = app.conn();
