@@ -54,9 +54,9 @@ fn five_crashes(engine: Engine, courier_flags: &[&str]) {
             }
         }
         shop.finishes(&served).await;
+        assert!(shop.placed() >= 5 * ORDERS);
         shop.has_lost_nothing(&served, &courier).await;
         served.said_nothing_personal();
-        assert!(shop.placed() >= 5 * ORDERS);
     });
 }
 

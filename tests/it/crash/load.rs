@@ -112,7 +112,7 @@ impl Shop {
     /// Somebody whom no other order is for.
     fn new_order(&self) -> Sent {
         let number = self.made.replace(self.made.get() + 1);
-        let own = char::from_u32('\u{4e00}' as u32 + number).unwrap();
+        let own = char::from_u32(u32::from('\u{4e00}') + number).unwrap();
         let name = format!("{}{own}", planted::NAME);
         let mut body = order();
         set(&mut body, "/recipient/name", json!(name));
@@ -172,10 +172,10 @@ impl Shop {
 
     /// Every acknowledged order is there once, opens to its own recipient, and has the one parcel that the courier knows
     /// under its booking reference; there are no other orders and no other parcels.
-    pub(super) async fn has_lost_nothing(&self, served: &Served, courier: &Courier) {
+    pub(super) async fn has_lost_nothing(self, served: &Served, courier: &Courier) {
         let mut parcels = courier.parcels().await;
         let mut ids = BTreeSet::new();
-        for sent in self.acknowledged.borrow().iter() {
+        for sent in &self.acknowledged.take() {
             let id = sent.id.as_deref().unwrap();
             assert!(ids.insert(id.to_owned()), "two keys, one order");
             let order = served.get(&self.bearer, &format!("/admin/v1/orders/{id}")).await;
