@@ -34,6 +34,9 @@ pub enum VaultError {
     /// The orders database and the vault do not belong together.
     #[error("this vault belongs to another orders database")]
     WrongPair,
+    /// The orders database relies on keys that this vault has never heard of: it is an old copy.
+    #[error("this vault is older than the orders database")]
+    Older,
     /// The key that could open it no longer exists.
     #[error("the key of this value's epoch no longer exists")]
     KeyGone,
@@ -76,6 +79,8 @@ pub struct Vault {
     mirror: Option<Mirror>,
     ring: RwLock<Option<Arc<Keyring>>>,
     refreshing: Mutex<()>,
+    /// When the vault last did not answer, and what it said: whoever waited for that answer does not ask once more.
+    failed: Mutex<Option<(std::time::Instant, String)>>,
 }
 
 impl Vault {
@@ -89,6 +94,7 @@ impl Vault {
             mirror: None,
             ring: RwLock::new(None),
             refreshing: Mutex::new(()),
+            failed: Mutex::new(None),
         }
     }
 
@@ -164,9 +170,12 @@ impl Vault {
     /// database. Idempotent; any number of replicas may do it at once.
     ///
     /// # Errors
-    /// One of the databases cannot be reached.
+    /// One of the databases cannot be reached; [`VaultError::Older`] where the numbers that would be given out are other
+    /// keys' already.
     pub fn make_ahead(&self, orders: &Database) -> Result<(), VaultError> {
         let now = self.clock.business_now();
+        // Asked before the vault is: the vault hears of an epoch first.
+        let relied_on = orders.read_blocking(epochs::newest)?;
         let length = delta(self.settings.epoch_length);
         let horizon = now + length * i32::try_from(self.settings.epochs_ahead).unwrap_or(i32::MAX);
         let today = self.today();
@@ -174,6 +183,9 @@ impl Vault {
             .db
             .write_blocking(|conn| {
                 let mut keys = vault_rows::keys(conn, EPOCH)?;
+                if relied_on > keys.last().map(|newest| newest.id) {
+                    return Ok(None);
+                }
                 loop {
                     let (id, starts_at) = match keys.last() {
                         None => (1, now),
@@ -196,9 +208,10 @@ impl Vault {
                     let wrapped = self.master.wrap_new(IDEMPOTENCY, day);
                     vault_rows::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
                 }
-                Ok(keys)
+                Ok(Some(keys))
             })
-            .map_err(unavailable)?;
+            .map_err(unavailable)?
+            .ok_or(VaultError::Older)?;
         let (living, destroyed): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.wrapped.is_some());
         let living: Vec<(i64, Instant)> = living.into_iter().map(|key| (key.id, key.starts_at)).collect();
         let destroyed: Vec<i64> = destroyed.into_iter().map(|key| key.id).collect();
@@ -322,12 +335,28 @@ impl Vault {
                 return Ok(self.cached().unwrap_or_else(|| ring.clone()));
             }
         }
+        let asked = std::time::Instant::now();
         let _guard = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         match self.cached() {
             // Another caller refreshed it while this one waited.
             Some(ring) if now - ring.loaded_at() < cache / 2 => Ok(ring),
-            _ => self.refresh(now),
+            _ => self.refresh_once(now, asked),
         }
+    }
+
+    /// Asks the vault, unless it failed to answer somebody else since `asked`: a hundred callers who wait for a vault that
+    /// is down are all told so at once, not one after the other, each after a timeout of its own.
+    fn refresh_once(&self, now: Instant, asked: std::time::Instant) -> Result<Arc<Keyring>, VaultError> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, cause)) = failed.as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(VaultError::Unavailable(cause.clone()));
+        }
+        let refreshed = self.refresh(now);
+        *failed = match &refreshed {
+            Err(VaultError::Unavailable(cause)) => Some((std::time::Instant::now(), cause.clone())),
+            _ => None,
+        };
+        refreshed
     }
 
     /// Makes sure that today's idempotency key exists and is in the cache: the loop that makes keys ahead may have slept
@@ -353,8 +382,9 @@ impl Vault {
         if ring.knows(epoch) {
             return Ok(ring);
         }
+        let asked = std::time::Instant::now();
         let _guard = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.refresh(self.clock.wall_now())
+        self.refresh_once(self.clock.wall_now(), asked)
     }
 
     fn cached(&self) -> Option<Arc<Keyring>> {

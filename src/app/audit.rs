@@ -1,8 +1,10 @@
 //! Reading the audit log and checking its chain.
 
-use crate::app::{App, AppError};
-use crate::store::audit::{self, EntryRow};
+use crate::app::{App, AppError, startup};
+use crate::store::audit::{self, Act, EntryRow};
+use crate::store::journal::NewEntry;
 use crate::store::{StoreError, meta, vault_rows};
+use crate::vault::VaultError;
 
 /// What a check of the chain found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,8 @@ pub async fn note_head(app: &App) -> Result<(), AppError> {
         .vault
         .database()
         .read(|conn| vault_rows::get(conn, vault_rows::AUDIT_HEAD))
-        .await?;
+        .await
+        .map_err(vault_trouble)?;
     if known
         .as_deref()
         .and_then(parse_head)
@@ -61,7 +64,59 @@ pub async fn note_head(app: &App) -> Result<(), AppError> {
                 _ => vault_rows::set_in_tx(conn, vault_rows::AUDIT_HEAD, &head),
             }
         })
-        .await?;
+        .await
+        .map_err(vault_trouble)?;
+    Ok(())
+}
+
+fn vault_trouble(error: StoreError) -> VaultError {
+    VaultError::Unavailable(error.to_string())
+}
+
+/// An old copy of the orders was put back, and the entries since it was made are lost with the rest: says so in the chain
+/// and in the vault's journal, with the hash of the last lost one, and lets the chain go on from what there is. A tail
+/// that is cut off without all of this still shows. Blocking; before the service is ready.
+///
+/// # Errors
+/// Store or vault.
+pub(crate) fn note_restore(app: &App) -> Result<(), AppError> {
+    let vault = app.vault.database();
+    let witnessed = vault
+        .read_blocking(|conn| vault_rows::get(conn, vault_rows::AUDIT_HEAD))
+        .map_err(vault_trouble)?;
+    let own = app.orders.read_blocking(|conn| meta::get(conn, meta::AUDIT_HEAD))?;
+    let seq_of = |head: &Option<String>| head.as_deref().and_then(parse_head).map_or(0, |(seq, _)| seq);
+    let (kept, known) = (seq_of(&own), seq_of(&witnessed));
+    let detail = match &witnessed {
+        Some(head) if known > kept => format!("kept={kept} lost_head={head}"),
+        _ => format!("kept={kept}"),
+    };
+    let entry = NewEntry {
+        kind: startup::RESTORED,
+        subject: "orders".to_owned(),
+        detail: detail.clone(),
+    };
+    let (first, last) = app.vault.journal(vec![entry])?;
+    let now = app.clock.business_now();
+    let head = app.orders.write_blocking(|conn| {
+        let act = Act {
+            actor: "system",
+            action: "restored",
+            subject: "orders",
+            detail: &detail,
+            reason_hash: None,
+        };
+        audit::append_in_tx(conn, now, &act)?;
+        meta::applied_in_tx(conn, first, last)?;
+        meta::get(conn, meta::AUDIT_HEAD)
+    })?;
+    let head = head.unwrap_or_default();
+    vault
+        .write_blocking(|conn| {
+            vault_rows::get_or_set_in_tx(conn, vault_rows::AUDIT_HEAD, &head)?;
+            vault_rows::set_in_tx(conn, vault_rows::AUDIT_HEAD, &head)
+        })
+        .map_err(vault_trouble)?;
     Ok(())
 }
 
@@ -75,7 +130,8 @@ pub async fn verify(app: &App) -> Result<Verified, AppError> {
         .vault
         .database()
         .read(|conn| vault_rows::get(conn, vault_rows::AUDIT_HEAD))
-        .await?;
+        .await
+        .map_err(vault_trouble)?;
     app.orders
         .read(move |conn| {
             // Heads are read first: entries may be added while this goes on.

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::app::booking::{Now, enqueue_ship};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, audit};
 use crate::clock::delta;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
@@ -22,6 +22,8 @@ pub(crate) const ERASE: &str = "erase";
 pub(crate) const REVOKE_KEY: &str = "revoke_key";
 /// A journal entry: this order is held until the moment in the detail (microseconds), or no longer (empty).
 pub(crate) const HOLD: &str = "hold";
+/// A journal entry: an old copy of the orders was put back here; what the audit chain lost is in the detail.
+pub(crate) const RESTORED: &str = "restored";
 
 /// Why the service must not start with this pair of databases.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,7 @@ pub fn check_pair(app: &App) -> Result<Started, StartError> {
         app.orders
             .write_blocking(|conn| doubt(conn, app))
             .map_err(StartError::App)?;
+        audit::note_restore(app)?;
     }
     let turn = app.vault.turn_counter().map_err(AppError::from)?;
     app.orders
@@ -241,6 +244,8 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 change_in_tx(conn, id, &Change::at(now).hold(until))?;
             }
         }
+        // Noted for whoever reads the journal; the chain of the copy that is put back next says its own.
+        RESTORED => {}
         other => tracing::error!(
             kind = other,
             number = entry.number,

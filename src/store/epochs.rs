@@ -57,6 +57,17 @@ pub fn living(conn: &mut AnyConn) -> Result<Vec<i64>, StoreError> {
         .load(conn)?)
 }
 
+/// The newest epoch that is known here and not retired; `None` where there is none.
+///
+/// # Errors
+/// The database.
+pub fn newest(conn: &mut AnyConn) -> Result<Option<i64>, StoreError> {
+    Ok(key_epochs::table
+        .filter(key_epochs::state.ne("retired"))
+        .select(diesel::dsl::max(key_epochs::id))
+        .first(conn)?)
+}
+
 /// The newest epoch that was over before `horizon`: the one after it had begun by then.
 ///
 /// # Errors

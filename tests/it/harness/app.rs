@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta};
 use reqwest::Method;
 use safelight::app::intake::{Intake, IntakeSettings, Writers};
+use safelight::app::startup::{self, StartError};
 use safelight::app::{self, App, Settings, keys};
 use safelight::clock::{Clock, Instant};
 use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
@@ -21,7 +22,7 @@ use safelight::jobs;
 use safelight::privacy::Secret;
 use safelight::store::{AnyConn, Database};
 use safelight::vault::master::MasterKey;
-use safelight::vault::{Vault, VaultSettings};
+use safelight::vault::{Vault, VaultError, VaultSettings};
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -70,7 +71,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Clock,
     pub(crate) app: App,
     pub(crate) databases: Databases,
-    pub(crate) courier: RunningSandbox,
+    pub(crate) courier: Arc<RunningSandbox>,
     pub(crate) keys: Keys,
     pub(crate) address: SocketAddr,
     client: reqwest::Client,
@@ -82,6 +83,7 @@ pub(crate) struct TestApp {
 }
 
 /// A key of each kind, all of the client `shop`; whole bearer tokens.
+#[derive(Clone)]
 pub(crate) struct Keys {
     pub(crate) orders: String,
     pub(crate) floor: String,
@@ -137,6 +139,38 @@ fn settings() -> Settings {
     }
 }
 
+/// The verbs over these databases, with the master key of their folder.
+fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, timeout: Duration) -> App {
+    let adapter = Simulated::new(SimulatedConfig {
+        base_url: courier.base_url(),
+        webhook_secret: Secret::new(planted::WEBHOOK_SECRET.to_owned()),
+        timeout,
+    })
+    .unwrap();
+    let orders = Database::new(databases.orders_url(), 6);
+    let master = MasterKey::load_or_make(&databases.folder.path().join("vault/master.key"), true).unwrap();
+    let vault = Vault::new(
+        Database::new(databases.vault_url(), 2),
+        master,
+        clock.clone(),
+        VaultSettings {
+            epoch_length: Duration::from_secs(86_400),
+            epochs_ahead: 7,
+            key_cache: Duration::from_secs(60),
+            copy_horizon: COPY_HORIZON.to_std().unwrap(),
+        },
+    );
+    vault.pair_with(&orders).unwrap();
+    let adapter: Arc<dyn Courier> = Arc::new(adapter);
+    App {
+        orders,
+        vault: Arc::new(vault),
+        couriers: Couriers::new([adapter], "simulated").unwrap(),
+        clock: clock.clone(),
+        settings: Arc::new(settings()),
+    }
+}
+
 fn make_key(app: &App, client: &str, scopes: &str) -> String {
     let scopes = Scopes::parse(scopes).unwrap();
     let now = app.clock.business_now();
@@ -164,35 +198,41 @@ impl TestApp {
             clock.clone(),
         )
         .unwrap();
-        let adapter = Simulated::new(SimulatedConfig {
-            base_url: courier.base_url(),
-            webhook_secret: secret(),
-            timeout: options.courier_timeout,
-        })
-        .unwrap();
-        let orders = Database::new(databases.orders_url(), 6);
-        let master = MasterKey::load_or_make(&databases.folder.path().join("vault/master.key"), true).unwrap();
-        let vault = Vault::new(
-            Database::new(databases.vault_url(), 2),
-            master,
-            clock.clone(),
-            VaultSettings {
-                epoch_length: Duration::from_secs(86_400),
-                epochs_ahead: 7,
-                key_cache: Duration::from_secs(60),
-                copy_horizon: COPY_HORIZON.to_std().unwrap(),
-            },
-        );
-        vault.pair_with(&orders).unwrap();
-        vault.make_ahead(&orders).unwrap();
-        let adapter: Arc<dyn Courier> = Arc::new(adapter);
-        let app = App {
-            orders,
-            vault: Arc::new(vault),
-            couriers: Couriers::new([adapter], "simulated").unwrap(),
-            clock: clock.clone(),
-            settings: Arc::new(settings()),
-        };
+        let app = assemble(&databases, &clock, &courier, options.courier_timeout);
+        app.vault.make_ahead(&app.orders).unwrap();
+        startup::check_pair(&app).unwrap();
+        let mut served = Self::serve(app, databases, Arc::new(courier), None, options).await;
+        served.logged_from = logged_from;
+        served
+    }
+
+    /// Puts this copy in service as `safelight serve` would, with the same courier, clock and keys; this service itself
+    /// is only to be looked back at.
+    ///
+    /// # Errors
+    /// Why it must not start.
+    pub(crate) async fn started_on(&self, databases: Databases) -> Result<Self, StartError> {
+        let app = assemble(&databases, &self.clock, &self.courier, Duration::from_secs(20));
+        match app.vault.make_ahead(&app.orders) {
+            Ok(()) | Err(VaultError::Older) => {}
+            Err(error) => panic!("{error}"),
+        }
+        let started = startup::check_pair(&app)?;
+        if started.replayed > 0 {
+            app::purge::sweep(&app, "system").await?;
+        }
+        let keys = Some(self.keys.clone());
+        Ok(Self::serve(app, databases, self.courier.clone(), keys, Options::default()).await)
+    }
+
+    async fn serve(
+        app: App,
+        databases: Databases,
+        courier: Arc<RunningSandbox>,
+        keys: Option<Keys>,
+        options: Options,
+    ) -> Self {
+        let clock = app.clock.clone();
         let (intake, writers) = Intake::start(
             &app,
             IntakeSettings {
@@ -209,14 +249,19 @@ impl TestApp {
                 .unwrap();
         }
         let client = client::build(Duration::from_secs(60)).unwrap();
-        let made = ["orders", "floor", "ops", "privacy", "admin"].map(|scope| make_key(&app, "shop", scope));
-        let [orders, floor, ops, privacy, admin] = made;
-        let keys = Keys {
-            orders,
-            floor,
-            ops,
-            privacy,
-            admin,
+        let keys = match keys {
+            Some(keys) => keys,
+            None => {
+                let made = ["orders", "floor", "ops", "privacy", "admin"].map(|scope| make_key(&app, "shop", scope));
+                let [orders, floor, ops, privacy, admin] = made;
+                Keys {
+                    orders,
+                    floor,
+                    ops,
+                    privacy,
+                    admin,
+                }
+            }
         };
         let (intake, writers) = (Some(intake), Some(writers));
         let sent = AtomicU32::new(0);
@@ -231,13 +276,13 @@ impl TestApp {
             server,
             intake,
             writers,
-            logged_from,
+            logged_from: logs::listen(),
             sent,
         }
     }
 
     /// Stops everything in the order of a graceful stop, then looks for planted values in the log.
-    async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         self.server.stop(true).await;
         drop(self.intake.take());
         if let Some(writers) = self.writers.take() {
@@ -245,7 +290,10 @@ impl TestApp {
                 .await
                 .unwrap();
         }
-        self.courier.stop().await;
+        // A copy in service shares it: the last one stops it.
+        if let Some(courier) = Arc::into_inner(self.courier) {
+            courier.stop().await;
+        }
         let leaks = logs::take_leaks();
         assert!(leaks.is_empty(), "planted values were logged: {leaks:#?}");
     }

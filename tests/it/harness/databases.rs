@@ -44,7 +44,8 @@ pub(crate) struct Databases {
     pub(crate) engine: Engine,
     pub(crate) orders: String,
     pub(crate) vault: String,
-    names: Option<[String; 2]>,
+    /// Databases of the server that go when this does.
+    names: Vec<String>,
 }
 
 impl Databases {
@@ -88,7 +89,7 @@ impl Databases {
                     engine,
                     orders,
                     vault,
-                    names: None,
+                    names: Vec::new(),
                 }
             }
             Engine::Postgres => {
@@ -106,8 +107,76 @@ impl Databases {
                     engine,
                     orders,
                     vault,
-                    names: Some(names),
+                    names: names.to_vec(),
                 }
+            }
+        }
+    }
+
+    /// The orders as a thief or a backup has them now, with the vault as it is and will be.
+    pub(crate) fn with_copied_orders(&self) -> Self {
+        let mut copy = self.beside();
+        copy.orders = self.copied(&self.orders, &mut copy);
+        copy
+    }
+
+    /// The vault as a backup has it now, with the orders as they are and will be.
+    pub(crate) fn with_copied_vault(&self) -> Self {
+        let mut copy = self.beside();
+        copy.vault = self.copied(&self.vault, &mut copy);
+        copy
+    }
+
+    /// The same databases, in a folder of its own that has the master key.
+    fn beside(&self) -> Self {
+        let folder = TempDir::with_prefix("safelight-it-copy-").unwrap();
+        for name in ["data", "vault"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let master = self.folder.path().join("vault/master.key");
+        std::fs::copy(master, folder.path().join("vault/master.key")).unwrap();
+        Self {
+            folder,
+            engine: self.engine,
+            orders: self.orders.clone(),
+            vault: self.vault.clone(),
+            names: Vec::new(),
+        }
+    }
+
+    /// A copy of one database, made under the running service; its URL.
+    fn copied(&self, url: &str, copy: &mut Self) -> String {
+        match self.engine {
+            Engine::Sqlite => {
+                let from = url.trim_start_matches("sqlite:");
+                let to = copy
+                    .folder
+                    .path()
+                    .join("data")
+                    .join(Path::new(from).file_name().unwrap());
+                // Byte by byte, as a thief would: the file and what stands in its log.
+                for end in ["", "-wal"] {
+                    let from = format!("{from}{end}");
+                    if Path::new(&from).exists() {
+                        std::fs::copy(from, format!("{}{end}", to.display())).unwrap();
+                    }
+                }
+                format!("sqlite:{}", to.display())
+            }
+            Engine::Postgres => {
+                static NEXT: AtomicU32 = AtomicU32::new(0);
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                let name = format!("it_{}_copy_{number}", std::process::id());
+                let from = url.rsplit('/').next().unwrap();
+                // A template must have no connections; those of the pools are opened anew by whoever needs them next.
+                on_server(&format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'"
+                ));
+                on_server(&format!("CREATE DATABASE {name} TEMPLATE {from}"));
+                copy.names.push(name.clone());
+                // Pools ask whether a connection is alive only when it was idle for a second.
+                std::thread::sleep(std::time::Duration::from_millis(1100));
+                of_server(&name)
             }
         }
     }
@@ -135,13 +204,11 @@ impl Databases {
 
 impl Drop for Databases {
     fn drop(&mut self) {
-        if let Some(names) = &self.names {
-            for name in names {
-                // A failed test may still hold connections; the whole server is thrown away soon in any case.
-                let url = DatabaseUrl::Postgres(Secret::new(maintenance_url()));
-                if let Ok(mut conn) = AnyConn::open(&url) {
-                    let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-                }
+        for name in &self.names {
+            // A failed test may still hold connections; the whole server is thrown away soon in any case.
+            let url = DatabaseUrl::Postgres(Secret::new(maintenance_url()));
+            if let Ok(mut conn) = AnyConn::open(&url) {
+                let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
             }
         }
     }
