@@ -225,6 +225,11 @@ impl TestApp {
         Ok(Self::serve(app, databases, self.courier.clone(), keys, Options::default()).await)
     }
 
+    /// The verbs over such databases, for what is done while no service runs on them.
+    pub(crate) fn verbs_over(&self, databases: &Databases) -> App {
+        assemble(databases, &self.clock, &self.courier, Duration::from_secs(20))
+    }
+
     async fn serve(
         app: App,
         databases: Databases,

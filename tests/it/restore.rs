@@ -1,0 +1,197 @@
+//! Old copies put back: of the orders, and of the vault. What was done since is done again, or the service says why it
+//! does not start.
+
+use chrono::TimeDelta;
+use diesel::connection::SimpleConnection;
+use reqwest::Method;
+use safelight::app::startup::{self, StartError};
+use safelight::app::{audit, prove};
+use serde_json::{Value, json};
+
+use crate::harness::app::{TestApp, WINDOW};
+use crate::harness::{fixtures, planted, rows};
+
+async fn reveal(app: &TestApp, id: &str) -> crate::harness::answer::Answer {
+    let reason = json!({"reason": planted::REASON});
+    app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/reveal"), reason)
+        .await
+}
+
+async fn hold(app: &TestApp, id: &str) {
+    let until = app.clock.business_now() + TimeDelta::days(60);
+    let body = json!({"reason": planted::REASON, "until": until});
+    app.put(&app.keys.privacy, &format!("/admin/v1/orders/{id}/hold"), body)
+        .await
+        .is(200);
+}
+
+async fn lift(app: &TestApp, id: &str) {
+    let path = format!("/admin/v1/orders/{id}/hold");
+    app.send(Method::DELETE, Some(&app.keys.privacy), &path, None)
+        .await
+        .is(200);
+}
+
+async fn nothing_to_find(app: &TestApp) {
+    for check in prove::prove(&app.app).await.unwrap() {
+        assert!(check.findings.is_empty(), "{}: {:?}", check.what, check.findings);
+    }
+}
+
+async fn refused(app: &TestApp, databases: crate::harness::databases::Databases) -> String {
+    match app.started_on(databases).await {
+        Err(StartError::OldVault { missing }) => missing,
+        Err(other) => panic!("another reason: {other}"),
+        Ok(_) => panic!("it started"),
+    }
+}
+
+on_both_engines! {
+    async fn what_was_purged_since_the_copy_is_purged_again_before_anybody_can_ask(app: &TestApp) {
+        let (id, by_hand) = (app.delivered().await, app.placed().await);
+        let copy = app.databases.with_copied_orders();
+        let reason = json!({"reason": planted::REASON});
+        app.post(&app.keys.privacy, &format!("/admin/v1/orders/{by_hand}/purge"), reason).await.is(200);
+        app.advance(WINDOW + TimeDelta::minutes(1));
+        app.run_upkeep().await;
+        app.booked().await;
+        audit::note_head(&app.app).await.unwrap();
+
+        let restored = app.started_on(copy).await.unwrap();
+        for (id, reason) in [(&id, "retention"), (&by_hand, "operator")] {
+            assert_eq!(restored.personal_rows(id), [0, 0, 0]);
+            assert_eq!(restored.detail(id).await["recipient"], Value::Null);
+            let receipt = restored.get(&restored.keys.privacy, &format!("/admin/v1/purges/{id}")).await.is(200);
+            assert_eq!(receipt["reason"], reason);
+        }
+        let verified = restored.get(&restored.keys.admin, "/admin/v1/audit/verify").await.is(200);
+        assert_eq!(verified["ok"], true, "{verified}");
+        nothing_to_find(&restored).await;
+        restored.finish().await;
+    }
+
+    async fn that_a_copy_was_put_back_stands_in_the_chain_with_what_was_lost(app: &TestApp) {
+        let copy = app.databases.with_copied_orders();
+        let id = app.booked().await;
+        reveal(app, &id).await.is(200);
+        audit::note_head(&app.app).await.unwrap();
+        let page = app.get(&app.keys.admin, "/admin/v1/audit?limit=1").await.is(200);
+        let lost = page["data"][0]["hash"].as_str().unwrap().to_owned();
+
+        let restored = app.started_on(copy).await.unwrap();
+        let page = restored.get(&restored.keys.admin, "/admin/v1/audit?limit=1").await.is(200);
+        assert_eq!(page["data"][0]["action"], "restored");
+        assert!(page["data"][0]["detail"].as_str().unwrap().contains(&lost), "{page}");
+        // And a tail that is cut off without a restore is still missed.
+        let last = page["data"][0]["seq"].as_i64().unwrap();
+        restored.placed().await;
+        restored.conn().batch_execute(&format!("DELETE FROM audit_log WHERE seq = {last}")).unwrap();
+        let verified = restored.get(&restored.keys.admin, "/admin/v1/audit/verify").await.is(200);
+        assert_eq!(verified["ok"], false, "{verified}");
+        restored.finish().await;
+    }
+
+    async fn revoked_keys_stay_revoked_held_orders_held_and_lifted_ones_lifted(app: &TestApp) {
+        let (held, lifted) = (app.placed().await, app.placed().await);
+        let key = app.key("orders");
+        hold(app, &lifted).await;
+        let copy = app.databases.with_copied_orders();
+        hold(app, &held).await;
+        lift(app, &lifted).await;
+        let key_id = key.split('_').nth(1).unwrap();
+        let path = format!("/admin/v1/keys/{key_id}");
+        assert!(app.send(Method::DELETE, Some(&app.keys.admin), &path, None).await.status < 300);
+
+        let restored = app.started_on(copy).await.unwrap();
+        restored.get(&key, "/v1/orders").await.problem(401, "unauthorized");
+        assert_eq!(restored.detail(&held).await["held"], true);
+        assert_eq!(restored.detail(&lifted).await["held"], false);
+        let reason = json!({"reason": planted::REASON});
+        let path = format!("/admin/v1/orders/{held}/purge");
+        restored.post(&restored.keys.privacy, &path, reason).await.problem(409, "held");
+        restored.finish().await;
+    }
+
+    async fn no_parcel_is_booked_a_second_time_after_a_restore(app: &TestApp) {
+        let (waiting, placed) = (app.printed().await, app.placed().await);
+        let copy = app.databases.with_copied_orders();
+        app.run_jobs().await;
+        while !app.claim(100).await.contains(&placed) {}
+        app.print(&placed).await.is(200);
+        app.run_jobs().await;
+        let parcels = [app.parcel_of(&waiting).await, app.parcel_of(&placed).await];
+        assert_eq!(app.all_parcels().await.len(), 2);
+
+        let restored = app.started_on(copy).await.unwrap();
+        assert_eq!(restored.stands(&waiting).await, ("printed".into(), "unknown".into()), "nothing is believed");
+        assert_eq!(restored.stands(&placed).await.0, "placed");
+        while !restored.claim(100).await.contains(&placed) {}
+        restored.print(&placed).await.is(200);
+        assert_eq!(restored.stands(&placed).await.1, "unknown", "its courier is asked first");
+        restored.run_jobs().await;
+        assert_eq!([restored.parcel_of(&waiting).await, restored.parcel_of(&placed).await], parcels);
+        assert_eq!(restored.all_parcels().await.len(), 2, "no second parcel");
+        // What is placed from here on is booked without a question.
+        restored.advance(TimeDelta::seconds(1));
+        restored.booked().await;
+        restored.finish().await;
+    }
+
+    async fn an_ordinary_restart_is_no_restore(app: &TestApp) {
+        let id = app.printed().await;
+        let restored = app.started_on(app.databases.with_copied_orders()).await.unwrap();
+        assert_eq!(restored.stands(&id).await.1, "pending");
+        let entries = "audit_log WHERE action = 'restored'";
+        assert_eq!(rows::count(&mut restored.conn(), entries), 0);
+        restored.finish().await;
+    }
+
+    async fn a_vault_older_than_the_orders_is_refused_and_says_what_it_misses(app: &TestApp) {
+        let old = app.placed().await;
+        let copies = [app.databases.with_copied_vault(), app.databases.with_copied_vault(), app.databases.with_copied_vault()];
+        let [first, second, third] = copies;
+        hold(app, &old).await;
+        let missing = refused(app, first).await;
+        assert!(missing.contains("journal entries 1 to 1") && !missing.contains("keys of epochs"), "{missing}");
+        app.booked().await;
+        let missing = refused(app, second).await;
+        assert!(missing.contains("turns of its counter"), "{missing}");
+        app.advance(TimeDelta::days(10));
+        app.run_upkeep().await;
+        let missing = refused(app, third).await;
+        assert!(missing.contains("the keys of epochs"), "{missing}");
+    }
+
+    async fn an_older_vault_is_taken_into_service_only_when_told_so_and_costs_what_it_missed(app: &TestApp) {
+        let old = app.placed().await;
+        let copy = app.databases.with_copied_vault();
+        app.advance(TimeDelta::days(10));
+        app.run_upkeep().await;
+        let new = app.placed().await;
+        let verbs = app.verbs_over(&copy);
+        let missing = startup::accept_older(&verbs).unwrap().expect("something is missing");
+        assert!(missing.contains("the keys of epochs"), "{missing}");
+        assert_eq!(startup::accept_older(&verbs).unwrap(), None, "once");
+
+        let accepted = app.started_on(copy).await.unwrap();
+        reveal(&accepted, &old).await.is(200);
+        reveal(&accepted, &new).await.problem(410, "unreadable");
+        let path = format!("/v1/orders/{new}/recipient");
+        accepted.put(&accepted.keys.orders, &path, fixtures::other_recipient()).await.is(200);
+        reveal(&accepted, &new).await.is(200);
+        let next = accepted.placed().await;
+        reveal(&accepted, &next).await.is(200);
+        accepted.finish().await;
+    }
+
+    async fn a_vault_backup_six_days_old_opens_todays_orders(app: &TestApp) {
+        let copy = app.databases.with_copied_vault();
+        app.advance(TimeDelta::days(6));
+        app.run_upkeep().await;
+        let id = app.placed().await;
+        startup::accept_older(&app.verbs_over(&copy)).unwrap();
+        let accepted = app.started_on(copy).await.unwrap();
+        reveal(&accepted, &id).await.is(200);
+        accepted.finish().await;
+    }
+}
