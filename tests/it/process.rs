@@ -22,13 +22,13 @@ use crate::harness::{fixtures, planted, rows};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An installation: two databases, a folder, and settings.
-struct Installation {
-    databases: Databases,
-    settings: Vec<(&'static str, String)>,
+pub(crate) struct Installation {
+    pub(crate) databases: Databases,
+    pub(crate) settings: Vec<(&'static str, String)>,
 }
 
 impl Installation {
-    fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: Engine) -> Self {
         let databases = Databases::bare(engine);
         let settings = vec![
             ("SAFELIGHT__DATABASE__URL", databases.orders.clone()),
@@ -55,20 +55,20 @@ impl Installation {
     }
 
     /// Runs a command to its end.
-    fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
         let out = self.command(arguments).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (out.status, text(out.stdout), text(out.stderr))
     }
 
     /// A key, made by the command line beside whatever runs.
-    fn key(&self, scopes: &str) -> String {
+    pub(crate) fn key(&self, scopes: &str) -> String {
         let (status, out, err) = self.run(&["keys", "create", "--name", "shop", "--scope", scopes]);
         assert!(status.success(), "{err}");
         out.trim().to_owned()
     }
 
-    async fn serve(&self) -> Served {
+    pub(crate) async fn serve(&self) -> Served {
         let number = std::fs::read_dir(self.databases.folder.path()).unwrap().count();
         let log = self.databases.folder.path().join(format!("stderr-{number}"));
         let child = self
@@ -118,7 +118,7 @@ async fn pause() {
 }
 
 /// A running `safelight serve`; killed with the test if need be.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     log: std::path::PathBuf,
     address: SocketAddr,
@@ -132,26 +132,26 @@ impl Served {
         text
     }
 
-    fn request(&self, method: Method, key: &str, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: Method, key: &str, path: &str) -> reqwest::RequestBuilder {
         self.client
             .request(method, format!("http://{}{path}", self.address))
             .bearer_auth(key)
     }
 
-    async fn get(&self, key: &str, path: &str) -> Value {
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Value {
         Answer::read(self.request(Method::GET, key, path).send().await.unwrap())
             .await
             .is(200)
     }
 
-    async fn post(&self, key: &str, path: &str, body: Value) -> Value {
+    pub(crate) async fn post(&self, key: &str, path: &str, body: Value) -> Value {
         Answer::read(self.request(Method::POST, key, path).json(&body).send().await.unwrap())
             .await
             .is(200)
     }
 
     /// The answer's status and order; `None` where there was none.
-    async fn place(&self, key: &str, idempotency: &str, order: &Value) -> Option<Answer> {
+    pub(crate) async fn place(&self, key: &str, idempotency: &str, order: &Value) -> Option<Answer> {
         let request = self
             .request(Method::POST, key, "/v1/orders")
             .header("Idempotency-Key", idempotency)
@@ -222,12 +222,12 @@ fn courier(installation: &mut Installation, faults: &[&str]) -> RunningSandbox {
     running
 }
 
-fn block_on(body: impl Future<Output = ()>) {
+pub(crate) fn block_on(body: impl Future<Output = ()>) {
     actix_web::rt::System::new().block_on(body);
 }
 
 /// Orders that are accepted now: the contract's example was agreed to in the future of this machine, or its past.
-fn order() -> Value {
+pub(crate) fn order() -> Value {
     fixtures::order_with("/consent/accepted_at", json!("2024-06-01T00:00:00Z"))
 }
 
@@ -250,6 +250,7 @@ macro_rules! on_both {
         }
     )* };
 }
+pub(crate) use on_both;
 
 on_both! {
     async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine) {
