@@ -74,7 +74,6 @@ async fn change(
     let (clock, actor) = (app.clock.clone(), caller.actor());
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&clock);
-        meta::applied_in_tx(conn, first, last)?;
         let mut order = people::lock(conn, id)?;
         if until.is_none() && !order.is_held(now.business) {
             return Err(AppError::conflict("not_held", "the order is not held"));
@@ -107,6 +106,7 @@ async fn change(
             reason_hash: hash,
         };
         audit::append_in_tx(conn, now.business, &act)?;
+        meta::applied_in_tx(conn, first, last)?;
         if until.is_none() && order.attempt > 0 {
             // A parcel that waited for the hold to end is booked now.
             enqueue_ship(conn, id, now)?;

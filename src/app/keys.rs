@@ -115,7 +115,6 @@ pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> 
     app.orders
         .write(move |conn| {
             let done = keys::revoke_in_tx(conn, &id, now)?;
-            meta::applied_in_tx(conn, first, last)?;
             if done {
                 let act = Act {
                     actor: &actor,
@@ -126,6 +125,7 @@ pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> 
                 };
                 audit::append_in_tx(conn, now, &act)?;
             }
+            meta::applied_in_tx(conn, first, last)?;
             Ok::<_, AppError>(done)
         })
         .await

@@ -75,6 +75,8 @@ pub fn raise_in_tx(conn: &mut AnyConn, key: &str, value: i64) -> Result<(), Stor
 /// Notes that the journal's entries `first` to `last` are applied. Where entries before them are not (another process
 /// is about to), the number stays, and catching up applies what is missing.
 ///
+/// The last lock of its transaction, after those of orders and of the audit chain: everybody takes them in that order.
+///
 /// # Errors
 /// The database, or a value that is no number.
 pub fn applied_in_tx(conn: &mut AnyConn, first: i64, last: i64) -> Result<(), StoreError> {

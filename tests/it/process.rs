@@ -155,7 +155,7 @@ impl Served {
     }
 
     /// The answer's status and order; `None` where there was none.
-    async fn place(&self, key: &str, idempotency: &str, order: &Value) -> Option<Answer> {
+    pub(crate) async fn place(&self, key: &str, idempotency: &str, order: &Value) -> Option<Answer> {
         let request = self
             .request(Method::POST, key, "/v1/orders")
             .header("Idempotency-Key", idempotency)
@@ -254,6 +254,7 @@ macro_rules! on_both {
         }
     )* };
 }
+pub(crate) use on_both;
 
 on_both! {
     async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine) {

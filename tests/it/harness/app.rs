@@ -222,7 +222,9 @@ impl TestApp {
             app::purge::sweep(&app, "system").await?;
         }
         let keys = Some(self.keys.clone());
-        Ok(Self::serve(app, databases, self.courier.clone(), keys, Options::default()).await)
+        let served = Self::serve(app, databases, self.courier.clone(), keys, Options::default()).await;
+        served.sent.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(served)
     }
 
     /// The verbs over such databases, for what is done while no service runs on them.

@@ -1,0 +1,286 @@
+//! Giving keys up: every copy of the orders from before becomes unreadable, whoever has today's vault; the service goes on
+//! over such a copy and shows what is no secret.
+
+use diesel::connection::SimpleConnection;
+use futures_util::future::join_all;
+use safelight::app::retire;
+use safelight::domain::ids::OrderId;
+use safelight::store::{epochs, person};
+use safelight::vault::keyring::Table;
+use serde_json::{Value, json};
+
+use crate::harness::app::TestApp;
+use crate::harness::databases::Engine;
+use crate::harness::{fixtures, planted, rows};
+use crate::process::{Installation, block_on, on_both, order};
+
+/// As many as the promise speaks of.
+const LIVE: usize = 1000;
+
+async fn place_many(app: &TestApp, count: usize) -> Vec<String> {
+    let orders: Vec<Value> = (0..count).map(|_| fixtures::order()).collect();
+    let mut ids = Vec::with_capacity(count);
+    for some in orders.chunks(100) {
+        let placed = join_all(some.iter().map(|order| app.place(&app.keys.orders, order))).await;
+        ids.extend(
+            placed
+                .into_iter()
+                .map(|answer| answer.is(201)["id"].as_str().unwrap().to_owned()),
+        );
+    }
+    ids
+}
+
+/// Every order as operators see it.
+async fn all_shown(app: &TestApp) -> Vec<Value> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = app
+            .get(&app.keys.ops, &format!("/admin/v1/orders?limit=200{cursor}"))
+            .await
+            .is(200);
+        all.extend(page["data"].as_array().unwrap().iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+/// How many of the sealed persons open with the keys that the vault has now.
+fn openable(app: &TestApp, ids: &[String]) -> usize {
+    let ring = app.app.vault.ring().unwrap();
+    let ids: Vec<OrderId> = ids.iter().map(|id| id.parse().unwrap()).collect();
+    let rows = person::of_orders(&mut app.conn(), &ids).unwrap();
+    assert_eq!(rows.len(), ids.len(), "the rows are there");
+    let mut epochs = epochs::all(&mut app.conn()).unwrap();
+    epochs.retain(|(id, ..)| ring.knows(*id));
+    assert!(!epochs.is_empty());
+    // Not only the key that the row names: any.
+    let opens = |row: &&person::PersonRow| {
+        epochs
+            .iter()
+            .any(|(id, ..)| ring.open(*id, Table::OrderPerson, &row.order_id, &row.sealed).is_ok())
+    };
+    rows.iter().filter(opens).count()
+}
+
+async fn reveal(app: &TestApp, id: &str) -> crate::harness::answer::Answer {
+    let reason = json!({"reason": planted::REASON});
+    app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/reveal"), reason)
+        .await
+}
+
+on_both_engines! {
+    async fn of_a_thousand_recipients_in_a_copy_none_is_readable_after_the_retirement(app: &TestApp) {
+        let ids = place_many(app, LIVE).await;
+        let copy = app.databases.with_copied_orders();
+        assert_eq!(openable(app, &ids), LIVE);
+        let done = retire::now(&app.app, |_| {}).await.unwrap();
+        assert_eq!(done.resealed, LIVE as u64);
+
+        let thief = app.started_on(copy).await.unwrap();
+        assert_eq!(openable(&thief, &ids), 0, "with today's vault and master key");
+        let ready = thief.send(reqwest::Method::GET, None, "/readyz", None).await;
+        assert_eq!(ready.status, 200, "{}", ready.text);
+        let shown = all_shown(&thief).await;
+        assert_eq!(shown.len(), LIVE);
+        for order in &shown {
+            assert_eq!((&order["recipient"], &order["status"]), (&Value::Null, &json!("placed")));
+            assert_eq!(order["amount"], "12.90");
+        }
+        for id in ids.iter().step_by(250) {
+            reveal(&thief, id).await.problem(410, "unreadable");
+        }
+        let by_phone = thief.post(&thief.keys.ops, "/admin/v1/orders/search", json!({"phone": planted::PHONE})).await;
+        assert_eq!(by_phone.is(200)["data"], json!([]), "fingerprints tell nothing either");
+        thief.finish().await;
+
+        assert_eq!(openable(app, &ids), LIVE, "the living go on");
+        assert!(all_shown(app).await.iter().all(|order| order["recipient"]["name"] == "司***"));
+    }
+
+    async fn the_bytes_of_a_destroyed_key_are_gone_from_the_vault(app: &TestApp) {
+        app.placed().await;
+        let hex = match app.databases.engine {
+            Engine::Sqlite => "lower(hex(wrapped))",
+            Engine::Postgres => "encode(wrapped, 'hex')",
+        };
+        let key = rows::texts(&mut app.databases.open_vault(), hex, "vault_keys WHERE purpose = 'epoch' AND id = 1").remove(0);
+        let bytes = data_encoding::HEXLOWER.decode(key.as_bytes()).unwrap();
+        let in_files = || {
+            let path = app.databases.vault.trim_start_matches("sqlite:").to_owned();
+            ["", "-wal"].iter().any(|end| {
+                let content = std::fs::read(format!("{path}{end}")).unwrap_or_default();
+                content.windows(bytes.len()).any(|window| window == bytes)
+            })
+        };
+        if app.databases.engine == Engine::Sqlite {
+            assert!(in_files(), "it is looked for in the right place");
+        }
+        retire::now(&app.app, |_| {}).await.unwrap();
+        let left = "vault_keys WHERE purpose = 'epoch' AND id = 1 AND wrapped IS NOT NULL";
+        assert_eq!(rows::count(&mut app.databases.open_vault(), left), 0);
+        if app.databases.engine == Engine::Sqlite {
+            assert!(!in_files(), "neither in the file nor in its log");
+        }
+    }
+
+    async fn a_retirement_that_died_anywhere_is_finished_by_the_next_run(app: &TestApp) {
+        let ids = place_many(app, 8).await;
+        // Died after the fence was closed: nothing is re-sealed, nothing destroyed.
+        let now = app.clock.business_now();
+        let until = app.app.vault.begin_epoch(&app.app.orders).unwrap();
+        app.app.orders.write_blocking(|conn| epochs::close_in_tx(conn, until, now)).unwrap();
+        let done = retire::nightly(&app.app).await.unwrap();
+        assert_eq!((done.resealed, done.retired > 0, done.destroyed > 0), (8, true, true));
+        assert_eq!(openable(app, &ids), 8);
+        // Died after the epochs were given up and before their keys were destroyed.
+        let until = app.app.vault.begin_epoch(&app.app.orders).unwrap();
+        app.app.orders.write_blocking(|conn| epochs::close_in_tx(conn, until, now)).unwrap();
+        app.conn().batch_execute("UPDATE key_epochs SET state = 'retired' WHERE state = 'closed' \
+            AND id NOT IN (SELECT epoch FROM order_person)").unwrap();
+        let done = retire::nightly(&app.app).await.unwrap();
+        assert!(done.destroyed > 0, "{done:?}");
+        assert_eq!(openable(app, &ids), 8);
+        let left = safelight::app::prove::prove(&app.app).await.unwrap();
+        assert!(left.iter().all(|check| check.findings.is_empty()), "{left:?}");
+    }
+
+    async fn what_was_tampered_with_moved_or_put_under_another_epoch_is_refused_by_the_rows_name_alone(app: &TestApp) {
+        let (id, other) = (app.placed().await, app.placed().await);
+        retire::now(&app.app, |_| {}).await.unwrap();
+        app.app.vault.begin_epoch(&app.app.orders).unwrap();
+        let newest = rows::texts(&mut app.conn(), "CAST(max(id) AS text)", "key_epochs WHERE state = 'open'").remove(0);
+        let keep = "CREATE TABLE kept AS SELECT * FROM order_person";
+        app.conn().batch_execute(keep).unwrap();
+        let flipped = match app.databases.engine {
+            Engine::Sqlite => "CAST(substr(sealed, 1, 20) || X'00FF00' || substr(sealed, 24) AS BLOB)",
+            Engine::Postgres => "overlay(sealed placing '\\x00ff00'::bytea from 21)",
+        };
+        for (what, change) in [
+            ("changed", format!("UPDATE order_person SET sealed = {flipped} WHERE order_id = '{id}'")),
+            ("cut", format!("UPDATE order_person SET sealed = substr(sealed, 1, 40) WHERE order_id = '{id}'")),
+            ("moved", format!("UPDATE order_person SET sealed = (SELECT sealed FROM kept WHERE order_id = '{other}') \
+                               WHERE order_id = '{id}'")),
+            ("under another epoch", format!("UPDATE order_person SET epoch = {newest} WHERE order_id = '{id}'")),
+        ] {
+            app.conn().batch_execute(&change).unwrap();
+            let refused = reveal(app, &id).await.problem(500, "internal");
+            assert!(!refused.to_string().contains(&id), "{what}: opaque outside");
+            let logged = app.logged();
+            let named = logged.lines().any(|line| line.contains(&id) && line.contains("order_person"));
+            assert!(named, "{what}: the log names the row");
+            assert_eq!(app.own(&id).await["recipient"], Value::Null, "{what}");
+            assert_eq!(app.own(&other).await["recipient"]["name"], "司***", "{what}");
+            let mend = "UPDATE order_person SET sealed = (SELECT sealed FROM kept WHERE kept.order_id = order_person.order_id), \
+                        epoch = (SELECT epoch FROM kept WHERE kept.order_id = order_person.order_id)";
+            app.conn().batch_execute(mend).unwrap();
+            reveal(app, &id).await.is(200);
+            app.conn().batch_execute("DELETE FROM kept").unwrap();
+            app.conn().batch_execute("INSERT INTO kept SELECT * FROM order_person").unwrap();
+        }
+    }
+}
+
+on_both! {
+    async fn the_commands_retire_rewrap_and_say_where_things_stand(engine) {
+        let mut installation = Installation::new(engine);
+        let key = installation.key("admin");
+        let served = installation.serve().await;
+        let id = served.place(&key, "planted-key-retire", &order()).await.unwrap().is(201)["id"].as_str().unwrap().to_owned();
+        let (status, out, err) = installation.run(&["vault", "retire", "--now"]);
+        assert!(status.success() && out.contains("1 orders sealed anew"), "{out}{err}");
+        let (status, out, _) = installation.run(&["vault", "status"]);
+        assert!(status.success() && out.contains("0 persons are unreadable"), "{out}");
+        let path = format!("/v1/orders/{id}");
+        assert_eq!(served.get(&key, &path).await["recipient"]["name"], "司***", "beside the running service");
+        drop(served);
+
+        let folder = installation.databases.folder.path().to_owned();
+        let (master, previous) = (folder.join("vault/master.key"), folder.join("vault/master.key.old"));
+        std::fs::rename(&master, &previous).unwrap();
+        assert!(!installation.run(&["vault", "rewrap-master"]).0.success(), "it must know the previous one");
+        assert!(!installation.run(&["vault", "status"]).0.success(), "no key is made where there are keys");
+        let name = "SAFELIGHT__VAULT__MASTER_KEY_PREVIOUS_FILE";
+        installation.settings.push((name, previous.to_str().unwrap().to_owned()));
+        let (status, out, err) = installation.run(&["vault", "rewrap-master"]);
+        assert!(status.success(), "{out}{err}");
+        let (_, again, _) = installation.run(&["vault", "rewrap-master"]);
+        assert!(again.starts_with("0 keys"), "{again}");
+        installation.settings.retain(|(key, _)| *key != name);
+        std::fs::remove_file(previous).unwrap();
+        let served = installation.serve().await;
+        assert_eq!(served.get(&key, &path).await["recipient"]["name"], "司***");
+    }
+}
+
+#[test]
+fn a_backup_made_under_the_running_service_is_restored_and_what_it_missed_is_done_again() {
+    block_on(async {
+        let installation = Installation::new(Engine::Sqlite);
+        let key = installation.key("admin");
+        let served = installation.serve().await;
+        let kept = served.place(&key, "planted-key-kept", &order()).await.unwrap().is(201)["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let gone = served.place(&key, "planted-key-gone", &order()).await.unwrap().is(201)["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let (status, out, err) = installation.run(&["backup", "copies"]);
+        assert!(status.success(), "{out}{err}");
+        let reason = json!({"reason": planted::REASON});
+        served
+            .post(&key, &format!("/admin/v1/orders/{gone}/purge"), reason)
+            .await;
+        let late = served.place(&key, "planted-key-late", &order()).await.unwrap().is(201)["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            !installation.run(&["restore", "copies"]).0.success(),
+            "not under a running service"
+        );
+        served.get(&key, &format!("/v1/orders/{late}")).await;
+        drop(served);
+        let (status, out, err) = installation.run(&["restore", "copies"]);
+        assert!(status.success(), "{out}{err}");
+
+        let served = installation.serve().await;
+        assert_eq!(
+            served.get(&key, &format!("/v1/orders/{kept}")).await["recipient"]["name"],
+            "司***"
+        );
+        let order = served.get(&key, &format!("/v1/orders/{gone}")).await;
+        assert!(
+            order["purged_at"].is_string() && order["recipient"].is_null(),
+            "{order}"
+        );
+        let missing = served
+            .request(reqwest::Method::GET, &key, &format!("/v1/orders/{late}"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(missing.status(), 404, "the copy is older than this one");
+        assert!(installation.run(&["prove"]).0.success());
+
+        // The vault, apart: an older one is refused, and says so.
+        assert!(installation.run(&["backup", "keys", "--vault"]).0.success());
+        let reason = json!({"reason": planted::REASON});
+        served
+            .post(&key, &format!("/admin/v1/orders/{kept}/purge"), reason)
+            .await;
+        drop(served);
+        assert!(installation.run(&["restore", "keys", "--vault"]).0.success());
+        let (status, _, err) = installation.run(&["serve"]);
+        assert!(
+            !status.success() && err.contains("the vault is older") && err.contains("journal entries"),
+            "{err}"
+        );
+        let (status, out, _) = installation.run(&["vault", "accept-older"]);
+        assert!(status.success() && out.contains("journal entries"), "{out}");
+        installation.serve().await;
+    });
+}
