@@ -66,7 +66,7 @@ impl Databases {
             engine: Engine::Postgres,
             orders,
             vault,
-            names: None,
+            names: Vec::new(),
         }
     }
 
