@@ -108,8 +108,8 @@ diesel::table! {
 
 diesel::table! {
     order_events (order_id, id) {
-        id -> Text,
         order_id -> Text,
+        id -> Text,
         at -> Timestamp,
         kind -> Text,
         status -> Text,

@@ -115,8 +115,8 @@ CREATE INDEX courier_remark_epoch ON courier_remark (epoch);
 
 -- The timeline: facts only, no free text.
 CREATE TABLE order_events (
-    id       TEXT NOT NULL,
     order_id TEXT NOT NULL REFERENCES orders (id),
+    id       TEXT NOT NULL,
     at       TIMESTAMP NOT NULL,
     kind     TEXT NOT NULL,
     status   TEXT NOT NULL,
