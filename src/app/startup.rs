@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::app::booking::{Now, enqueue_ship};
 use crate::app::{App, AppError, audit};
+use crate::clock::delta;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
 use crate::store::journal::{self, JournalRow};
@@ -259,7 +260,11 @@ fn doubt(conn: &mut AnyConn, app: &App) -> Result<(), AppError> {
     let now = Now::of(&app.clock);
     let micros = now.business.timestamp_micros();
     meta::raise_in_tx(conn, meta::RESTORED_AT, micros)?;
-    for id in shipments::doubt_all_in_tx(conn, now.business, now.wall)? {
+    // It may also be another replica's booking, under way while this process starts (the vault's counter is turned, the
+    // orders' is not yet): "not there" must not count before that one's network deadline, which is at most this far off.
+    let longest = app.couriers.names().filter_map(|name| app.couriers.get(name));
+    let longest = longest.map(|courier| courier.deadline()).max().unwrap_or_default();
+    for id in shipments::doubt_all_in_tx(conn, now.business, now.wall + delta(longest))? {
         enqueue_ship(conn, id, now)?;
     }
     Ok(())

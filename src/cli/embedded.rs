@@ -32,13 +32,11 @@ pub(super) fn place(folder: &Path, secret: Option<&Secret<String>>) -> Result<(S
     let file = folder.join("simulated-courier.json");
     if !file.exists() {
         std::fs::create_dir_all(folder)?;
-        let mut random = [0; 32];
-        fill_random(&mut random);
         // A port that is free now; nobody else has reason to take it before the courier does.
         let address = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let fresh = Remembered {
             address,
-            webhook_secret: format!("whsec_{}", data_encoding::BASE64.encode(&random)),
+            webhook_secret: new_secret(),
         };
         let draft = folder.join(format!("simulated-courier.json.{}", std::process::id()));
         let mut out = std::fs::OpenOptions::new()
@@ -67,6 +65,13 @@ pub(super) fn place(folder: &Path, secret: Option<&Secret<String>>) -> Result<(S
             webhook_secret,
         },
     ))
+}
+
+/// A fresh webhook secret.
+pub(super) fn new_secret() -> String {
+    let mut random = [0; 32];
+    fill_random(&mut random);
+    format!("whsec_{}", data_encoding::BASE64.encode(&random))
 }
 
 /// Keeps the courier running: starts it, or waits until the process that hosts it is gone.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::{Failure, out, runtime, start_log};
-use crate::clock::{Clock, Scale};
-use crate::config::{Config, LoadOptions};
+use crate::cli::{Failure, embedded, out, reachable, runtime, setup, start_log};
+use crate::clock::{Clock, Instant, Scale};
+use crate::config::{Config, DatabaseUrl, LoadOptions};
 use crate::couriers::simulated::sandbox::{self, Faults, SandboxConfig};
 use crate::privacy::Secret;
 
@@ -20,20 +20,20 @@ pub(super) struct Options {
     /// Where parcels are remembered: references, ordinals, times and faults, no person.
     #[arg(long, value_name = "FILE", default_value = "data/sandbox-courier.jsonl")]
     state: PathBuf,
-    /// Where webhooks go.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/webhooks/simulated")]
-    webhook_url: String,
-    /// What webhooks are signed with: the service's couriers.simulated.webhook_secret.
-    #[arg(long, value_name = "whsec_...", required_unless_present = "webhook_secret_file")]
+    /// Where webhooks go (default: /webhooks/simulated at http.listen).
+    #[arg(long, value_name = "URL")]
+    webhook_url: Option<String>,
+    /// What webhooks are signed with (default: couriers.simulated.webhook_secret; without one it is made and printed).
+    #[arg(long, value_name = "whsec_...")]
     webhook_secret: Option<String>,
     /// The same, from a file.
     #[arg(long, value_name = "FILE", conflicts_with = "webhook_secret")]
     webhook_secret_file: Option<PathBuf>,
-    /// How fast parcels live: the service's clock.speed.
-    #[arg(long, value_name = "TIMES", default_value_t = 1)]
-    speed: u32,
-    /// When business time began to run faster, in microseconds since 1970 (default: now). With the service's own
-    /// origin both agree on the time of day.
+    /// How fast parcels live (default: clock.speed).
+    #[arg(long, value_name = "TIMES")]
+    speed: Option<u32>,
+    /// When business time began to run faster, in microseconds since 1970 (default: what the orders database says, so that
+    /// both agree on the time of day; now, where it says nothing).
     #[arg(long, value_name = "MICROS")]
     origin: Option<i64>,
     /// A fault: NAME[=PROBABILITY][,times=N][,delay=S][,code=WORD][,on=book+query+cancel]. May be repeated.
@@ -46,31 +46,32 @@ pub(super) struct Options {
 /// # Errors
 /// In words for whoever typed it.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let defaults = Config::load(&LoadOptions {
+    let config = Config::load(&LoadOptions {
         env: crate::config::environment(),
         ..LoadOptions::default()
-    });
-    let _log = match &defaults {
-        Ok(config) => Some(start_log(&config.log)?),
-        Err(_) => None,
-    };
-    let secret = match (options.webhook_secret, options.webhook_secret_file) {
-        (Some(secret), _) => secret,
-        (None, Some(file)) => std::fs::read_to_string(file)?.trim_end().to_owned(),
-        (None, None) => return Err("--webhook-secret is needed".into()),
+    })?;
+    let _log = start_log(&config.log)?;
+    let (secret, made) = match (options.webhook_secret, options.webhook_secret_file) {
+        (Some(secret), _) => (secret, false),
+        (None, Some(file)) => (std::fs::read_to_string(file)?.trim_end().to_owned(), false),
+        (None, None) => match &config.couriers.simulated.webhook_secret {
+            Some(secret) => (secret.expose().clone(), false),
+            None => (embedded::new_secret(), true),
+        },
     };
     let faults = Faults::from_flags(options.fault.iter().map(String::as_str))?;
-    let clock = match options.speed {
+    let clock = match options.speed.unwrap_or(config.clock.speed) {
         0 | 1 => Clock::system(),
         speed => {
             let now = Clock::system().wall_now();
-            let origin = options
-                .origin
-                .and_then(chrono::DateTime::from_timestamp_micros)
-                .unwrap_or(now);
+            let given = options.origin.and_then(chrono::DateTime::from_timestamp_micros);
+            let origin = given.or_else(|| stored_origin(&config, speed)).unwrap_or(now);
             Clock::scaled(Scale { origin, speed })
         }
     };
+    let webhook_url = options
+        .webhook_url
+        .unwrap_or_else(|| format!("http://{}/webhooks/simulated", reachable(config.http.listen)));
     if let Some(folder) = options.state.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -79,15 +80,30 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
             SandboxConfig {
                 listen: options.listen,
                 state_file: options.state,
-                webhook_url: Some(options.webhook_url),
-                webhook_secret: Secret::new(secret),
+                webhook_url: Some(webhook_url),
+                webhook_secret: Secret::new(secret.clone()),
                 faults,
             },
             clock,
         )?;
         out::print(&format!("the simulated courier listens on {}", running.base_url()))?;
+        if made {
+            out::print(&format!("couriers.simulated.webhook_secret = \"{secret}\""))?;
+        }
         super::serve::told_to_stop().await?;
         running.stop().await;
         Ok(())
     })
+}
+
+/// The origin that the service's clock is scaled from, where its database is there and knows.
+fn stored_origin(config: &Config, speed: u32) -> Option<Instant> {
+    if let DatabaseUrl::Sqlite(path) = &config.database.url
+        && !path.exists()
+    {
+        return None;
+    }
+    setup::stored_scale(config)
+        .filter(|scale| scale.speed == speed)
+        .map(|scale| scale.origin)
 }

@@ -67,7 +67,7 @@ impl Running {
         let stop = CancellationToken::new();
         let mut background = tokio::task::JoinSet::new();
         let folder = setup::data_folder(config);
-        let elsewhere = setup::simulated_elsewhere(config);
+        let elsewhere = setup::simulated_elsewhere(config)?;
         let embedded = match &elsewhere {
             None if config.couriers.simulated.embedded => Some(embedded::place(
                 &folder,

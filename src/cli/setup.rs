@@ -25,6 +25,21 @@ pub(super) struct SimulatedAt {
     pub(super) webhook_secret: Secret<String>,
 }
 
+fn parse_scale(stored: &str) -> Option<Scale> {
+    let (origin, speed) = stored.split_once('x')?;
+    Some(Scale {
+        origin: Instant::from_timestamp_micros(origin.parse().ok()?)?,
+        speed: speed.parse().ok()?,
+    })
+}
+
+/// What the orders database says of its clock; `None` where it cannot be asked or says nothing.
+pub(super) fn stored_scale(config: &Config) -> Option<Scale> {
+    let orders = Database::new(config.database.url.clone(), 1);
+    let stored = orders.read_blocking(|conn| meta::get(conn, meta::CLOCK)).ok()??;
+    parse_scale(&stored)
+}
+
 /// Opens everything, with the simulated courier at that place.
 ///
 /// # Errors
@@ -120,15 +135,11 @@ pub(super) fn business_clock(config: &Config, orders: &Database) -> Result<Clock
     let Some(stored) = stored else {
         return Ok(Clock::system());
     };
-    let (origin, known) = stored
-        .split_once('x')
-        .and_then(|(origin, known)| Some((origin.parse::<i64>().ok()?, known.parse::<u32>().ok()?)))
-        .ok_or("the stored clock origin is corrupt")?;
+    let Scale { origin, speed: known } = parse_scale(&stored).ok_or("the stored clock origin is corrupt")?;
     if known != speed {
         let why = format!("this database has lived with clock.speed = {known}; it cannot go on with {speed}");
         return Err(why.into());
     }
-    let origin = Instant::from_timestamp_micros(origin).ok_or("the stored clock origin is corrupt")?;
     Ok(Clock::scaled(Scale { origin, speed }))
 }
 
@@ -195,15 +206,19 @@ pub(super) fn data_folder(config: &Config) -> PathBuf {
     }
 }
 
-/// The simulated courier that is configured to run elsewhere, if that is what is configured.
-pub(super) fn simulated_elsewhere(config: &Config) -> Option<SimulatedAt> {
+/// The simulated courier that runs elsewhere, where its address is configured; `embedded` does not matter then.
+///
+/// # Errors
+/// Its address is configured and its secret is not.
+pub(super) fn simulated_elsewhere(config: &Config) -> Result<Option<SimulatedAt>, Failure> {
     let simulated = &config.couriers.simulated;
     match (&simulated.base_url, &simulated.webhook_secret) {
-        (Some(base_url), Some(webhook_secret)) if !simulated.embedded => Some(SimulatedAt {
+        (None, _) => Ok(None),
+        (Some(base_url), Some(webhook_secret)) => Ok(Some(SimulatedAt {
             base_url: base_url.clone(),
             webhook_secret: webhook_secret.clone(),
-        }),
-        _ => None,
+        })),
+        (Some(_), None) => Err("couriers.simulated.base_url needs couriers.simulated.webhook_secret beside it".into()),
     }
 }
 
@@ -212,7 +227,7 @@ pub(super) fn simulated_elsewhere(config: &Config) -> Option<SimulatedAt> {
 /// # Errors
 /// The data folder cannot be written to.
 pub(super) fn simulated_for_commands(config: &Config) -> Result<SimulatedAt, Failure> {
-    match simulated_elsewhere(config) {
+    match simulated_elsewhere(config)? {
         Some(at) => Ok(at),
         None => {
             let secret = config.couriers.simulated.webhook_secret.as_ref();

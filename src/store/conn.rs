@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, Pool};
+use parking_lot::FairMutex;
 use tokio::sync::Semaphore;
 
 use crate::config::DatabaseUrl;
@@ -52,11 +53,21 @@ impl AnyConn {
     pub fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => open_sqlite(path).map(Self::Sqlite),
-            DatabaseUrl::Postgres(url) => diesel::PgConnection::establish(url.expose())
-                .map(Self::Postgres)
-                .map_err(|error| StoreError::Unavailable(connect_message(&error))),
+            DatabaseUrl::Postgres(url) => open_postgres(url.expose()).map(Self::Postgres),
         }
     }
+}
+
+/// A process that is frozen in the middle of a transaction (a virtual machine that is moved, a stopped container) would
+/// hold its locks until it wakes up, and with them every replica. No transaction waits for anything but the database, so
+/// one in which nothing has come for this long is rolled back; its process, if it ever wakes up, fails and tries again.
+const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'";
+
+fn open_postgres(url: &str) -> Result<diesel::PgConnection, StoreError> {
+    let mut conn =
+        diesel::PgConnection::establish(url).map_err(|error| StoreError::Unavailable(connect_message(&error)))?;
+    conn.batch_execute(POSTGRES_SETTINGS)?;
+    Ok(conn)
 }
 
 /// WAL with FULL sync: an acknowledged commit survives a power cut. `secure_delete` overwrites what is deleted.
@@ -131,6 +142,9 @@ impl ManageConnection for Manager {
 pub struct Database {
     pool: Pool<Manager>,
     permits: Arc<Semaphore>,
+    /// Who writes next, on SQLite. Its own `busy_timeout` sleeps and looks again, so that whoever writes without a pause
+    /// (intake) would starve everyone else in this process.
+    turn: Option<Arc<FairMutex<()>>>,
     engine: Engine,
     url: DatabaseUrl,
 }
@@ -153,6 +167,7 @@ impl Database {
         Self {
             pool,
             permits,
+            turn: (engine == Engine::Sqlite).then(Arc::default),
             engine,
             url,
         }
@@ -217,7 +232,8 @@ impl Database {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.read(move |conn| write_tx(conn, work)).await
+        let turn = self.turn.clone();
+        self.read(move |conn| in_turn(turn.as_deref(), conn, work)).await
     }
 
     /// [`write`](Self::write) for callers that are allowed to block (the command line, writer threads).
@@ -228,8 +244,17 @@ impl Database {
         &self,
         work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.read_blocking(|conn| write_tx(conn, work))
+        self.read_blocking(|conn| in_turn(self.turn.as_deref(), conn, work))
     }
+}
+
+fn in_turn<T, E: From<StoreError>>(
+    turn: Option<&FairMutex<()>>,
+    conn: &mut AnyConn,
+    work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
+) -> Result<T, E> {
+    let _mine = turn.map(FairMutex::lock);
+    write_tx(conn, work)
 }
 
 /// Runs `work` in the one kind of writing transaction: `BEGIN IMMEDIATE` on SQLite (a plain BEGIN that reads and then

@@ -56,7 +56,11 @@ pub fn insert_batch_in_tx(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<
             Some(None) => Outcome::ReferenceTaken,
         })
         .collect();
-    let refused: Vec<Vec<u8>> = free.into_iter().filter(|(_, order)| order.is_none()).map(|(key, _)| key).collect();
+    let refused: Vec<Vec<u8>> = free
+        .into_iter()
+        .filter(|(_, order)| order.is_none())
+        .map(|(key, _)| key)
+        .collect();
     idempotency::remove_in_tx(conn, &refused)?;
     Ok(outcomes)
 }

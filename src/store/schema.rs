@@ -107,7 +107,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    order_events (id) {
+    order_events (order_id, id) {
         id -> Text,
         order_id -> Text,
         at -> Timestamp,

@@ -262,17 +262,18 @@ pub fn change_in_tx(conn: &mut AnyConn, id: AttemptId, change: &Change) -> Resul
 }
 
 /// Makes every attempt that is to be sent, or may have been, one of unknown outcome: an old copy does not know what
-/// became of it. Returns the orders, so that they can be driven on.
+/// became of it. No request for one of them can still be under way after `deadline` (wall time). Returns the orders, so
+/// that they can be driven on.
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn doubt_all_in_tx(conn: &mut AnyConn, now: Instant, wall: Instant) -> Result<Vec<OrderId>, StoreError> {
+pub fn doubt_all_in_tx(conn: &mut AnyConn, now: Instant, deadline: Instant) -> Result<Vec<OrderId>, StoreError> {
     let open = || shipment_attempts::table.filter(shipment_attempts::state.eq_any(["pending", "booking", "unknown"]));
     let ids: Vec<String> = open().select(shipment_attempts::order_id).distinct().load(conn)?;
     diesel::update(open())
         .set((
             shipment_attempts::state.eq(ShipmentState::Unknown.as_str()),
-            shipment_attempts::network_deadline.eq(to_row(wall)),
+            shipment_attempts::network_deadline.eq(to_row(deadline)),
             shipment_attempts::last_error.eq("restored"),
             shipment_attempts::updated_at.eq(to_row(now)),
         ))

@@ -18,6 +18,7 @@ mod access;
 mod architecture;
 mod booking;
 mod checkout;
+mod crash;
 mod edge;
 mod epochs;
 mod floor;

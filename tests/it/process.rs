@@ -19,7 +19,7 @@ use crate::harness::databases::{Databases, Engine};
 use crate::harness::{fixtures, planted, rows};
 
 /// How long a program may take to come up on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An installation: two databases, a folder, and settings.
 pub(crate) struct Installation {
@@ -29,7 +29,11 @@ pub(crate) struct Installation {
 
 impl Installation {
     pub(crate) fn new(engine: Engine) -> Self {
-        let databases = Databases::bare(engine);
+        Self::on(Databases::bare(engine))
+    }
+
+    /// On databases of the test's own.
+    pub(crate) fn on(databases: Databases) -> Self {
         let settings = vec![
             ("SAFELIGHT__DATABASE__URL", databases.orders.clone()),
             ("SAFELIGHT__VAULT__URL", databases.vault.clone()),
@@ -113,7 +117,7 @@ impl Installation {
     }
 }
 
-async fn pause() {
+pub(crate) async fn pause() {
     actix_web::rt::time::sleep(Duration::from_millis(50)).await;
 }
 
@@ -121,12 +125,12 @@ async fn pause() {
 pub(crate) struct Served {
     child: Child,
     log: std::path::PathBuf,
-    address: SocketAddr,
-    client: reqwest::Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) client: reqwest::Client,
 }
 
 impl Served {
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let mut text = String::new();
         File::open(&self.log).unwrap().read_to_string(&mut text).unwrap();
         text
@@ -165,11 +169,11 @@ impl Served {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    async fn ends(&mut self) -> ExitStatus {
+    pub(crate) async fn ends(&mut self) -> ExitStatus {
         let started = Stopwatch::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -181,7 +185,7 @@ impl Served {
     }
 
     /// What it said holds nobody; kept apart from `drop`, which must not panic twice.
-    fn said_nothing_personal(&self) {
+    pub(crate) fn said_nothing_personal(&self) {
         let said = self.said();
         for line in said.lines() {
             assert_eq!(planted::find(&planted::UNLOGGED, line), None, "{line}");

@@ -34,7 +34,9 @@ impl Down {
             Engine::Postgres => {
                 let name = app.databases.vault.rsplit('/').next().unwrap().to_owned();
                 on_server(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
-                on_server(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+                on_server(&format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+                ));
                 Self::Postgres(name)
             }
             Engine::Sqlite => {
@@ -74,11 +76,17 @@ impl Drop for Down {
 
 async fn reveal(app: &TestApp, id: &str) -> Answer {
     let reason = json!({"reason": planted::REASON});
-    app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/reveal"), reason).await
+    app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/reveal"), reason)
+        .await
 }
 
 async fn search(app: &TestApp) -> Answer {
-    app.post(&app.keys.ops, "/admin/v1/orders/search", json!({"phone": planted::PHONE})).await
+    app.post(
+        &app.keys.ops,
+        "/admin/v1/orders/search",
+        json!({"phone": planted::PHONE}),
+    )
+    .await
 }
 
 fn the_vault_is_named(answer: Answer) {

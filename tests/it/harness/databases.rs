@@ -59,10 +59,19 @@ impl Databases {
         Self::new(engine, false)
     }
 
+    /// Two databases of a PostgreSQL that the test runs itself, and that takes them with it.
+    pub(crate) fn elsewhere(orders: String, vault: String) -> Self {
+        Self {
+            folder: folder(),
+            engine: Engine::Postgres,
+            orders,
+            vault,
+            names: Vec::new(),
+        }
+    }
+
     fn new(engine: Engine, migrated: bool) -> Self {
-        let folder = TempDir::with_prefix("safelight-it-").unwrap();
-        std::fs::create_dir(folder.path().join("data")).unwrap();
-        std::fs::create_dir(folder.path().join("vault")).unwrap();
+        let folder = folder();
         match engine {
             Engine::Sqlite => {
                 let paths = [
@@ -140,7 +149,11 @@ impl Databases {
         match self.engine {
             Engine::Sqlite => {
                 let from = url.trim_start_matches("sqlite:");
-                let to = copy.folder.path().join("data").join(Path::new(from).file_name().unwrap());
+                let to = copy
+                    .folder
+                    .path()
+                    .join("data")
+                    .join(Path::new(from).file_name().unwrap());
                 // Byte by byte, as a thief would: the file and what stands in its log.
                 for end in ["", "-wal"] {
                     let from = format!("{from}{end}");
@@ -199,6 +212,14 @@ impl Drop for Databases {
             }
         }
     }
+}
+
+/// What the working folder of an installation holds.
+fn folder() -> TempDir {
+    let folder = TempDir::with_prefix("safelight-it-").unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::create_dir(folder.path().join("vault")).unwrap();
+    folder
 }
 
 fn migrate(url: &DatabaseUrl, which: Which) {
