@@ -13,3 +13,4 @@ pub mod photo_size;
 pub mod retention;
 pub mod scope;
 pub mod shipment;
+pub mod workdays;

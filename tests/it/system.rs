@@ -53,3 +53,28 @@ on_both_engines! {
         assert_eq!(stats["by_status"]["delivered"], json!(1), "{stats}");
     }
 }
+
+on_both_engines! {
+    async fn the_privacy_notice_says_what_this_service_does_and_needs_no_key(app: &TestApp) {
+        let notice = open(app, "/privacy-notice").await.is(200);
+        let days = |days: i64| json!(days * 86_400);
+        let periods = &notice["periods"];
+        assert_eq!((&periods["after_end"], &periods["stuck"]), (&days(30), &days(90)));
+        assert_eq!((&periods["draft"], &periods["copies"]), (&days(1), &days(45)));
+        assert_eq!(notice["recipients"], json!([{
+            "courier": "simulated", "region": "CN", "fields": ["name", "phone", "address"], "purpose": "delivery",
+        }]));
+        assert_eq!(notice["controller"]["name"], "照相馆");
+        let stored: Vec<&str> =
+            notice["stored"].as_array().unwrap().iter().map(|kept| kept["column"].as_str().unwrap()).collect();
+        assert!(stored.contains(&"order_person.sealed") && !stored.contains(&"orders.reference"), "{stored:?}");
+
+        let page = app.request(Method::GET, "/privacy-notice").header("accept", "text/html,*/*;q=0.8").send().await.unwrap();
+        let page = crate::harness::answer::Answer::read(page).await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert!(page.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'")));
+        for said in ["30 天", "30 days", "simulated", "order_tracking.tracking_print", "7 个工作日"] {
+            assert!(page.text.contains(said), "{said}");
+        }
+    }
+}
