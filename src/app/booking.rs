@@ -2,7 +2,8 @@
 
 use crate::app::{AppError, people};
 use crate::clock::{Instant, delta};
-use crate::couriers::Booked;
+use crate::couriers::{Booked, ParcelRef};
+use crate::domain::contact::Phone;
 use crate::domain::ids::OrderId;
 use crate::domain::job::JobKind;
 use crate::domain::order::{OrderStatus, Step};
@@ -267,6 +268,17 @@ pub(crate) fn refuse_in_flight(attempt: Option<&Attempt>) -> Result<(), AppError
 /// The store.
 pub(crate) fn current(conn: &mut AnyConn, order: &Order) -> Result<Option<Attempt>, AppError> {
     Ok(shipments::of_order(conn, order.id, order.attempt)?)
+}
+
+/// An attempt's parcel, as its courier is asked about it or told to call it off.
+pub(crate) fn parcel_ref(attempt: &Attempt, tracking_no: Option<Pii<String>>, phone: Option<Phone>) -> ParcelRef {
+    ParcelRef {
+        reference: attempt.reference.clone(),
+        provider_ref: attempt.provider_ref.clone(),
+        tracking_no,
+        consignee_phone: phone,
+        first_sent_at: attempt.first_sent_at,
+    }
 }
 
 /// Calls an attempt off, in the books.

@@ -99,13 +99,11 @@ pub(crate) fn booked_parcel(
     match attempt {
         Some(attempt) if attempt.state == ShipmentState::Booked => {
             let person = people::find(conn, ring, order.id)?;
-            let parcel = ParcelRef {
-                reference: attempt.reference.clone(),
-                provider_ref: attempt.provider_ref.clone(),
-                tracking_no: person.tracking_of(attempt.number).cloned(),
-                consignee_phone: Some(person.recipient.phone),
-                first_sent_at: attempt.first_sent_at,
-            };
+            let parcel = booking::parcel_ref(
+                &attempt,
+                person.tracking_of(attempt.number).cloned(),
+                Some(person.recipient.phone),
+            );
             Ok(Some((attempt, parcel)))
         }
         _ => Ok(None),

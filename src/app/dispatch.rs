@@ -181,13 +181,7 @@ fn ask(conn: &mut AnyConn, ring: &Keyring, attempt: Attempt) -> Result<Found, Ap
         Err(AppError::Gone(_)) => None,
         Err(error) => return Err(error),
     };
-    let parcel = ParcelRef {
-        reference: attempt.reference.clone(),
-        provider_ref: attempt.provider_ref.clone(),
-        tracking_no: None,
-        consignee_phone: phone,
-        first_sent_at: attempt.first_sent_at,
-    };
+    let parcel = booking::parcel_ref(&attempt, None, phone);
     Ok(Found::Ask(Box::new((attempt, parcel))))
 }
 
@@ -417,13 +411,7 @@ pub async fn cancel_stray(app: &App, id: crate::domain::ids::AttemptId) -> Resul
                 Err(AppError::Gone(_) | AppError::Store(_)) => (None, None),
                 Err(error) => return Err(error),
             };
-            let parcel = ParcelRef {
-                reference: attempt.reference.clone(),
-                provider_ref: attempt.provider_ref.clone(),
-                tracking_no,
-                consignee_phone: phone,
-                first_sent_at: attempt.first_sent_at,
-            };
+            let parcel = booking::parcel_ref(&attempt, tracking_no, phone);
             Ok(Some((attempt, parcel)))
         })
         .await?;

@@ -3,7 +3,6 @@
 use crate::app::booking::{self, By, Now, step};
 use crate::app::{App, AppError, dispatch, people, purge, track};
 use crate::clock::delta;
-use crate::couriers::ParcelRef;
 use crate::domain::ids::OrderId;
 use crate::domain::order::Step;
 use crate::domain::retention::PurgeReason;
@@ -117,13 +116,11 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
                 return Ok(None);
             };
             let person = people::find(conn, ring, id)?;
-            let parcel = ParcelRef {
-                reference: attempt.reference.clone(),
-                provider_ref: attempt.provider_ref.clone(),
-                tracking_no: person.tracking_of(attempt.number).cloned(),
-                consignee_phone: Some(person.recipient.phone),
-                first_sent_at: attempt.first_sent_at,
-            };
+            let parcel = booking::parcel_ref(
+                &attempt,
+                person.tracking_of(attempt.number).cloned(),
+                Some(person.recipient.phone),
+            );
             Ok(Some((attempt, parcel)))
         })
         .await;
