@@ -141,10 +141,13 @@ CREATE TABLE shipment_attempts (
     tracking_status  TEXT,
     tracking_at      TIMESTAMP,
     last_error       TEXT,
+    -- What was bought where the courier offers a choice: carrier, service, price.
+    service          TEXT,
     created_at       TIMESTAMP NOT NULL,
     updated_at       TIMESTAMP NOT NULL,
     UNIQUE (order_id, number)
 );
+CREATE INDEX shipment_attempts_provider ON shipment_attempts (provider_ref) WHERE provider_ref IS NOT NULL;
 CREATE INDEX shipment_attempts_trouble ON shipment_attempts (state) WHERE state IN ('unknown', 'failed');
 
 CREATE TABLE prints (
