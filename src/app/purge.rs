@@ -277,8 +277,22 @@ pub async fn on_request(app: &App, caller: &Caller, id: OrderId, reason: Pii<Str
         })
         .await?;
     destroy_one(app, id, &actor).await?;
-    receipt(app, id).await
+    // Another request or the sweep may be destroying it just now: its receipt is there when that one commits.
+    for _ in 0..RECEIPT_TRIES {
+        match receipt(app, id).await {
+            Err(AppError::NotFound) => tokio::time::sleep(RECEIPT_WAIT).await,
+            found => return found,
+        }
+    }
+    Err(AppError::conflict(
+        "purge_in_progress",
+        "the order is being purged; ask for its receipt shortly",
+    ))
 }
+
+/// How often, and after which wait, the receipt of a purge that somebody else carries out is looked for.
+const RECEIPT_TRIES: u32 = 50;
+const RECEIPT_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Destroys one order whose purge is decided.
 ///
