@@ -73,9 +73,14 @@ impl FieldErrors {
 pub fn without_control(text: &str) -> Result<(), Invalid> {
     let turns = |c: char| matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');
     if text.chars().any(|c| c.is_control() || turns(c)) {
-        return Err(Invalid::new("control_character", "must not contain control characters"));
+        return Err(control_character());
     }
     Ok(())
+}
+
+/// What a text with control characters is told.
+pub fn control_character() -> Invalid {
+    Invalid::new("control_character", "must not contain control characters")
 }
 
 /// Reads a moment that both engines can hold, in whole microseconds.
