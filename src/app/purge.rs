@@ -86,6 +86,24 @@ pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
     Ok(total)
 }
 
+/// Destroys everything that is decided.
+///
+/// # Errors
+/// Store or vault.
+pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
+    let mut total = 0;
+    loop {
+        match destroy_decided(app, actor).await? {
+            0 => break,
+            count => total += count,
+        }
+    }
+    if total > 0 {
+        leave_no_page(app).await?;
+    }
+    Ok(())
+}
+
 /// Destroys one batch of what is decided, by whatever reason; returns how many.
 ///
 /// # Errors

@@ -76,21 +76,21 @@ pub fn append_in_tx(conn: &mut AnyConn, entries: Vec<NewEntry>, at: Instant) -> 
             detail: entry.detail,
         })
         .collect();
-    dialect::insert_all!(conn, journal::table, &rows);
+    dialect::insert_journal(conn, &rows)?;
     if let Some(newest) = rows.last() {
         set(conn, LAST, newest.number)?;
     }
     Ok(rows)
 }
 
-/// Puts entries back that a mirror kept and this vault lost. They must follow its newest without a gap.
+/// Puts entries back that a mirror kept and this vault lost; returns how many.
 ///
 /// # Errors
 /// The database.
 pub fn import_in_tx(conn: &mut AnyConn, rows: &[JournalRow]) -> Result<usize, StoreError> {
     let last = lock(conn, LAST)?;
     let missing: Vec<JournalRow> = rows.iter().filter(|row| row.number > last).cloned().collect();
-    dialect::insert_all!(conn, journal::table, &missing);
+    dialect::insert_journal(conn, &missing)?;
     if let Some(newest) = missing.last() {
         set(conn, LAST, newest.number)?;
     }
