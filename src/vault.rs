@@ -141,7 +141,10 @@ impl Vault {
         let mut after = (1..).zip(&known).take_while(|(number, known)| number == *known).count();
         loop {
             let from = i64::try_from(after).unwrap_or(i64::MAX);
-            let mut rows = self.db.read_blocking(|conn| journal::after(conn, from, BATCH)).map_err(unavailable)?;
+            let mut rows = self
+                .db
+                .read_blocking(|conn| journal::after(conn, from, BATCH))
+                .map_err(unavailable)?;
             let Some(last) = rows.last() else { break };
             after = usize::try_from(last.number).unwrap_or(usize::MAX);
             rows.retain(|row| !known.contains(&row.number));
@@ -166,7 +169,9 @@ impl Vault {
         let mut before = last;
         for row in &missing {
             if row.number > before.saturating_add(1) {
-                recovered.lost.push((before.saturating_add(1), row.number.saturating_sub(1)));
+                recovered
+                    .lost
+                    .push((before.saturating_add(1), row.number.saturating_sub(1)));
             }
             before = row.number;
         }

@@ -101,7 +101,10 @@ async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sy
         .write(move |conn| match reseal::count_left(conn)? {
             0 => Ok::<_, StoreError>(epochs::retire_closed_in_tx(conn, now)?),
             left => {
-                tracing::error!(left, "rows are left under closed epochs, whose keys are not destroyed; the next run goes on");
+                tracing::error!(
+                    left,
+                    "rows are left under closed epochs, whose keys are not destroyed; the next run goes on"
+                );
                 Ok(0)
             }
         })
@@ -215,7 +218,11 @@ async fn reseal_parked(app: &App, after: String) -> Result<Option<String>, AppEr
                 Err(VaultError::KeyGone) => continue,
                 // It expires within three days.
                 Ok((None, _)) | Err(VaultError::Corrupt { .. }) => {
-                    tracing::error!(row = row.id, table = "parked_events", "a row cannot be sealed anew: its key is not destroyed");
+                    tracing::error!(
+                        row = row.id,
+                        table = "parked_events",
+                        "a row cannot be sealed anew: its key is not destroyed"
+                    );
                     continue;
                 }
                 Err(error) => return Err(error.into()),

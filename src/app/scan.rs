@@ -112,8 +112,10 @@ fn json_escapes(value: &str) -> Vec<String> {
         }
         all.push(text);
     }
-    // The slash alone, as writers do that leave Chinese as it is.
-    all.push(value.replace('/', "\\/"));
+    // As writers do that leave Chinese as it is.
+    let plain = value.replace('\\', "\\\\").replace('"', "\\\"");
+    all.push(plain.replace('/', "\\/"));
+    all.push(plain);
     all
 }
 
@@ -257,6 +259,7 @@ mod tests {
             ("张三丰", r"\u5f20\u4e09\u4e30", "JSON escapes"),
             ("oss://photos/脸.jpg", r"oss:\/\/photos\/\u8138.jpg", "JSON escapes"),
             ("oss://photos/脸.jpg", r"oss:\/\/photos\/脸.jpg", "JSON escapes"),
+            ("他说\"好\"", r#"\u4ed6\u8bf4\"\u597d\""#, "JSON escapes"),
             ("他说\"好\"", r#"他说\"好\""#, "JSON escapes"),
             ("科技路7室", "%E7%A7%91%E6%8A%80%E8%B7%AF7%E5%AE%A4", "percent encoding"),
             ("科技路7室", "%e7%a7%91%e6%8a%80%e8%b7%af7%e5%ae%a4", "percent encoding"),
@@ -270,7 +273,10 @@ mod tests {
             let mut found = Vec::new();
             in_text(&format!("before {written} after"), "here", &needles, &mut found);
             let forms: Vec<&str> = found.iter().map(|found| found.form).collect();
-            assert!(!forms.is_empty() && forms.iter().all(|found| *found == form), "{written}: {forms:?}");
+            assert!(
+                !forms.is_empty() && forms.iter().all(|found| *found == form),
+                "{written}: {forms:?}"
+            );
         }
     }
 

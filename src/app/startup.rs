@@ -137,7 +137,11 @@ fn read(app: &App) -> Result<Pair, AppError> {
 }
 
 fn missing_from_mirror(recovered: &Recovered) -> Option<String> {
-    let lost: Vec<String> = recovered.lost.iter().map(|(from, to)| format!("{from} to {to}")).collect();
+    let lost: Vec<String> = recovered
+        .lost
+        .iter()
+        .map(|(from, to)| format!("{from} to {to}"))
+        .collect();
     (!lost.is_empty()).then(|| format!("it misses journal entries {}, and so does its mirror", lost.join(", ")))
 }
 
@@ -184,7 +188,9 @@ pub fn accept_older(app: &App) -> Result<Option<String>, AppError> {
         Ok::<_, StoreError>(())
     })?;
     app.vault.make_ahead(&app.orders)?;
-    Ok(Some(unmirrored.into_iter().chain([missing]).collect::<Vec<_>>().join("; ")))
+    Ok(Some(
+        unmirrored.into_iter().chain([missing]).collect::<Vec<_>>().join("; "),
+    ))
 }
 
 /// Applies the journal's entries after `from`, oldest first; each may have been applied before.

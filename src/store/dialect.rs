@@ -11,7 +11,8 @@ use crate::store::intake::NewOrderRows;
 use crate::store::{AnyConn, StoreError};
 
 pub use sweep::{
-    OpenPurge, empty_for_orders, insert_journal, insert_receipts, lock_open_purges, mark_decided, mark_purged, open_purges,
+    OpenPurge, empty_for_orders, insert_journal, insert_receipts, lock_open_purges, mark_decided, mark_purged,
+    open_purges,
 };
 
 /// Locks an order's row until the transaction ends and says whether it exists. On SQLite the transaction holds the
@@ -207,7 +208,8 @@ pub fn rows_as_text_in_tx(conn: &mut AnyConn, table: &str, mut each: impl FnMut(
         return Ok(false);
     };
     conn.batch_execute(&format!(
-        "DECLARE every_row CURSOR FOR SELECT concat_ws(chr(31), t.*) AS line FROM {table} t"
+        "DECLARE every_row CURSOR FOR SELECT (SELECT coalesce(string_agg(value, chr(31)), '') \
+         FROM jsonb_each_text(to_jsonb(t))) AS line FROM {table} t"
     ))?;
     loop {
         let lines: Vec<Line> = diesel::sql_query("FETCH 1000 FROM every_row").load(conn)?;

@@ -169,7 +169,11 @@ mod tests {
         file.write_all(b"{\"number\":4,\"at").unwrap();
         assert_eq!(mirror.after(1).unwrap(), vec![row(2), row(3)]);
         mirror.append(&[row(4)]).unwrap();
-        assert_eq!(mirror.after(2).unwrap(), vec![row(3), row(4)], "what follows a torn line is whole");
+        assert_eq!(
+            mirror.after(2).unwrap(),
+            vec![row(3), row(4)],
+            "what follows a torn line is whole"
+        );
     }
 
     #[test]
