@@ -252,8 +252,14 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 return Ok(());
             };
             if orders::lock_in_tx(conn, id)?.is_some_and(|order| order.purge_decided_at.is_none()) {
-                let until = entry
-                    .detail
+                // The last word counts: since this entry was read another may have been journalled, and done.
+                let from = entry.number;
+                let last = app
+                    .vault
+                    .database()
+                    .read_blocking(|vault| journal::last_about(vault, HOLD, &entry.subject, from))?;
+                let until = last
+                    .unwrap_or_else(|| entry.detail.clone())
                     .parse()
                     .ok()
                     .and_then(chrono::DateTime::from_timestamp_micros);

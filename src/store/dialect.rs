@@ -239,6 +239,25 @@ pub fn copy_into(conn: &mut AnyConn, file: &str) -> Result<bool, StoreError> {
     }
 }
 
+/// Whether SQLite finds its file whole. `true` on PostgreSQL, whose files are its own.
+///
+/// # Errors
+/// The file is no database at all.
+pub fn is_whole(conn: &mut AnyConn) -> Result<bool, StoreError> {
+    #[derive(QueryableByName)]
+    struct Check {
+        #[diesel(sql_type = Text)]
+        quick_check: String,
+    }
+    match conn {
+        AnyConn::Sqlite(conn) => {
+            let checks: Vec<Check> = diesel::sql_query("PRAGMA quick_check").load(conn)?;
+            Ok(checks.iter().all(|check| check.quick_check == "ok"))
+        }
+        AnyConn::Postgres(_) => Ok(true),
+    }
+}
+
 /// Moves what was deleted out of SQLite's write-ahead log, so that no old page is left in it. `false`: a reader is in
 /// the way, ask again. PostgreSQL's log is its own; there is nothing to do.
 ///

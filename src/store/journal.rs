@@ -118,6 +118,21 @@ pub fn after(conn: &mut AnyConn, after: i64, limit: i64) -> Result<Vec<JournalRo
         .load(conn)?)
 }
 
+/// The detail of the newest entry of that kind about that subject, from the number `from` on.
+///
+/// # Errors
+/// The database.
+pub fn last_about(conn: &mut AnyConn, kind: &str, subject: &str, from: i64) -> Result<Option<String>, StoreError> {
+    Ok(journal::table
+        .filter(journal::number.ge(from))
+        .filter(journal::kind.eq(kind))
+        .filter(journal::subject.eq(subject))
+        .order(journal::number.desc())
+        .select(journal::detail)
+        .first(conn)
+        .optional()?)
+}
+
 /// The counter.
 ///
 /// # Errors

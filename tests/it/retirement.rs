@@ -251,6 +251,15 @@ fn a_backup_made_under_the_running_service_is_restored_and_what_it_missed_is_don
         );
         served.get(&key, &format!("/v1/orders/{late}")).await;
         drop(served);
+        let folder = installation.databases.folder.path();
+        std::fs::create_dir(folder.join("cut")).unwrap();
+        let whole = std::fs::read(folder.join("copies/safelight.db")).unwrap();
+        std::fs::write(folder.join("cut/safelight.db"), &whole[..whole.len() / 2]).unwrap();
+        let (status, _, err) = installation.run(&["restore", "cut"]);
+        assert!(!status.success() && err.contains("damaged"), "{err}");
+        let orders = "orders WHERE purged_at IS NULL";
+        let living = rows::count(&mut installation.databases.open_orders(), orders);
+        assert_eq!(living, 2, "what is there stays");
         let (status, out, err) = installation.run(&["restore", "copies"]);
         assert!(status.success(), "{out}{err}");
 

@@ -272,6 +272,7 @@ async fn ends_well(shop: Shop, installation: &Installation, served: &Served, see
     assert!(status.success(), "{seed}: {out}{err}");
 }
 
+#[expect(clippy::print_stdout, reason = "the seed, for whoever has to repeat it")]
 fn twenty_kills(engine: Engine) {
     block_on(async {
         let mut installation = Installation::new(engine);
