@@ -22,6 +22,7 @@ use safelight::jobs;
 use safelight::privacy::Secret;
 use safelight::store::{AnyConn, Database};
 use safelight::vault::master::MasterKey;
+use safelight::vault::mirror::Mirror;
 use safelight::vault::{Vault, VaultError, VaultSettings};
 use serde_json::Value;
 
@@ -40,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) intake_queue: usize,
     /// Whether the courier sends webhooks; otherwise tests send them themselves.
     pub(crate) courier_reports: bool,
+    /// Whether the vault's journal is mirrored.
+    pub(crate) mirrored: bool,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             faults: &[],
             intake_queue: 256,
             courier_reports: false,
+            mirrored: false,
         }
     }
 }
@@ -160,6 +164,10 @@ fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, time
             copy_horizon: COPY_HORIZON.to_std().unwrap(),
         },
     );
+    let vault = match &databases.mirror {
+        Some(path) => vault.mirrored(Mirror::at(path)),
+        None => vault,
+    };
     vault.pair_with(&orders).unwrap();
     let adapter = Configured {
         courier: Arc::new(adapter),
@@ -187,7 +195,10 @@ fn make_key(app: &App, client: &str, scopes: &str) -> String {
 impl TestApp {
     async fn start(engine: Engine, options: Options) -> Self {
         let logged_from = logs::listen();
-        let databases = Databases::migrated(engine);
+        let mut databases = Databases::migrated(engine);
+        if options.mirrored {
+            databases.mirror = Some(databases.folder.path().join("journal.mirror"));
+        }
         let clock = Clock::manual(start_of_time());
         let secret = || Secret::new(planted::WEBHOOK_SECRET.to_owned());
         let courier = sandbox::start(
