@@ -80,7 +80,7 @@ fn plain(text: String, max: usize) -> Result<String, Invalid> {
 }
 
 /// A moment that both engines can hold, in whole microseconds.
-fn moment(at: DateTime<Utc>) -> Result<Instant, Invalid> {
+pub(super) fn moment(at: DateTime<Utc>) -> Result<Instant, Invalid> {
     let latest = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(365 * 1000);
     Instant::from_timestamp_micros(at.timestamp_micros())
         .filter(|at| (DateTime::UNIX_EPOCH..latest).contains(at))

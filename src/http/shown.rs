@@ -60,6 +60,9 @@ pub struct OrderBody {
     purged_at: Option<DateTime<Utc>>,
     /// Whether a hold stops the purge.
     held: bool,
+    /// Whether the person asked to be forgotten, or withdrew consent: nothing but the delivery goes on, and the order is
+    /// purged as soon as it ends.
+    restricted: bool,
 }
 
 /// A recipient as everybody may see it.
@@ -138,6 +141,7 @@ impl OrderBody {
             purge_due_at: order.purge_due_at,
             purged_at: order.purged_at,
             held: view.held,
+            restricted: order.restriction.is_some(),
         }
     }
 

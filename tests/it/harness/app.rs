@@ -307,7 +307,8 @@ impl TestApp {
 
     // Requests
 
-    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's may hold the person.
+    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's and an export's may hold the person,
+    /// and one request of a data subject what was written about it.
     pub(crate) async fn send(&self, method: Method, key: Option<&str>, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.request(method, path);
         if let Some(key) = key {
@@ -317,7 +318,8 @@ impl TestApp {
             request = request.json(body);
         }
         let answer = Answer::read(request.send().await.expect("an answer")).await;
-        if path.ends_with("/reveal") && answer.status == 200 {
+        let shows = ["/reveal", "/export"].iter().any(|verb| path.ends_with(verb)) || path.contains("/subject-requests/");
+        if shows && answer.status == 200 {
             answer
         } else {
             answer.holds_no_person()
@@ -388,6 +390,8 @@ impl TestApp {
         while app::print::return_lapsed(&self.app).await.unwrap() > 0 {}
         while app::retention::expire_drafts(&self.app).await.unwrap() > 0 {}
         app::retention::end_stuck(&self.app).await.unwrap();
+        app::rights::restrict::pursue_all(&self.app).await.unwrap();
+        app::rights::remind::remind(&self.app).await.unwrap();
         app::purge::sweep(&self.app, "system").await.unwrap();
         app::upkeep::forget(&self.app).await.unwrap();
     }
