@@ -129,11 +129,7 @@ pub async fn touched(app: &App, caller: &Caller, asked: Asked, limit: i64) -> Re
                     }
                 })
                 .collect();
-            Ok(Touched {
-                window,
-                counts,
-                orders,
-            })
+            Ok(Touched { window, counts, orders })
         })
         .await
 }
@@ -167,9 +163,7 @@ impl Telling {
     /// What this service can say.
     pub fn of(app: &App, counts: Counts) -> Self {
         let sender = &app.settings.sender;
-        let Counts {
-            purged, unreadable, ..
-        } = counts;
+        let Counts { purged, unreadable, .. } = counts;
         Self {
             kinds: Text::new(
                 "收件人姓名、电话、地址，照片引用；已寄出的另有运单号和快递备注；以及与订单有关的说明。",

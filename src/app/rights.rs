@@ -25,13 +25,13 @@ use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::invalid::{FieldError, Invalid};
 use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
-use crate::domain::subject_request::{RequestKind, RequestState, Restriction, Role};
+use crate::domain::subject_request::{NextStep, RequestKind, RequestState, Restriction, Role};
 use crate::domain::workdays::{self, ANSWER_WITHIN};
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
 use crate::store::orders::{self, Filter, Order};
 use crate::store::subject_requests::{self, SubjectRequest, TextRow};
-use crate::store::{AnyConn, StoreError, person};
+use crate::store::{AnyConn, StoreError, person, timeline};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::RequestText;
@@ -90,7 +90,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn of(order: &Order, now: Instant) -> Self {
+    /// `refused`: its courier no longer calls its parcel off.
+    fn of(order: &Order, refused: bool, now: Instant) -> Self {
         if order.purged_at.is_some() {
             return Self::Purged;
         }
@@ -101,11 +102,11 @@ impl Outcome {
                 Self::Unchanged
             };
         };
-        use crate::domain::subject_request::NextStep;
         match restriction.next(order.status) {
             _ if order.purge_decided_at.is_some() => Self::Pending,
             _ if order.is_held(now) => Self::Held,
             NextStep::Wait => Self::Restricted,
+            NextStep::CallOff if refused => Self::Restricted,
             NextStep::CallOff | NextStep::Cancel | NextStep::Purge => Self::Pending,
         }
     }
@@ -266,11 +267,12 @@ fn views(conn: &mut AnyConn, requests: Vec<SubjectRequest>, now: Instant) -> Res
     let mut about: HashMap<RequestId, Vec<OrderStands>> = HashMap::new();
     for (request, order) in links {
         let Some(order) = found.get(&order) else { continue };
+        let refused = order.is_withdrawn() && timeline::has(conn, order.id, restrict::REFUSED)?;
         about.entry(request).or_default().push(OrderStands {
             id: order.id,
             reference: order.reference.clone(),
             status: order.status,
-            outcome: Outcome::of(order, now),
+            outcome: Outcome::of(order, refused, now),
             restriction: order.restriction,
             hold_until: order.hold_until.filter(|until| *until > now),
             purge_reason: order.purge_reason,

@@ -147,7 +147,10 @@ const OLDEST: TimeDelta = TimeDelta::days(366);
 /// `out_of_range`.
 pub fn parse_received(at: Instant, now: Instant) -> Result<Instant, Invalid> {
     if at > now || at < now - OLDEST {
-        return Err(Invalid::new("out_of_range", "must be within the last year and not in the future"));
+        return Err(Invalid::new(
+            "out_of_range",
+            "must be within the last year and not in the future",
+        ));
     }
     Ok(Instant::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at))
 }
@@ -197,7 +200,11 @@ mod tests {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(10_000);
         assert_eq!(parse_received(now, now), Ok(now));
         assert!(parse_received(now - TimeDelta::days(366), now).is_ok());
-        for bad in [now + TimeDelta::seconds(1), now - TimeDelta::days(367), DateTime::<chrono::Utc>::MIN_UTC] {
+        for bad in [
+            now + TimeDelta::seconds(1),
+            now - TimeDelta::days(367),
+            DateTime::<chrono::Utc>::MIN_UTC,
+        ] {
             assert_eq!(parse_received(bad, now).unwrap_err().code, "out_of_range");
         }
     }

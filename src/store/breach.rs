@@ -40,7 +40,11 @@ macro_rules! held_in {
         let window: &Window = $window;
         let mut query = $query
             .filter(orders::created_at.lt(to_row(window.to)))
-            .filter(orders::purged_at.is_null().or(orders::purged_at.ge(to_row(window.from))))
+            .filter(
+                orders::purged_at
+                    .is_null()
+                    .or(orders::purged_at.ge(to_row(window.from))),
+            )
             .into_boxed();
         for client in &window.clients {
             query = query.filter(orders::client.eq(client));

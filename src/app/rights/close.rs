@@ -8,9 +8,9 @@ use crate::clock::Instant;
 use crate::domain::ids::RequestId;
 use crate::domain::subject_request::RequestState;
 use crate::privacy::Pii;
+use crate::store::AnyConn;
 use crate::store::audit::{self, Act};
 use crate::store::subject_requests::{self, SubjectRequest};
-use crate::store::AnyConn;
 use crate::vault::record::RequestText;
 
 /// Completes a request and does what it asks of its orders, as far as that can be done now; what cannot (a hold, a parcel

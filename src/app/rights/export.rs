@@ -101,7 +101,10 @@ pub async fn export(app: &App, caller: &Caller, id: RequestId) -> Result<Exporti
         }
     }
     let at = app.clock.business_now();
-    let (caller, purged) = (caller.clone(), exported.iter().filter(|order| order.receipt.is_some()).count());
+    let (caller, purged) = (
+        caller.clone(),
+        exported.iter().filter(|order| order.receipt.is_some()).count(),
+    );
     let count = exported.len();
     app.orders
         .write(move |conn| {
@@ -134,7 +137,10 @@ async fn approvals(app: &App, caller: &Caller, about: &[OrderId]) -> Result<Vec<
                 match reveals::unused(conn, id, &caller.key_id)? {
                     Some(request) if request.approved_at.is_some() => Ok(None),
                     Some(request) => Ok(Some(
-                        request.id.parse().map_err(|_| StoreError::corrupt("reveals", &request.id))?,
+                        request
+                            .id
+                            .parse()
+                            .map_err(|_| StoreError::corrupt("reveals", &request.id))?,
                     )),
                     None => {
                         let reveal = reveals::add_in_tx(conn, id, &caller.key_id, now)?;
@@ -168,7 +174,14 @@ async fn one(app: &App, caller: &Caller, request: RequestId, id: OrderId) -> Res
                 _ => return Ok(None),
             }
         }
-        record(conn, &caller, "export", &id.to_string(), &format!("request={request}"), now)?;
+        record(
+            conn,
+            &caller,
+            "export",
+            &id.to_string(),
+            &format!("request={request}"),
+            now,
+        )?;
         let held = match people::find(conn, ring, id) {
             Ok(person) => Held::Person(Box::new(person)),
             Err(AppError::Gone(_)) => Held::Unreadable,

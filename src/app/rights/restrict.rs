@@ -16,7 +16,7 @@ use crate::store::{AnyConn, purges, timeline};
 const BATCH: i64 = 100;
 
 /// The timeline's entry that a courier no longer calls a parcel off: it is not asked again.
-const REFUSED: &str = "call_off_refused";
+pub(super) const REFUSED: &str = "call_off_refused";
 
 /// Restricts a locked order, unless it is already as much restricted. `by` is who did it for which request; an entry that
 /// is only applied again writes nothing into the audit log.
@@ -113,7 +113,16 @@ pub(crate) async fn pursue(app: &App, id: OrderId, actor: &str) -> Result<(), Ap
 /// order is purged at its end.
 async fn call_off(app: &App, order: &Order, actor: &str) -> Result<(), AppError> {
     let id = order.id;
-    match cancel::by(app, actor.to_owned(), order.restriction.map(Restriction::as_str), None, id, None).await {
+    match cancel::by(
+        app,
+        actor.to_owned(),
+        order.restriction.map(Restriction::as_str),
+        None,
+        id,
+        None,
+    )
+    .await
+    {
         Ok(_) | Err(AppError::Gone("purged")) => Ok(()),
         Err(AppError::Conflict {
             code: "not_cancellable",

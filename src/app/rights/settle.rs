@@ -165,7 +165,13 @@ pub(super) async fn settle(app: &App, id: RequestId) -> Result<(), AppError> {
 /// # Errors
 /// Store.
 pub(crate) fn replay(conn: &mut AnyConn, entry: &JournalRow, now: Instant) -> Result<(), AppError> {
-    let corrupt = || tracing::error!(number = entry.number, kind = entry.kind, "a journal entry cannot be read");
+    let corrupt = || {
+        tracing::error!(
+            number = entry.number,
+            kind = entry.kind,
+            "a journal entry cannot be read"
+        )
+    };
     if entry.kind == startup::RESTRICT {
         let (Ok(id), Some(restriction)) = (entry.subject.parse(), Restriction::parse(&entry.detail)) else {
             corrupt();
@@ -179,11 +185,7 @@ pub(crate) fn replay(conn: &mut AnyConn, entry: &JournalRow, now: Instant) -> Re
         }
     } else {
         let noted = serde_json::from_str::<Noted>(&entry.detail).ok();
-        let read = entry
-            .subject
-            .parse()
-            .ok()
-            .and_then(|id| noted?.read(id, entry.number));
+        let read = entry.subject.parse().ok().and_then(|id| noted?.read(id, entry.number));
         let Some((request, about)) = read else {
             corrupt();
             return Ok(());

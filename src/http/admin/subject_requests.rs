@@ -114,7 +114,10 @@ fn whose(phone: Option<Pii<String>>, order_ids: Option<Vec<String>>, errors: &mu
             Some(Whose::Orders(read))
         }
         (None, None) => {
-            errors.push("/phone", Invalid::new("required", "either this or order_ids must be given"));
+            errors.push(
+                "/phone",
+                Invalid::new("required", "either this or order_ids must be given"),
+            );
             None
         }
         (Some(_), Some(_)) => {
