@@ -28,7 +28,9 @@ pub mod reveals;
 pub mod schema;
 pub mod shipments;
 pub mod stats;
+pub mod subject_orders;
 pub mod subject_requests;
+pub mod subject_texts;
 pub mod timeline;
 pub mod vault_rows;
 

@@ -21,7 +21,7 @@ use crate::store::audit::{self, Act};
 use crate::store::journal::NewEntry;
 use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
-use crate::store::{AnyConn, dialect, meta, subject_requests, to_row};
+use crate::store::{AnyConn, dialect, meta, subject_texts, to_row};
 
 /// Orders in one step of a sweep: small enough to leave the writers room, large enough to be quick.
 const BATCH: i64 = 500;
@@ -120,7 +120,7 @@ async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, A
             let count = i64::try_from(locked.len()).unwrap_or(i64::MAX);
             destroy_in_tx(conn, &locked, &numbers, &actor, now)?;
             let gone: Vec<OrderId> = locked.iter().map(|decided| decided.id).collect();
-            subject_requests::forget_texts_with_in_tx(conn, &gone)?;
+            subject_texts::forget_with_in_tx(conn, &gone)?;
             meta::applied_in_tx(conn, first, last)?;
             Ok(count)
         })

@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::person::{self};
 use crate::store::shipments::{self, TrackingRow};
-use crate::store::{AnyConn, StoreError, epochs, reseal, subject_requests};
+use crate::store::{AnyConn, StoreError, epochs, reseal, subject_requests, subject_texts};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::StoredEvent;
@@ -229,7 +229,7 @@ async fn reseal_texts(app: &App, after: String) -> Result<Option<String>, AppErr
             let id = id.map_err(|_| StoreError::corrupt("subject_request_texts", &row.request_id))?;
             subject_requests::lock_in_tx(conn, id)?;
             // Read again under the lock: a refusal may have been written, or the text may be gone.
-            let Some(mut row) = subject_requests::text_of(conn, id)? else {
+            let Some(mut row) = subject_texts::find(conn, id)? else {
                 continue;
             };
             let plain = match ring.open(row.epoch, Table::RequestTexts, &row.request_id, &row.sealed) {
@@ -239,7 +239,7 @@ async fn reseal_texts(app: &App, after: String) -> Result<Option<String>, AppErr
             };
             row.sealed = ring.seal(epoch, Table::RequestTexts, &row.request_id, &plain)?;
             row.epoch = epoch;
-            subject_requests::replace_text_in_tx(conn, &row)?;
+            subject_texts::replace_in_tx(conn, &row)?;
         }
         Ok(rows.last().map(|row| row.request_id.clone()))
     })

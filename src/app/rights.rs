@@ -30,7 +30,8 @@ use crate::domain::workdays::{self, ANSWER_WITHIN};
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
 use crate::store::orders::{self, Filter, Order};
-use crate::store::subject_requests::{self, SubjectRequest, TextRow};
+use crate::store::subject_requests::{self, SubjectRequest};
+use crate::store::subject_texts::{self, TextRow};
 use crate::store::{AnyConn, StoreError, person, timeline};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
@@ -171,7 +172,7 @@ pub async fn receive(app: &App, caller: &Caller, new: NewRequest) -> Result<Requ
             salt: None,
         };
         let row = seal(conn, ring, id, &text, now)?;
-        subject_requests::add_text_in_tx(conn, &row)?;
+        subject_texts::add_in_tx(conn, &row)?;
         let detail = format!(
             "kind={} role={} orders={} due={}",
             request.kind.as_str(),
@@ -298,7 +299,7 @@ fn days_left(request: &SubjectRequest, today: NaiveDate) -> Option<i64> {
 
 /// What was written about a request; `None` once it or its key is gone.
 fn text(conn: &mut AnyConn, ring: &Keyring, id: RequestId) -> Result<Option<RequestText>, AppError> {
-    let Some(row) = subject_requests::text_of(conn, id)? else {
+    let Some(row) = subject_texts::find(conn, id)? else {
         return Ok(None);
     };
     let plain = match ring.open(row.epoch, Table::RequestTexts, &row.request_id, &row.sealed) {

@@ -2,7 +2,7 @@
 
 use crate::app::{App, AppError};
 use crate::clock::delta;
-use crate::store::{idempotency, parked, subject_requests};
+use crate::store::{idempotency, parked, subject_texts};
 
 /// Makes keys ahead, so that a new epoch never waits for the vault.
 ///
@@ -27,7 +27,7 @@ pub async fn forget(app: &App) -> Result<(), AppError> {
         .orders
         .write(move |conn| {
             idempotency::forget_before(conn, oldest)?;
-            subject_requests::forget_texts_before(conn, cutoff)?;
+            subject_texts::forget_before(conn, cutoff)?;
             parked::forget_expired(conn, now)
         })
         .await?;

@@ -9,7 +9,7 @@ use crate::store::person::RemarkRow;
 use crate::store::schema::{
     courier_remark, key_epochs, order_person, order_tracking, parked_events, subject_request_texts,
 };
-use crate::store::subject_requests::TextRow;
+use crate::store::subject_texts::TextRow;
 use crate::store::{AnyConn, StoreError};
 
 #[derive(QueryableByName)]

@@ -8,9 +8,9 @@ use crate::clock::Instant;
 use crate::domain::ids::RequestId;
 use crate::domain::subject_request::RequestState;
 use crate::privacy::Pii;
-use crate::store::AnyConn;
 use crate::store::audit::{self, Act};
 use crate::store::subject_requests::{self, SubjectRequest};
+use crate::store::{AnyConn, subject_texts};
 use crate::vault::record::RequestText;
 
 /// Completes a request and does what it asks of its orders, as far as that can be done now; what cannot (a hold, a parcel
@@ -64,8 +64,8 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
         };
         let row = rights::seal(conn, ring, id, &text, now)?;
         // An old copy that was put back may know the request and not what was written about it.
-        if !subject_requests::replace_text_in_tx(conn, &row)? {
-            subject_requests::add_text_in_tx(conn, &row)?;
+        if !subject_texts::replace_in_tx(conn, &row)? {
+            subject_texts::add_in_tx(conn, &row)?;
         }
         subject_requests::close_in_tx(conn, id, RequestState::Refused, &actor, now)?;
         Ok(())

@@ -11,11 +11,12 @@ use crate::domain::person::PersonRecord;
 use crate::domain::subject_request::RequestState;
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
-use crate::store::orders::{self, ConsentRow, ItemRow, Order};
+use crate::store::orders::{self, ItemRow, Order};
 use crate::store::prints::{self, PrintRow};
 use crate::store::purges::{self, ReceiptRow};
 use crate::store::reveals::{self, RevealRow};
 use crate::store::shipments::{self, Attempt, DisclosureRow};
+use crate::store::subject_orders::{self, ConsentRow};
 use crate::store::subject_requests::{self, SubjectRequest};
 use crate::store::timeline::{self, EventRow};
 use crate::store::{AnyConn, StoreError, from_row, person};
@@ -196,7 +197,7 @@ async fn one(app: &App, caller: &Caller, request: RequestId, id: OrderId) -> Res
 fn facts(conn: &mut AnyConn, order: Order, held: Held, remarks: Vec<Remark>) -> Result<ExportedOrder, AppError> {
     let id = order.id;
     Ok(ExportedOrder {
-        consent: orders::consent_of(conn, id)?,
+        consent: subject_orders::consent_of(conn, id)?,
         items: orders::items_of(conn, &[id])?,
         held,
         remarks,

@@ -10,7 +10,7 @@ use crate::domain::order::{OrderStatus, Step};
 use crate::domain::subject_request::{NextStep, Restriction};
 use crate::store::audit::{self, Act};
 use crate::store::orders::{self, Change, Order, change_in_tx};
-use crate::store::{AnyConn, purges, timeline};
+use crate::store::{AnyConn, purges, subject_orders, timeline};
 
 /// Orders looked at in one go.
 const BATCH: i64 = 100;
@@ -63,7 +63,7 @@ pub async fn pursue_all(app: &App) -> Result<usize, AppError> {
         let now = app.clock.business_now();
         let page = app
             .orders
-            .read(move |conn| orders::restricted(conn, now, after, BATCH))
+            .read(move |conn| subject_orders::restricted(conn, now, after, BATCH))
             .await?;
         let Some(last) = page.last() else { return Ok(looked_at) };
         after = Some(*last);

@@ -154,7 +154,7 @@ pub(super) async fn settle(app: &App, id: RequestId) -> Result<(), AppError> {
     app.orders
         .write(move |conn| {
             subject_requests::note_journal_in_tx(conn, id, state, last)?;
-            Ok::<_, StoreError>(meta::applied_in_tx(conn, last, last)?)
+            meta::applied_in_tx(conn, last, last)
         })
         .await?;
     Ok(())

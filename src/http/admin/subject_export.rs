@@ -23,9 +23,10 @@ use crate::http::openapi::ProblemSchema;
 use crate::http::orders::EventBody;
 use crate::http::path::PathId;
 use crate::http::problem::Problem;
-use crate::store::orders::{ConsentRow, ItemRow};
+use crate::store::orders::ItemRow;
 use crate::store::reveals::RevealRow;
 use crate::store::shipments::Attempt;
+use crate::store::subject_orders::ConsentRow;
 use crate::store::subject_requests::SubjectRequest;
 
 /// Everything that is held on a person.

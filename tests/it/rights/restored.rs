@@ -54,7 +54,7 @@ on_both_engines! {
         let restored = app.started_on(copy).await.unwrap();
         let again = read(&restored, &deletion).await;
         assert_eq!((&again["state"], outcome(&again, &order)), (&json!("completed"), "purged"));
-        assert_eq!(again["requester"]["verified_by"], planted::REASON, "of its own copy, until the next sweep at the latest");
+        assert_eq!(again["requester"]["verified_by"], json!(null), "it went with the order, here as there");
         assert_eq!(read(&restored, &about_later).await["order_ids"], json!([order]), "of those that are here");
         assert_eq!(restored.personal_rows(&order), [0, 0, 0]);
         restored.finish().await;
