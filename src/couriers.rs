@@ -64,6 +64,19 @@ pub struct Booked {
     pub tracking_no: Option<Pii<String>>,
     /// The courier's own id of the order, where it has one besides the reference.
     pub provider_ref: Option<String>,
+    /// What was bought, where the courier offers a choice: carrier, service and price, such as `USPS Priority 7.58 USD`.
+    pub service: Option<String>,
+}
+
+impl Booked {
+    /// Booked under that tracking number, with nothing more to say.
+    pub fn under(tracking_no: Option<Pii<String>>) -> Self {
+        Self {
+            tracking_no,
+            provider_ref: None,
+            service: None,
+        }
+    }
 }
 
 /// What is known of an attempt whose fate is to be found out, or of a parcel to be asked for or called off.
@@ -92,6 +105,12 @@ pub enum BookError {
         /// How long the courier asked to wait, wall time.
         after: Option<Duration>,
     },
+    /// Surely not booked: the courier does not accept our credentials. Trying again only hammers, until somebody mends them.
+    #[error("not booked, the courier refuses our credentials ({code})")]
+    Unauthorized {
+        /// Stable, without personal data.
+        code: String,
+    },
     /// Surely not booked, and sending the same again is pointless.
     #[error("refused ({code})")]
     Fail {
@@ -115,6 +134,11 @@ impl BookError {
         }
     }
 
+    /// Credentials are not accepted.
+    pub fn unauthorized(code: impl Into<String>) -> Self {
+        Self::Unauthorized { code: code.into() }
+    }
+
     /// Refused for good.
     pub fn fail(code: impl Into<String>) -> Self {
         Self::Fail { code: code.into() }
@@ -128,7 +152,9 @@ impl BookError {
     /// The code, whatever the kind.
     pub fn code(&self) -> &str {
         match self {
-            Self::Retry { code, .. } | Self::Fail { code } | Self::Unknown { code } => code,
+            Self::Retry { code, .. } | Self::Unauthorized { code } | Self::Fail { code } | Self::Unknown { code } => {
+                code
+            }
         }
     }
 }
@@ -166,6 +192,8 @@ pub struct CallError {
     pub code: String,
     /// How long the courier asked to wait, wall time.
     pub after: Option<Duration>,
+    /// The courier does not accept our credentials: asking again only hammers.
+    pub unauthorized: bool,
 }
 
 impl CallError {
@@ -174,6 +202,47 @@ impl CallError {
         Self {
             code: code.into(),
             after: None,
+            unauthorized: false,
+        }
+    }
+
+    /// Credentials are not accepted.
+    pub fn unauthorized(code: impl Into<String>) -> Self {
+        Self {
+            unauthorized: true,
+            ..Self::new(code)
+        }
+    }
+}
+
+/// What a piece of news means for its parcel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// The parcel is there now.
+    Moved(TrackingStatus),
+    /// There will be no parcel: the courier, or somebody at its counter, called the booking off or could not take it.
+    CalledOff,
+    /// The state stays: a note, or a code that is not known (which is counted, not guessed at).
+    Unchanged,
+}
+
+impl News {
+    /// As a parked event keeps it; `None` for [`Unchanged`](Self::Unchanged).
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Moved(status) => Some(status.as_str()),
+            Self::CalledOff => Some("called_off"),
+            Self::Unchanged => None,
+        }
+    }
+
+    /// Reads the spelling of [`as_str`](Self::as_str).
+    pub fn parse(text: Option<&str>) -> Self {
+        match text {
+            Some("called_off") => Self::CalledOff,
+            other => other
+                .and_then(TrackingStatus::parse)
+                .map_or(Self::Unchanged, Self::Moved),
         }
     }
 }
@@ -183,12 +252,16 @@ impl CallError {
 pub struct CourierEvent {
     /// Our reference, where the courier echoes it.
     pub reference: Option<BookingReference>,
+    /// The courier's own id of the booking, where it says it.
+    pub provider_ref: Option<String>,
     /// The tracking number it is about.
     pub tracking_no: Option<Pii<String>>,
     /// The parcel goes on under this number.
     pub new_tracking_no: Option<Pii<String>>,
-    /// What happened; `None` keeps the state (an unknown code is counted, not guessed at).
-    pub status: Option<TrackingStatus>,
+    /// The courier's own id of the booking from now on.
+    pub new_provider_ref: Option<String>,
+    /// What happened.
+    pub news: News,
     /// The courier's own code, for the log and the metric; never free text.
     pub code: String,
     /// When it happened.
@@ -251,6 +324,33 @@ pub struct WebhookAnswer {
     pub body: String,
 }
 
+/// How parcels may be asked for, within the courier's own limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackingLimits {
+    /// Parcels in one call of `track`, at least 1.
+    pub per_call: usize,
+    /// The least time between two questions about one parcel, wall time.
+    pub between: Duration,
+}
+
+/// A waybill as it is printed.
+#[derive(Debug, Clone)]
+pub struct Label {
+    /// Such as `application/pdf`.
+    pub content_type: String,
+    /// The document: it shows the consignee.
+    pub document: Pii<Vec<u8>>,
+}
+
+/// One thing that `courier check` looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it is as it should be.
+    pub good: bool,
+    /// In plain words; where it is not good, what to do. No secret in it.
+    pub what: String,
+}
+
 /// A courier's API, as this service needs it.
 #[async_trait]
 pub trait Courier: Send + Sync + fmt::Debug {
@@ -293,6 +393,35 @@ pub trait Courier: Send + Sync + fmt::Debug {
     /// No usable answer.
     async fn track(&self, parcels: &[ParcelRef]) -> Result<Vec<CourierEvent>, CallError>;
 
+    /// How many parcels one call of [`track`](Self::track) asks for, and how often one parcel may be asked for.
+    fn tracking_limits(&self) -> TrackingLimits;
+
+    /// Asks the courier to send news of a parcel that was not booked through it, or that moves under another number now.
+    /// Idempotent. A courier that sends news of whatever it knows, or of nothing, needs no telling.
+    ///
+    /// # Errors
+    /// No usable answer.
+    async fn watch(&self, _parcel: &ParcelRef) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    /// The waybill to print; `None` where the courier gives none.
+    ///
+    /// # Errors
+    /// No usable answer.
+    async fn label(&self, _parcel: &ParcelRef) -> Result<Option<Label>, CallError> {
+        Ok(None)
+    }
+
+    /// Tries address, credentials and account with calls that change nothing.
+    async fn check(&self) -> Vec<Finding>;
+
+    /// Whether the courier signs what it sends. Where it does not, the token in the path is all there is, and an end that
+    /// only such a push reports is confirmed by [`track`](Self::track) before an order moves.
+    fn signs_webhooks(&self) -> bool {
+        true
+    }
+
     /// Checks authenticity over the raw bytes, then reads the events.
     ///
     /// # Errors
@@ -306,21 +435,35 @@ pub trait Courier: Send + Sync + fmt::Debug {
 /// The configured couriers.
 #[derive(Debug, Clone)]
 pub struct Couriers {
-    by_name: BTreeMap<&'static str, Arc<dyn Courier>>,
+    by_name: BTreeMap<&'static str, Configured>,
     default: &'static str,
+}
+
+/// A courier, and where it handles the recipients' data.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    /// Its adapter.
+    pub courier: Arc<dyn Courier>,
+    /// Two letters, ISO 3166.
+    pub region: String,
 }
 
 impl Couriers {
     /// Those couriers; `None` when `default` is not among them.
-    pub fn new(couriers: impl IntoIterator<Item = Arc<dyn Courier>>, default: &str) -> Option<Self> {
-        let by_name: BTreeMap<_, _> = couriers.into_iter().map(|courier| (courier.name(), courier)).collect();
+    pub fn new(couriers: impl IntoIterator<Item = Configured>, default: &str) -> Option<Self> {
+        let by_name: BTreeMap<_, _> = couriers.into_iter().map(|one| (one.courier.name(), one)).collect();
         let default = *by_name.keys().find(|name| **name == default)?;
         Some(Self { by_name, default })
     }
 
     /// The courier of that name, if it is configured.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Courier>> {
-        self.by_name.get(name)
+        self.by_name.get(name).map(|one| &one.courier)
+    }
+
+    /// The country in which that courier handles the recipients' data; two letters, ISO 3166.
+    pub fn region(&self, name: &str) -> Option<&str> {
+        self.by_name.get(name).map(|one| one.region.as_str())
     }
 
     /// The courier that orders get when they name none.

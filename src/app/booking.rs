@@ -156,6 +156,9 @@ pub(crate) fn record_booked(
         if let (Some(provider_ref), None) = (&booked.provider_ref, order.purge_decided_at) {
             change = change.provider_ref(provider_ref);
         }
+        if let Some(service) = &booked.service {
+            change = change.service(service);
+        }
         shipments::change_in_tx(conn, attempt.id, &change)?;
         attempt.state = ShipmentState::Booked;
         attempt.booked_at = Some(now);

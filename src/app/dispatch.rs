@@ -326,20 +326,33 @@ fn record_error(
             // The answer may only have been lost: ask at once, and again after the settle time.
             Ok(Next::Now)
         }
-        BookError::Retry { code, after } if retry_wait(failures.saturating_add(1), 0.5).is_some() => {
+        BookError::Retry { code, after } if may_try_again(failures) => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Pending))?;
             Ok(Next::Retry {
                 code: code.clone(),
                 after: after.map(bounded_retry_after),
             })
         }
-        BookError::Retry { code, .. } | BookError::Fail { code } => {
+        BookError::Unauthorized { code } if may_try_again(failures) => {
+            shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Pending))?;
+            tracing::error!(
+                courier = attempt.courier,
+                code,
+                "the courier does not accept our credentials: nothing is booked until somebody mends them"
+            );
+            Ok(Next::retry(code))
+        }
+        BookError::Retry { code, .. } | BookError::Unauthorized { code } | BookError::Fail { code } => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Failed))?;
             note_event(conn, &order, "booking_failed", "system", Some(code), now.business)?;
             tracing::warn!(order = %order.id, courier = attempt.courier, code, "a booking failed for good");
             Ok(Next::Done)
         }
     }
+}
+
+fn may_try_again(failures: u32) -> bool {
+    retry_wait(failures.saturating_add(1), 0.5).is_some()
 }
 
 /// Finds out what became of an attempt whose outcome is unknown.

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use crate::app::{App, Settings, dispatch};
-use crate::config::Config;
 use crate::domain::workdays::ANSWER_WITHIN;
 use crate::privacy::classes::{Class, classes};
 
@@ -95,7 +94,7 @@ pub struct Periods {
 
 impl Notice {
     /// The notice of this service.
-    pub fn of(app: &App, config: &Config) -> Self {
+    pub fn of(app: &App) -> Self {
         let settings = &app.settings;
         let periods = Periods {
             after_end: settings.window,
@@ -109,7 +108,7 @@ impl Notice {
             .names()
             .map(|courier| ToldTo {
                 courier,
-                region: config.couriers.region_of(courier).map(str::to_owned),
+                region: app.couriers.region(courier).map(str::to_owned),
                 fields: dispatch::DISCLOSED.split(',').collect(),
             })
             .collect();

@@ -90,10 +90,7 @@ pub async fn resolve(
         match &resolution {
             Resolution::Booked(number) => {
                 note_event(conn, &order, "shipment_resolved", &actor, Some("booked"), now.business)?;
-                let booked = Booked {
-                    tracking_no: Some(number.clone()),
-                    provider_ref: None,
-                };
+                let booked = Booked::under(Some(number.clone()));
                 record_booked(conn, ring, &order, &mut attempt, &booked, &actor, now.business)?;
                 track::apply_parked(conn, ring, &app_, order, attempt, Some(number), now)?;
             }

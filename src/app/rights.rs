@@ -32,7 +32,7 @@ use crate::store::audit::{self, Act};
 use crate::store::orders::{self, Filter, Order};
 use crate::store::subject_requests::{self, SubjectRequest};
 use crate::store::subject_texts::{self, TextRow};
-use crate::store::{AnyConn, StoreError, person, timeline};
+use crate::store::{AnyConn, StoreError, person};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::RequestText;
@@ -268,7 +268,7 @@ fn views(conn: &mut AnyConn, requests: Vec<SubjectRequest>, now: Instant) -> Res
     let mut about: HashMap<RequestId, Vec<OrderStands>> = HashMap::new();
     for (request, order) in links {
         let Some(order) = found.get(&order) else { continue };
-        let refused = order.is_withdrawn() && timeline::has(conn, order.id, restrict::REFUSED)?;
+        let refused = restrict::no_longer_called_off(conn, order)?;
         about.entry(request).or_default().push(OrderStands {
             id: order.id,
             reference: order.reference.clone(),

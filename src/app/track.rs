@@ -4,7 +4,7 @@ use crate::app::booking::{self, By, Now, note_event, record_booked, step, stray_
 use crate::app::query::living_epochs;
 use crate::app::{App, AppError, people};
 use crate::clock::Instant;
-use crate::couriers::{Booked, CourierEvent, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
+use crate::couriers::{Booked, CourierEvent, News, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
 use crate::domain::ids::{AttemptId, RowId};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
@@ -89,8 +89,8 @@ pub async fn take_in(app: &App, courier: &'static str, event: CourierEvent) -> R
     .await
 }
 
-/// The attempt that an event is about: by our reference, else by courier and tracking number (of several the newest
-/// whose order has not ended, for numbers repeat).
+/// The attempt that an event is about: by our reference, else by the courier's id of the booking, else by courier and
+/// tracking number (of several the newest whose order has not ended, for numbers repeat).
 fn find_attempt(
     conn: &mut AnyConn,
     ring: &Keyring,
@@ -100,6 +100,11 @@ fn find_attempt(
     if let Some(reference) = &event.reference {
         let attempt = shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier);
         return Ok(attempt.map(|attempt| attempt.id));
+    }
+    if let Some(provider_ref) = &event.provider_ref
+        && let Some(attempt) = shipments::by_provider_ref(conn, courier, provider_ref)?
+    {
+        return Ok(Some(attempt.id));
     }
     let Some(number) = &event.tracking_no else {
         return Ok(None);
@@ -137,7 +142,7 @@ fn park(conn: &mut AnyConn, ring: &Keyring, courier: &str, event: &CourierEvent,
     let stored = StoredEvent {
         tracking_no: Some(number.expose().clone()),
         new_tracking_no: event.new_tracking_no.as_ref().map(|number| number.expose().clone()),
-        status: event.status.map(|status| status.as_str().to_owned()),
+        status: event.news.as_str().map(str::to_owned),
         code: event.code.clone(),
         at: event.at,
         remark: event.remark.as_ref().map(|remark| remark.expose().clone()),
@@ -182,9 +187,11 @@ pub(crate) fn apply_parked(
         let stored = StoredEvent::from_bytes(&plain).ok_or_else(|| StoreError::corrupt("parked_events", &row.id))?;
         let event = CourierEvent {
             reference: None,
+            provider_ref: None,
             tracking_no: stored.tracking_no.map(Pii::new),
             new_tracking_no: stored.new_tracking_no.map(Pii::new),
-            status: stored.status.as_deref().and_then(TrackingStatus::parse),
+            new_provider_ref: None,
+            news: News::parse(stored.status.as_deref()),
             code: stored.code,
             at: stored.at,
             remark: stored.remark.map(Pii::new),
@@ -220,18 +227,20 @@ fn apply_to(
     let current = order.attempt == attempt.number;
     match attempt.state {
         ShipmentState::Booked => {}
+        // There is no parcel, and none was thought to be.
+        _ if event.news == News::CalledOff && !attempt.state.is_in_flight() => return Ok(()),
         // The courier speaks of a parcel that we were not sure of: that settles it.
         _ if current && attempt.state != ShipmentState::Cancelled && order.status == OrderStatus::Printed => {
             let actor = format!("courier:{}", attempt.courier);
             let booked = Booked {
-                tracking_no: event.tracking_no.clone(),
-                provider_ref: None,
+                provider_ref: event.provider_ref.clone(),
+                ..Booked::under(event.tracking_no.clone())
             };
             record_booked(conn, ring, &order, &mut attempt, &booked, &actor, now.business)?;
         }
         // It moves although it was called off, or was given up.
         _ => {
-            if event.status.is_some_and(|status| status != TrackingStatus::Accepted) {
+            if matches!(event.news, News::Moved(status) if status != TrackingStatus::Accepted) {
                 stray_parcel(conn, ring, &order, &attempt, event.tracking_no.as_ref(), now)?;
             }
             return Ok(());
@@ -259,13 +268,21 @@ fn apply(
     if let Some(remark) = &event.remark {
         keep_remark(conn, ring, order, attempt, event, remark, now.business)?;
     }
-    let Some(status) = event.status else {
-        tracing::info!(
-            courier = attempt.courier,
-            code = event.code,
-            "a courier's code that is not known: the state stays"
-        );
-        return Ok(());
+    if let Some(provider_ref) = &event.new_provider_ref {
+        let change = shipments::Change::at(now.business).provider_ref(provider_ref);
+        shipments::change_in_tx(conn, attempt.id, &change)?;
+    }
+    let status = match event.news {
+        News::Moved(status) => status,
+        News::CalledOff => return called_off(conn, order, attempt, event, now),
+        News::Unchanged => {
+            tracing::info!(
+                courier = attempt.courier,
+                code = event.code,
+                "a courier's code that moves nothing: the state stays"
+            );
+            return Ok(());
+        }
     };
     let Some(progress) = Progress::after(attempt.progress, Progress { status, at: event.at }) else {
         return Ok(());
@@ -310,6 +327,36 @@ fn apply(
         )?),
         _ => Ok(()),
     }
+}
+
+/// The courier will not carry it after all. Before it left, a person decides how it goes on; afterwards the courier's
+/// tracking speaks, and not its order desk.
+fn called_off(
+    conn: &mut AnyConn,
+    order: &Order,
+    attempt: &mut Attempt,
+    event: &CourierEvent,
+    now: Now,
+) -> Result<(), AppError> {
+    if order.status.is_shipped() || order.status.is_ended() || attempt.state != ShipmentState::Booked {
+        return Ok(());
+    }
+    let change = shipments::Change::at(now.business)
+        .state(ShipmentState::Failed)
+        .error("called_off_by_courier");
+    shipments::change_in_tx(conn, attempt.id, &change)?;
+    attempt.state = ShipmentState::Failed;
+    let actor = format!("courier:{}", attempt.courier);
+    note_event(
+        conn,
+        order,
+        "booking_failed",
+        &actor,
+        Some("called_off_by_courier"),
+        now.business,
+    )?;
+    tracing::warn!(order = %order.id, courier = attempt.courier, code = event.code, "the courier called a booked parcel off");
+    Ok(())
 }
 
 /// What makes two remarks the same: the parcel, the moment and the words.

@@ -8,7 +8,7 @@ use crate::cli::Failure;
 use crate::clock::{Clock, Instant, Scale};
 use crate::config::{Config, DatabaseUrl};
 use crate::couriers::simulated::{Simulated, SimulatedConfig};
-use crate::couriers::{Courier, Couriers, Parcel, Sender};
+use crate::couriers::{Configured, Couriers, Parcel, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::invalid::FieldErrors;
 use crate::privacy::Secret;
@@ -144,13 +144,17 @@ pub(super) fn business_clock(config: &Config, orders: &Database) -> Result<Clock
 }
 
 fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers, Failure> {
-    let mut configured: Vec<Arc<dyn Courier>> = Vec::new();
+    let mut configured = Vec::new();
     if let Some(at) = simulated {
-        configured.push(Arc::new(Simulated::new(SimulatedConfig {
+        let courier = Simulated::new(SimulatedConfig {
             base_url: at.base_url,
             webhook_secret: at.webhook_secret,
             timeout: config.couriers.simulated.timeout,
-        })?));
+        })?;
+        configured.push(Configured {
+            courier: Arc::new(courier),
+            region: config.couriers.simulated.region.clone(),
+        });
     }
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())

@@ -153,16 +153,6 @@ pub struct CouriersConfig {
     pub simulated: SimulatedConfig,
 }
 
-impl CouriersConfig {
-    /// The country that a courier handles the recipients' data in, as its section says; `None` for a name without one.
-    pub fn region_of(&self, courier: &str) -> Option<&str> {
-        match courier {
-            "simulated" => Some(&self.simulated.region),
-            _ => None,
-        }
-    }
-}
-
 /// `[couriers.simulated]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -84,7 +84,7 @@ impl ServerParts {
         };
         let health = Health::new(app.clone(), worker, disk);
         let proxies = config.http.trusted_proxies.clone();
-        let notice = Notice::of(app, config);
+        let notice = Notice::of(app);
         Self::of(app, intake, recogniser, limits, proxies, health, notice)
     }
 

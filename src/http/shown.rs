@@ -112,6 +112,9 @@ struct ShipmentBody {
     booked_at: Option<DateTime<Utc>>,
     /// How many bookings were begun for this order.
     attempts: u8,
+    /// Carrier, service and price, where the courier offers a choice; for operators alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
     /// A code, where the last try failed.
     #[schema(required)]
     last_error: Option<String>,
@@ -198,6 +201,7 @@ impl ShipmentBody {
             tracking_status: attempt.progress.map(|progress| progress.status.as_str()),
             booked_at: attempt.booked_at,
             attempts: attempt.number,
+            service: attempt.service.clone().filter(|_| eyes == Eyes::Ops),
             last_error: attempt.last_error.clone(),
         }
     }

@@ -136,6 +136,7 @@ diesel::table! {
         tracking_status -> Nullable<Text>,
         tracking_at -> Nullable<Timestamp>,
         last_error -> Nullable<Text>,
+        service -> Nullable<Text>,
         created_at -> Timestamp,
         updated_at -> Timestamp,
     }

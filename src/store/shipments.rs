@@ -26,6 +26,7 @@ struct AttemptRow {
     tracking_status: Option<String>,
     tracking_at: Option<NaiveDateTime>,
     last_error: Option<String>,
+    service: Option<String>,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
 }
@@ -49,6 +50,8 @@ pub struct Attempt {
     pub booked_at: Option<Instant>,
     pub progress: Option<Progress>,
     pub last_error: Option<String>,
+    /// What was bought, where the courier offers a choice.
+    pub service: Option<String>,
 }
 
 impl TryFrom<AttemptRow> for Attempt {
@@ -78,6 +81,7 @@ impl TryFrom<AttemptRow> for Attempt {
             courier: row.courier,
             provider_ref: row.provider_ref,
             last_error: row.last_error,
+            service: row.service,
         })
     }
 }
@@ -117,6 +121,7 @@ pub fn add_in_tx(
         tracking_status: None,
         tracking_at: None,
         last_error: None,
+        service: None,
         created_at: to_row(now),
         updated_at: to_row(now),
     };
@@ -180,6 +185,21 @@ pub fn by_reference(conn: &mut AnyConn, reference: &BookingReference) -> Result<
     row.map(Attempt::try_from).transpose()
 }
 
+/// The newest attempt with that courier to which the courier gave that id.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn by_provider_ref(conn: &mut AnyConn, courier: &str, provider_ref: &str) -> Result<Option<Attempt>, StoreError> {
+    let row: Option<AttemptRow> = shipment_attempts::table
+        .filter(shipment_attempts::provider_ref.eq(provider_ref))
+        .filter(shipment_attempts::courier.eq(courier))
+        .order(shipment_attempts::id.desc())
+        .select(AttemptRow::as_select())
+        .first(conn)
+        .optional()?;
+    row.map(Attempt::try_from).transpose()
+}
+
 /// What a step writes into an attempt's row; what is not set stays.
 #[derive(Debug, Default, AsChangeset)]
 #[diesel(table_name = shipment_attempts)]
@@ -193,6 +213,7 @@ pub struct Change {
     tracking_status: Option<&'static str>,
     tracking_at: Option<NaiveDateTime>,
     last_error: Option<Option<String>>,
+    service: Option<String>,
     updated_at: Option<NaiveDateTime>,
 }
 
@@ -233,6 +254,12 @@ impl Change {
         self.state = Some(ShipmentState::Booked.as_str());
         self.booked_at = Some(to_row(now));
         self.last_error = Some(None);
+        self
+    }
+
+    /// Notes what was bought.
+    pub fn service(mut self, service: &str) -> Self {
+        self.service = Some(service.chars().take(100).collect());
         self
     }
 

@@ -57,7 +57,7 @@ on_both_engines! {
         assert_eq!((&telling["contact"]["name"], &telling["cause"]), (&json!("照相馆"), &Value::Null));
 
         let moment = between.format("%Y-%m-%dT%H:%M:%S%.6fZ");
-        assert_eq!(ids(&list(app, &format!("?to={moment}")).await), [purged.clone()]);
+        assert_eq!(ids(&list(app, &format!("?to={moment}")).await), std::slice::from_ref(&purged));
         let later = (between + TimeDelta::minutes(1)).format("%Y-%m-%dT%H:%M:%S%.6fZ");
         assert_eq!(ids(&list(app, &format!("?from={later}")).await), [booked.clone(), minor.clone()]);
 
@@ -81,9 +81,9 @@ on_both_engines! {
         app.post(&app.keys.privacy, &format!("/admin/v1/orders/{mine}/reveal"), reason).await.is(200);
         app.advance(TimeDelta::minutes(1));
 
-        assert_eq!(ids(&list(app, "?client=other").await), [theirs.clone()]);
+        assert_eq!(ids(&list(app, "?client=other").await), std::slice::from_ref(&theirs));
         let by_key = list(app, &format!("?key_id={}", key_id(&other_key))).await;
-        assert_eq!(ids(&by_key), [theirs.clone()], "it saw its own client's alone");
+        assert_eq!(ids(&by_key), std::slice::from_ref(&theirs), "it saw its own client's alone");
         assert_eq!(by_key["data"][0]["seen_by_key"], false);
         let by_desk = list(app, &format!("?key_id={}", key_id(&app.keys.privacy))).await;
         assert_eq!(ids(&by_desk), [theirs.clone(), mine.clone()]);

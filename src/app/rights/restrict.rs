@@ -1,22 +1,24 @@
 //! A restricted order: nothing but its delivery goes on, and it is purged as soon as it has ended. What is not shipped is
 //! called off and purged at once, where the restriction asks for it and nothing holds the order.
 
-use crate::app::booking::{By, Now, note_event, step};
+use crate::app::booking::{By, Now, current, note_event, step};
 use crate::app::rights::settle_all;
 use crate::app::{App, AppError, cancel, people, purge};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::order::{OrderStatus, Step};
+use crate::domain::shipment::ShipmentState;
 use crate::domain::subject_request::{NextStep, Restriction};
 use crate::store::audit::{self, Act};
 use crate::store::orders::{self, Change, Order, change_in_tx};
+use crate::store::shipments::Attempt;
 use crate::store::{AnyConn, purges, subject_orders, timeline};
 
 /// Orders looked at in one go.
 const BATCH: i64 = 100;
 
 /// The timeline's entry that a courier no longer calls a parcel off: it is not asked again.
-pub(super) const REFUSED: &str = "call_off_refused";
+const REFUSED: &str = "call_off_refused";
 
 /// Restricts a locked order, unless it is already as much restricted. `by` is who did it for which request; an entry that
 /// is only applied again writes nothing into the audit log.
@@ -86,7 +88,7 @@ pub(crate) async fn pursue(app: &App, id: OrderId, actor: &str) -> Result<(), Ap
         .orders
         .read(move |conn| {
             let order = orders::find(conn, id)?.ok_or(AppError::NotFound)?;
-            let refused = timeline::has(conn, id, REFUSED)?;
+            let refused = no_longer_called_off(conn, &order)?;
             Ok::<_, AppError>((order, refused))
         })
         .await?;
@@ -107,6 +109,12 @@ pub(crate) async fn pursue(app: &App, id: OrderId, actor: &str) -> Result<(), Ap
         decide(app, id, actor).await?;
     }
     purge::destroy_one(app, id, actor).await
+}
+
+/// Whether the courier of a withdrawn order's parcel refused to call it off, and still has it.
+pub(super) fn no_longer_called_off(conn: &mut AnyConn, order: &Order) -> Result<bool, AppError> {
+    let booked = |attempt: Attempt| attempt.state == ShipmentState::Booked;
+    Ok(order.is_withdrawn() && timeline::has(conn, order.id, REFUSED)? && current(conn, order)?.is_some_and(booked))
 }
 
 /// Calls a printed order off, at its courier too. A courier that refuses is believed: the parcel is delivered, and the

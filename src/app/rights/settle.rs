@@ -11,7 +11,7 @@ use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::subject_request::{RequestKind, RequestState, Restriction, Role};
 use crate::store::journal::{JournalRow, NewEntry};
 use crate::store::subject_requests::{self, SubjectRequest};
-use crate::store::{AnyConn, StoreError, meta, orders};
+use crate::store::{AnyConn, meta, orders};
 
 /// Requests settled in one go.
 const BATCH: i64 = 100;

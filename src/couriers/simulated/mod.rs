@@ -20,10 +20,10 @@ use serde::de::DeserializeOwned;
 
 pub use signing::InvalidSecret;
 
-use crate::couriers::client::{self, retry_after, surely_not_sent};
+use crate::couriers::client::{self, retry_after, send_code, surely_not_sent};
 use crate::couriers::{
-    BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, ParcelRef, Reconciled,
-    WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest,
+    BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, ParcelRef, Reconciled,
+    TrackingLimits, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest,
 };
 use crate::privacy::Secret;
 use signing::Signer;
@@ -200,6 +200,39 @@ impl Courier for Simulated {
         Ok(events)
     }
 
+    /// It has no limits of its own beside the number in a call.
+    fn tracking_limits(&self) -> TrackingLimits {
+        TrackingLimits {
+            per_call: TRACK_BATCH,
+            between: Duration::from_secs(60),
+        }
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        let body = wire::TrackBody {
+            tracking_nos: Vec::new(),
+            references: Vec::new(),
+        };
+        let asked = match self.post("track", &body) {
+            Ok(call) => self.ask::<wire::TrackAnswer>(call).await,
+            Err(error) => Err(error),
+        };
+        vec![match asked {
+            Ok(_) => Finding {
+                good: true,
+                what: "the simulated courier answers".to_owned(),
+            },
+            Err(error) => Finding {
+                good: false,
+                what: format!(
+                    "the simulated courier gives no usable answer ({}): start the service, or the sandbox at \
+                     couriers.simulated.base_url",
+                    error.code
+                ),
+            },
+        }]
+    }
+
     fn read_webhook(&self, request: &WebhookRequest<'_>) -> Result<Vec<CourierEvent>, WebhookError> {
         let (Some(id), Some(timestamp), Some(signatures)) = (
             request.header(signing::ID),
@@ -263,35 +296,21 @@ async fn refused_call(response: Response) -> CallError {
     let code = error_code(response)
         .await
         .unwrap_or_else(|| format!("http_{}", status.as_u16()));
-    CallError { code, after }
+    CallError {
+        code,
+        after,
+        unauthorized: false,
+    }
 }
 
 /// The courier's own code, where the body has one that may be logged.
 async fn error_code(response: Response) -> Option<String> {
     let answer: wire::ErrorAnswer = read(response).await.ok()?;
-    wire::safe_code(&answer.code).map(str::to_owned)
+    client::safe_code(&answer.code).map(str::to_owned)
 }
 
 /// Reads an answer of bounded length. The error is a code; what was read is never in it.
-async fn read<T: DeserializeOwned>(mut response: Response) -> Result<T, &'static str> {
-    let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() <= LONGEST_ANSWER => bytes.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err("answer_too_long"),
-            Ok(None) => break,
-            Err(error) => return Err(send_code(&error)),
-        }
-    }
+async fn read<T: DeserializeOwned>(response: Response) -> Result<T, &'static str> {
+    let bytes = client::body(response, LONGEST_ANSWER).await?;
     serde_json::from_slice(&bytes).map_err(|_| "unreadable_answer")
-}
-
-fn send_code(error: &reqwest::Error) -> &'static str {
-    if surely_not_sent(error) {
-        "unreachable"
-    } else if error.is_timeout() {
-        "timeout"
-    } else {
-        "connection_lost"
-    }
 }

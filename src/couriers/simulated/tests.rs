@@ -20,11 +20,12 @@ use super::sandbox::{Faults, RunningSandbox, SandboxConfig, start};
 use super::{Simulated, SimulatedConfig};
 use crate::clock::Clock;
 use crate::couriers::{
-    BookingRequest, Courier, CourierEvent, Parcel, ParcelRef, Sender, WebhookError, WebhookRequest, client,
+    BookingRequest, Courier, CourierEvent, News, Parcel, ParcelRef, Sender, WebhookError, WebhookRequest, client,
 };
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::ids::{BookingReference, OrderId};
 use crate::domain::invalid::FieldErrors;
+use crate::domain::shipment::TrackingStatus;
 use crate::privacy::Secret;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -182,6 +183,14 @@ async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it never happened");
+}
+
+/// Where the parcel is, as an event that moves it says.
+fn moved(event: &CourierEvent) -> TrackingStatus {
+    match event.news {
+        News::Moved(status) => status,
+        other => panic!("moves nothing: {other:?}"),
+    }
 }
 
 /// A webhook as it arrived.

@@ -6,7 +6,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::couriers::{Booked, BookingRequest, CourierEvent};
+use crate::couriers::client::safe_code;
+use crate::couriers::{Booked, BookingRequest, CourierEvent, News};
 use crate::domain::contact::Address;
 use crate::domain::ids::BookingReference;
 use crate::domain::shipment::TrackingStatus;
@@ -146,10 +147,7 @@ impl FoundAnswer {
 }
 
 fn booked(tracking_no: Pii<String>) -> Option<Booked> {
-    is_tracking_no(tracking_no.expose()).then_some(Booked {
-        tracking_no: Some(tracking_no),
-        provider_ref: None,
-    })
+    is_tracking_no(tracking_no.expose()).then(|| Booked::under(Some(tracking_no)))
 }
 
 fn is_tracking_no(text: &str) -> bool {
@@ -192,22 +190,15 @@ impl From<EventBody> for CourierEvent {
         Self {
             reference: body.reference.as_deref().and_then(BookingReference::parse),
             tracking_no: body.tracking_no.filter(|number| is_tracking_no(number.expose())),
+            provider_ref: None,
             new_tracking_no: None,
-            status: TrackingStatus::parse(&body.status),
+            new_provider_ref: None,
+            news: TrackingStatus::parse(&body.status).map_or(News::Unchanged, News::Moved),
             code: safe_code(&body.code).unwrap_or("unknown").to_owned(),
             at: DateTime::from_timestamp_micros(body.occurred_at.timestamp_micros()).unwrap_or(body.occurred_at),
             remark: body.remark.filter(|remark| !remark.expose().is_empty()),
         }
     }
-}
-
-/// A code that may be logged: a short word, so that neither free text nor a phone number passes for one.
-pub(super) fn safe_code(text: &str) -> Option<&str> {
-    let safe = text.len() <= 40
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && text.bytes().filter(u8::is_ascii_digit).count() <= 4;
-    safe.then_some(text)
 }
 
 #[cfg(test)]
@@ -222,8 +213,8 @@ mod tests {
 
     #[test]
     fn an_unknown_status_keeps_the_state_and_a_known_one_is_read() {
-        assert_eq!(event("abducted", "S99").status, None);
-        assert_eq!(event("delivered", "S80").status, Some(TrackingStatus::Delivered));
+        assert_eq!(event("abducted", "S99").news, News::Unchanged);
+        assert_eq!(event("delivered", "S80").news, News::Moved(TrackingStatus::Delivered));
         assert_eq!(event("delivered", "S80").code, "S80");
     }
 

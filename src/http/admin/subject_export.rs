@@ -123,6 +123,9 @@ struct ExportedShipmentBody {
     /// The courier's own id of the booking.
     #[schema(required)]
     provider_ref: Option<String>,
+    /// What was bought: carrier, service, price.
+    #[schema(required)]
+    service: Option<String>,
     tracking_numbers: Vec<String>,
     #[schema(required)]
     tracking_status: Option<&'static str>,
@@ -297,6 +300,7 @@ impl ExportedShipmentBody {
             state: attempt.state.as_str(),
             booking_reference: attempt.reference.to_string(),
             provider_ref: attempt.provider_ref,
+            service: attempt.service,
             tracking_numbers,
             tracking_status: attempt.progress.map(|progress| progress.status.as_str()),
             booked_at: attempt.booked_at,

@@ -96,6 +96,7 @@ fn booked(person: PersonView) -> OrderView {
                 at: at(2),
             }),
             last_error: None,
+            service: None,
         }),
         held: false,
     }

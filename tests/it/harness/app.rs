@@ -14,7 +14,7 @@ use safelight::app::{self, App, Settings, keys};
 use safelight::clock::{Clock, Instant};
 use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
 use safelight::couriers::simulated::{Simulated, SimulatedConfig};
-use safelight::couriers::{Courier, Couriers, Parcel, Sender, client};
+use safelight::couriers::{Configured, Couriers, Parcel, Sender, client};
 use safelight::domain::contact::{Recipient, RecipientParts};
 use safelight::domain::invalid::FieldErrors;
 use safelight::domain::scope::Scopes;
@@ -161,7 +161,10 @@ fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, time
         },
     );
     vault.pair_with(&orders).unwrap();
-    let adapter: Arc<dyn Courier> = Arc::new(adapter);
+    let adapter = Configured {
+        courier: Arc::new(adapter),
+        region: "CN".to_owned(),
+    };
     App {
         orders,
         vault: Arc::new(vault),

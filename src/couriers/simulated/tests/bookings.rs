@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{World, a_reference, adapter, attempt, booking, eventually};
-use crate::couriers::{BookError, Booked, CancelAnswer, Courier, Reconciled};
+use super::{World, a_reference, adapter, attempt, booking, eventually, moved};
+use crate::couriers::{BookError, Booked, CancelAnswer, Courier, News, Reconciled};
 use crate::domain::shipment::TrackingStatus;
 use crate::privacy::Pii;
 
@@ -227,7 +227,7 @@ async fn tracking_tells_what_has_happened_so_far_oldest_first() {
     world.clock.advance_business(TimeDelta::hours(11));
     for parcel in [attempt(&reference), numbered] {
         let events = world.courier.track(&[parcel, attempt(&a_reference())]).await.unwrap();
-        let statuses: Vec<_> = events.iter().map(|event| event.status.unwrap()).collect();
+        let statuses: Vec<_> = events.iter().map(moved).collect();
         assert_eq!(
             statuses,
             [
@@ -252,10 +252,10 @@ async fn lives_end_otherwise_when_the_faults_say_so() {
         let reference = world.book().await;
         world.clock.advance_business(TimeDelta::days(30));
         let events = world.courier.track(&[attempt(&reference)]).await.unwrap();
-        assert_eq!(events.last().unwrap().status, Some(end), "{fault}");
+        assert_eq!(events.last().unwrap().news, News::Moved(end), "{fault}");
         let rejected = events
             .iter()
-            .any(|event| event.status == Some(TrackingStatus::Rejected));
+            .any(|event| event.news == News::Moved(TrackingStatus::Rejected));
         assert_eq!(rejected, fault == "rejected");
     }
 }

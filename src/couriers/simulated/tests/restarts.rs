@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::{Receiver, World, a_reference, attempt, booking};
-use crate::couriers::{CancelAnswer, Courier, Reconciled};
+use super::{Receiver, World, a_reference, attempt, booking, moved};
+use crate::couriers::{CancelAnswer, Courier, News, Reconciled};
 use crate::domain::shipment::TrackingStatus;
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_restart_keeps_the_faults_and_what_is_left_of_them() {
     let reference = world.book().await;
     world.clock.advance_business(TimeDelta::days(9));
     let events = world.courier.track(&[attempt(&reference)]).await.unwrap();
-    assert_eq!(events.last().unwrap().status, Some(TrackingStatus::Lost));
+    assert_eq!(events.last().unwrap().news, News::Moved(TrackingStatus::Lost));
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn after_a_restart_lives_go_on_and_only_what_was_not_taken_is_sent_again()
         seen = receiver
             .all()
             .iter()
-            .map(|webhook| webhook.read(&world.courier, &world.clock).unwrap().status.unwrap())
+            .map(|webhook| moved(&webhook.read(&world.courier, &world.clock).unwrap()))
             .collect();
         seen.last() == Some(&TrackingStatus::Delivered)
     })

@@ -5,16 +5,16 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 
-use super::{LOOPBACK, Receiver, World, a_reference, adapter, booking, eventually, secret};
+use super::{LOOPBACK, Receiver, World, a_reference, adapter, booking, eventually, moved, secret};
 use crate::clock::{Clock, Scale};
 use crate::couriers::simulated::sandbox::{Faults, SandboxConfig, start};
-use crate::couriers::{Courier, CourierEvent, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
+use crate::couriers::{Courier, CourierEvent, News, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
 use crate::domain::shipment::TrackingStatus::{self, Accepted, Delivered, InTransit, OutForDelivery, PickedUp};
 
 const LIFE: [TrackingStatus; 5] = [Accepted, PickedUp, InTransit, OutForDelivery, Delivered];
 
 fn statuses(world: &World, receiver: &Receiver) -> Vec<TrackingStatus> {
-    let read = |webhook: &super::Received| webhook.read(&world.courier, &world.clock).unwrap().status.unwrap();
+    let read = |webhook: &super::Received| moved(&webhook.read(&world.courier, &world.clock).unwrap());
     receiver.all().iter().map(read).collect()
 }
 
@@ -75,8 +75,8 @@ async fn a_bad_signature_is_not_authentic_and_a_good_one_follows() {
         Err(WebhookError::NotAuthentic)
     );
     assert_eq!(
-        all[1].read(&world.courier, &world.clock).unwrap().status,
-        Some(Accepted)
+        all[1].read(&world.courier, &world.clock).unwrap().news,
+        News::Moved(Accepted)
     );
 }
 
@@ -208,9 +208,9 @@ async fn a_late_webhook_lets_another_parcel_pass_and_keeps_its_own_order() {
     let of_slow: Vec<_> = events
         .iter()
         .filter(|e| e.reference.as_ref() == Some(&slow))
-        .map(|e| e.status)
+        .map(moved)
         .collect();
-    assert_eq!(of_slow, [Some(Accepted), Some(PickedUp)]);
+    assert_eq!(of_slow, [Accepted, PickedUp]);
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn at_a_day_a_second_hundreds_of_lives_are_reported_whole_and_in_order() {
         let of_it = events
             .iter()
             .filter(|event| event.reference.as_ref() == Some(&request.reference));
-        assert_eq!(of_it.map(|event| event.status.unwrap()).collect::<Vec<_>>(), LIFE);
+        assert_eq!(of_it.map(moved).collect::<Vec<_>>(), LIFE);
     }
     sandbox.stop().await;
 }
