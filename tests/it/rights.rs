@@ -237,7 +237,7 @@ on_both_engines! {
         assert_eq!(again, refused, "the first reason counts");
         complete(app, &second).await.problem(409, "already_refused");
         app.get(&app.keys.privacy, &format!("{REQUESTS}/{second}/export")).await.problem(409, "already_refused");
-        assert_eq!(app.detail(&order).await["restricted"], false);
+        assert!(app.detail(&order).await["restricted_at"].is_null());
 
         let audit = app.get(&app.keys.admin, "/admin/v1/audit").await.is(200);
         let acts: Vec<_> = audit["data"].as_array().unwrap().iter()

@@ -31,7 +31,7 @@ on_both_engines! {
         assert_eq!(restored.personal_rows(&placed), [0, 0, 0]);
         assert_eq!(receipt(&restored, &placed).await["reason"], "consent_withdrawn");
         assert_eq!(read(&restored, &refused).await["state"], "refused");
-        assert_eq!(restored.detail(&printed).await["restricted"], true, "known before it is ready");
+        assert!(restored.detail(&printed).await["restricted_at"].is_string(), "known before it is ready");
         restored.run_upkeep().await;
         assert_eq!(restored.stands(&printed).await.0, "cancelled", "the courier is asked from here");
         assert_eq!(receipt(&restored, &printed).await["reason"], "consent_withdrawn");
