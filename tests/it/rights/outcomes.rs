@@ -6,7 +6,7 @@ use reqwest::Method;
 use safelight::app::{prove, purge, rights};
 use safelight::domain::retention::PurgeReason;
 use safelight::store::purges;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{REQUESTS, asked, asked_id, complete, done, outcome, read, receipt, refuse, requester};
 use crate::harness::app::TestApp;
