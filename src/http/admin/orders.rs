@@ -179,7 +179,7 @@ pub struct DetailBody {
 /// One print of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Print)]
-struct PrintBody {
+pub struct PrintBody {
     at: DateTime<Utc>,
     operator: String,
     #[schema(required)]
@@ -189,7 +189,8 @@ struct PrintBody {
 }
 
 impl PrintBody {
-    fn of(row: PrintRow) -> Self {
+    /// The print as it is answered.
+    pub(super) fn of(row: PrintRow) -> Self {
         Self {
             at: row.at.and_utc(),
             operator: row.operator,
