@@ -113,6 +113,24 @@ fn without_any_configuration_everything_is_as_the_contract_says() {
         simulated.embedded && !simulated.allow && simulated.base_url.is_none() && simulated.webhook_secret.is_none()
     );
     assert_eq!((&*simulated.region, simulated.timeout), ("CN", Duration::from_secs(10)));
+    let sf = &couriers.sf;
+    assert!(!sf.is_configured() && sf.monthly_card.is_none() && sf.push_tokens.is_empty());
+    assert_eq!(
+        (
+            &*sf.base_url,
+            sf.express_type_id,
+            sf.push_addresses.len(),
+            &*sf.region,
+            sf.timeout
+        ),
+        (
+            "https://bspgw.sf-express.com/std/service",
+            1,
+            0,
+            "CN",
+            Duration::from_secs(10)
+        )
+    );
     let parcel = &config.parcel;
     assert_eq!(
         (parcel.weight_g, parcel.length_mm, parcel.width_mm, parcel.height_mm),
@@ -196,6 +214,8 @@ fn the_example_with_every_commented_key_switched_on_is_accepted_and_each_one_cou
     assert!(config.http.public_url.is_some() && config.sender.company.is_some() && config.log.file.is_some());
     assert!(config.vault.master_key_previous_file.is_some() && config.vault.journal_mirror.is_some());
     assert!(config.couriers.simulated.base_url.is_some() && config.couriers.simulated.webhook_secret.is_some());
+    assert!(config.couriers.sf.partner_id.is_some() && config.couriers.sf.checkword.is_some());
+    assert!(config.couriers.sf.monthly_card.is_some());
 }
 
 #[test]
@@ -260,13 +280,13 @@ fn a_named_file_must_exist_and_the_usual_one_need_not() {
 
 #[test]
 fn unknown_keys_are_refused_with_their_place_and_what_may_have_been_meant() {
-    let problems = given("[retention]\nwindw = \"1d\"\n[http]\nport = 80\n[couriers.sf]\nkey = 1\n[nonsense]\n")
+    let problems = given("[retention]\nwindw = \"1d\"\n[http]\nport = 80\n[couriers.pigeon]\nkey = 1\n[nonsense]\n")
         .env("SAFELIGHT__RETENTION__WINDWO", "1d")
         .refused();
     for expected in [
         "retention.windw: unknown key; did you mean retention.window? (file safelight.toml)",
         "http.port: unknown key (file safelight.toml)",
-        "couriers.sf: this build has no courier \"sf\" (it has: simulated) (file safelight.toml)",
+        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, sf) (file safelight.toml)",
         "nonsense: unknown key (file safelight.toml)",
         "retention.windwo: unknown key; did you mean SAFELIGHT__RETENTION__WINDOW? \
          (environment SAFELIGHT__RETENTION__WINDWO)",
