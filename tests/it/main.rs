@@ -34,6 +34,7 @@ mod retention;
 mod retirement;
 mod reveal;
 mod schema;
+mod sf;
 mod system;
 mod tracking;
 mod vault_down;
