@@ -66,7 +66,7 @@ fn refined(operation: &str, reason: &str, words: &str) -> Option<News> {
         ("70", "46") => return Some(News::CalledOff),
         // The recipient collects it.
         ("33" | "70", "83" | "85") => OutForDelivery,
-        ("33" | "70", _) if says(&["拒收", "拒签", "拒绝签收", "拒绝收件"]) => Rejected,
+        ("33" | "70", _) if says(&["拒收", "拒签", "拒绝收", "拒绝签"]) => Rejected,
         // At the customer's wish to another address, which is a return only where it says so.
         ("99", "2") => Returning,
         ("99", _) if says(&["退回", "退件", "退货"]) => Returning,
