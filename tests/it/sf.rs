@@ -90,7 +90,7 @@ fn losing_half(call: &Call) -> Act {
             wait: Duration::from_secs(3),
             ..Act::honestly()
         },
-        CREATE if call.nth % 2 == 0 => Act::losing_the_answer(),
+        CREATE if call.nth.is_multiple_of(2) => Act::losing_the_answer(),
         _ => Act::honestly(),
     }
 }

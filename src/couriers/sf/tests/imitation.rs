@@ -117,7 +117,8 @@ impl Imitation {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
-        let (stop, script) = (Arc::new(AtomicBool::new(false)), Arc::new(Box::new(script) as Script));
+        let script: Arc<Script> = Arc::new(Box::new(script));
+        let stop = Arc::new(AtomicBool::new(false));
         let (shared, stopped) = (state.clone(), stop.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
