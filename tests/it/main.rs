@@ -35,6 +35,7 @@ mod retirement;
 mod reveal;
 mod schema;
 mod sf;
+mod stolen;
 mod system;
 mod tracking;
 mod vault_down;

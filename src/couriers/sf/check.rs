@@ -2,7 +2,7 @@
 
 use super::Sf;
 use super::gateway::Failure;
-use super::wire::SearchOrder;
+use super::requests::SearchOrder;
 use crate::couriers::Finding;
 use crate::domain::ids::RowId;
 

@@ -4,7 +4,8 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::gateway::Gateway;
-use super::wire::{self, PrintWaybill};
+use super::requests::PrintWaybill;
+use super::wire;
 use crate::couriers::client::{self, send_code};
 use crate::couriers::{CallError, Label, ParcelRef};
 use crate::privacy::Pii;

@@ -9,6 +9,7 @@ mod codes;
 mod gateway;
 mod label;
 mod loose;
+mod requests;
 mod routes;
 mod signing;
 mod status;
@@ -116,7 +117,7 @@ impl Sf {
 
     /// What SF holds under a reference.
     async fn look_for(&self, reference: &BookingReference) -> Result<Reconciled, CallError> {
-        let search = wire::SearchOrder::of(reference.as_str());
+        let search = requests::SearchOrder::of(reference.as_str());
         match self.gateway.call("EXP_RECE_SEARCH_ORDER_RESP", &search).await {
             Ok(order) => match wire::held(&order, reference).map_err(CallError::new)? {
                 Held::Carried(waybill) => Ok(Reconciled::Booked(Booked::under(waybill))),
@@ -136,7 +137,7 @@ impl Sf {
 
     /// Routes of parcels that are all known by waybill, or of one that is known by reference alone.
     async fn routes_of(&self, parcels: &[&ParcelRef]) -> Result<Vec<CourierEvent>, CallError> {
-        let search = wire::SearchRoutes::of(parcels);
+        let search = requests::SearchRoutes::of(parcels);
         match self.gateway.call("EXP_RECE_SEARCH_ROUTES", &search).await {
             Ok(answer) => Ok(routes::answered(&answer, parcels, self.gateway.clock.wall_now())),
             Err(failure) => Err(failure.of_call()),
@@ -172,7 +173,7 @@ impl Courier for Sf {
     async fn commit(&self, request: &BookingRequest, _prepared: Option<&str>) -> Result<Booked, BookError> {
         let ends = tokio::time::Instant::now() + self.timeout;
         let card = self.monthly_card.as_ref().map(|card| card.expose().as_str());
-        let order = wire::CreateOrder::new(request, card, self.express_type_id);
+        let order = requests::CreateOrder::new(request, card, self.express_type_id);
         let failure = match self.gateway.call("EXP_RECE_CREATE_ORDER", &order).await {
             // SF said yes: a parcel may exist, even when the answer cannot be read or is about another.
             Ok(answer) => {
@@ -200,7 +201,7 @@ impl Courier for Sf {
     }
 
     async fn cancel(&self, parcel: &ParcelRef) -> Result<CancelAnswer, CallError> {
-        let cancel = wire::CancelOrder::of(&parcel.reference);
+        let cancel = requests::CancelOrder::of(&parcel.reference);
         let code = match self.gateway.call("EXP_RECE_UPDATE_ORDER", &cancel).await {
             Ok(answer) => return wire::cancelled(&answer, &parcel.reference).map_err(CallError::new),
             Err(Failure::Said { code, after }) => match codes::meaning(&code) {
