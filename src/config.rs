@@ -34,7 +34,7 @@ pub use proxies::TrustedProxies;
 pub use rate::Rate;
 pub use sections::{
     ClockConfig, CouriersConfig, DatabaseConfig, HttpConfig, IntakeConfig, JobsConfig, LogConfig, LogFormat,
-    ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, SimulatedConfig, VaultConfig,
+    ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, SfConfig, SimulatedConfig, VaultConfig,
 };
 
 /// The commented example, which is where the defaults are.

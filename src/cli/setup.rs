@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::app::{App, Settings};
 use crate::cli::Failure;
 use crate::clock::{Clock, Instant, Scale};
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{self, Config, DatabaseUrl};
+use crate::couriers::sf::{Sf, SfConfig};
 use crate::couriers::simulated::{Simulated, SimulatedConfig};
 use crate::couriers::{Configured, Couriers, Parcel, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
@@ -60,7 +61,7 @@ pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App
     Ok(App {
         orders,
         vault: Arc::new(vault),
-        couriers: couriers(config, simulated)?,
+        couriers: couriers(config, simulated, &clock)?,
         clock,
         settings: Arc::new(shop(config)?),
     })
@@ -143,7 +144,7 @@ pub(super) fn business_clock(config: &Config, orders: &Database) -> Result<Clock
     Ok(Clock::scaled(Scale { origin, speed }))
 }
 
-fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers, Failure> {
+fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> Result<Couriers, Failure> {
     let mut configured = Vec::new();
     if let Some(at) = simulated {
         let courier = Simulated::new(SimulatedConfig {
@@ -156,8 +157,33 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers,
             region: config.couriers.simulated.region.clone(),
         });
     }
+    configured.extend(sf(&config.couriers.sf, clock)?);
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
+}
+
+/// SF, once it has credentials.
+fn sf(config: &config::SfConfig, clock: &Clock) -> Result<Option<Configured>, Failure> {
+    let (Some(partner_id), Some(checkword)) = (&config.partner_id, &config.checkword) else {
+        return Ok(None);
+    };
+    let courier = Sf::new(
+        SfConfig {
+            base_url: config.base_url.clone(),
+            partner_id: partner_id.trim().to_owned(),
+            checkword: checkword.clone(),
+            monthly_card: config.monthly_card.clone(),
+            express_type_id: config.express_type_id,
+            push_tokens: config.push_tokens.clone(),
+            push_addresses: config.push_addresses.clone(),
+            timeout: config.timeout,
+        },
+        clock.clone(),
+    )?;
+    Ok(Some(Configured {
+        courier: Arc::new(courier),
+        region: config.region.clone(),
+    }))
 }
 
 /// Refuses where a SQLite file is not there: a command that asks must not make an empty database and find it well.

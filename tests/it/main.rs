@@ -36,6 +36,7 @@ mod retirement;
 mod reveal;
 mod rights;
 mod schema;
+mod sf;
 mod stolen;
 mod system;
 mod tracking;
