@@ -103,6 +103,16 @@ pub(super) const KEYS: &[Key] = &[
     key("couriers.simulated.webhook_secret", Kind::Secret),
     key("couriers.simulated.region", Kind::Text),
     key("couriers.simulated.timeout", Kind::Duration),
+    key("couriers.kuaidi100.order_url", Kind::Text),
+    key("couriers.kuaidi100.query_url", Kind::Text),
+    key("couriers.kuaidi100.subscribe_url", Kind::Text),
+    key("couriers.kuaidi100.key", Kind::Secret),
+    key("couriers.kuaidi100.customer", Kind::Text),
+    key("couriers.kuaidi100.secret", Kind::Secret),
+    key("couriers.kuaidi100.salt", Kind::Secret),
+    key("couriers.kuaidi100.courier_code", Kind::Text),
+    key("couriers.kuaidi100.region", Kind::Text),
+    key("couriers.kuaidi100.timeout", Kind::Duration),
     key("clock.speed", Kind::Number),
     key("intake.queue", Kind::Number),
     key("intake.batch", Kind::Number),
@@ -115,7 +125,7 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The couriers that this build can speak to.
-pub const COURIERS: &[&str] = &["simulated"];
+pub const COURIERS: &[&str] = &["simulated", "kuaidi100"];
 
 /// The kind of a key's value, `<secret>_file` included; `None` for a key that there is not.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {
@@ -208,13 +218,14 @@ mod tests {
 
     #[test]
     fn a_courier_that_this_build_lacks_is_called_that() {
-        for name in ["couriers.sf.partner_id", "couriers.sf.region"] {
-            assert_eq!(
-                explained(name, false),
-                "this build has no courier \"sf\" (it has: simulated)"
+        for name in ["couriers.pigeon.partner_id", "couriers.pigeon.region"] {
+            let expected = format!(
+                "this build has no courier \"pigeon\" (it has: {})",
+                COURIERS.join(", ")
             );
+            assert_eq!(explained(name, false), expected);
         }
-        assert!(explained("couriers.karrio", true).contains("no courier \"karrio\""));
+        assert!(explained("couriers.pigeon", true).contains("no courier \"pigeon\""));
         assert!(explained("couriers.simulated.partner_id", false).starts_with("unknown key"));
     }
 
