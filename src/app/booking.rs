@@ -167,7 +167,7 @@ pub(crate) fn record_booked(
     Ok(())
 }
 
-/// Adds a tracking number to an attempt of a locked order, unless it is known already.
+/// Adds a tracking number to an attempt of a locked order, unless it is known already; says whether it was new.
 ///
 /// # Errors
 /// Keys or store.
@@ -178,11 +178,11 @@ pub(crate) fn add_tracking(
     attempt: &Attempt,
     number: &Pii<String>,
     now: Instant,
-) -> Result<(), AppError> {
+) -> Result<bool, AppError> {
     let mut person = match people::find(conn, ring, order.id) {
         Ok(person) => person,
         // The person cannot be opened any more: the number has no place to be kept, the parcel goes on.
-        Err(AppError::Gone(_)) => return Ok(()),
+        Err(AppError::Gone(_)) => return Ok(false),
         Err(error) => return Err(error),
     };
     if person
@@ -190,7 +190,7 @@ pub(crate) fn add_tracking(
         .iter()
         .any(|known| known.attempt == attempt.number && known.number == *number)
     {
-        return Ok(());
+        return Ok(false);
     }
     person.tracking.push(TrackingNumber {
         attempt: attempt.number,
@@ -209,7 +209,7 @@ pub(crate) fn add_tracking(
             tracking_print: ring.print(epoch, Kind::Tracking, number.expose())?,
         },
     )?;
-    Ok(())
+    Ok(true)
 }
 
 /// Whose a tracking number is, as far as it is known here.

@@ -162,7 +162,14 @@ fn start_sending(
         Err(error) => return Err(error),
     };
     let recipient = person.recipient;
-    Ok(Found::Send(Box::new(sending(conn, app, &attempt, recipient, courier.deadline(), now)?)))
+    Ok(Found::Send(Box::new(sending(
+        conn,
+        app,
+        &attempt,
+        recipient,
+        courier.deadline(),
+        now,
+    )?)))
 }
 
 /// Stores what must be known before an attempt is sent: its state, its deadline, and the disclosure.
@@ -280,7 +287,8 @@ fn record_success(
         && attempt.state != ShipmentState::Cancelled
         && (order.status == OrderStatus::Printed || order.status.is_shipped());
     if !wanted {
-        if let (Some(provider_ref), None, None) = (&booked.provider_ref, &attempt.provider_ref, order.purge_decided_at) {
+        if let (Some(provider_ref), None, None) = (&booked.provider_ref, &attempt.provider_ref, order.purge_decided_at)
+        {
             // Some couriers call a parcel off only by their own id.
             shipments::change_in_tx(conn, attempt.id, &Change::at(now.business).provider_ref(provider_ref))?;
         }
@@ -316,7 +324,14 @@ fn foreign_parcel(conn: &mut AnyConn, order: &Order, attempt: &Attempt, now: Now
             .state(ShipmentState::Unknown)
             .error("foreign_parcel");
         shipments::change_in_tx(conn, attempt.id, &change)?;
-        note_event(conn, order, "booking_unknown", "system", Some("foreign_parcel"), now.business)?;
+        note_event(
+            conn,
+            order,
+            "booking_unknown",
+            "system",
+            Some("foreign_parcel"),
+            now.business,
+        )?;
     }
     Ok(Next::retry("foreign_parcel"))
 }

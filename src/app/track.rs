@@ -262,6 +262,7 @@ fn apply_to(
     };
     let mut attempt = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
     let current = order.attempt == attempt.number;
+    let was_booked = attempt.state == ShipmentState::Booked;
     match attempt.state {
         ShipmentState::Booked => {}
         // There is no parcel, and none was thought to be.
@@ -283,13 +284,15 @@ fn apply_to(
             return Ok(());
         }
     }
-    if let Some(number) = &event.tracking_no {
-        booking::add_tracking(conn, ring, &order, &attempt, number, now.business)?;
+    let mut new = Vec::new();
+    for number in [&event.tracking_no, &event.new_tracking_no].into_iter().flatten() {
+        if booking::add_tracking(conn, ring, &order, &attempt, number, now.business)? || !was_booked {
+            new.push(number);
+        }
     }
     apply(conn, ring, app, &mut order, &mut attempt, event, now)?;
     // A number that was not known before may have news waiting under it.
-    let numbers = [&event.tracking_no, &event.new_tracking_no];
-    for number in numbers.into_iter().flatten() {
+    for number in new {
         apply_parked(conn, ring, app, order.clone(), attempt.clone(), Some(number), now)?;
     }
     Ok(())

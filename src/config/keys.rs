@@ -219,10 +219,7 @@ mod tests {
     #[test]
     fn a_courier_that_this_build_lacks_is_called_that() {
         for name in ["couriers.pigeon.partner_id", "couriers.pigeon.region"] {
-            let expected = format!(
-                "this build has no courier \"pigeon\" (it has: {})",
-                COURIERS.join(", ")
-            );
+            let expected = format!("this build has no courier \"pigeon\" (it has: {})", COURIERS.join(", "));
             assert_eq!(explained(name, false), expected);
         }
         assert!(explained("couriers.pigeon", true).contains("no courier \"pigeon\""));

@@ -192,7 +192,10 @@ fn kuaidi100(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
     ] {
         check(holds, key, "is needed to book with Kuaidi100");
     }
-    let small = |code: &String| code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let small = |code: &String| {
+        code.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
     check(
         kuaidi100.courier_code.as_ref().is_none_or(small),
         "couriers.kuaidi100.courier_code",

@@ -43,10 +43,7 @@ impl Kuaidi100 {
 
     /// Sends a call that may be sent again, and reads its answer.
     pub(super) async fn ask(&self, call: RequestBuilder) -> Result<Answer, CallError> {
-        let response = call
-            .send()
-            .await
-            .map_err(|error| CallError::new(send_code(&error)))?;
+        let response = call.send().await.map_err(|error| CallError::new(send_code(&error)))?;
         let (status, after) = (response.status(), retry_after(response.headers()));
         if !status.is_success() {
             let code = if status == StatusCode::TOO_MANY_REQUESTS {
@@ -91,7 +88,9 @@ pub(super) async fn booking_answer(response: Response) -> Result<Booked, BookErr
     let code = format!("http_{}", status.as_u16());
     match status.as_u16() {
         200..=299 => {
-            let body = client::body(response, LONGEST_ANSWER).await.map_err(BookError::unknown)?;
+            let body = client::body(response, LONGEST_ANSWER)
+                .await
+                .map_err(BookError::unknown)?;
             match Answer::read(&body) {
                 Some(answer) => answer.booked(after),
                 None => Err(BookError::unknown("unreadable_answer")),
@@ -148,7 +147,9 @@ fn desk(priced: Result<Answer, String>, company: &str) -> Finding {
         Ok(answer) => {
             let advice = match answer.code.as_str() {
                 "503" => "compare couriers.kuaidi100.key and couriers.kuaidi100.secret with Kuaidi100's console",
-                "600" => "it does not know couriers.kuaidi100.key, or the account has nothing left: look in its console",
+                "600" => {
+                    "it does not know couriers.kuaidi100.key, or the account has nothing left: look in its console"
+                }
                 "601" => "couriers.kuaidi100.key has expired: renew it in Kuaidi100's console",
                 _ => "look whether its console has 商家寄件 switched on for couriers.kuaidi100.courier_code",
             };
@@ -159,7 +160,9 @@ fn desk(priced: Result<Answer, String>, company: &str) -> Finding {
         }
         Err(code) => finding(
             false,
-            format!("Kuaidi100's order desk does not answer ({code}): look at couriers.kuaidi100.order_url and the way there"),
+            format!(
+                "Kuaidi100's order desk does not answer ({code}): look at couriers.kuaidi100.order_url and the way there"
+            ),
         ),
     }
 }
@@ -184,7 +187,9 @@ fn query(queried: Result<Answer, String>) -> Finding {
         }
         Err(code) => finding(
             false,
-            format!("Kuaidi100's query does not answer ({code}): look at couriers.kuaidi100.query_url and the way there"),
+            format!(
+                "Kuaidi100's query does not answer ({code}): look at couriers.kuaidi100.query_url and the way there"
+            ),
         ),
     }
 }

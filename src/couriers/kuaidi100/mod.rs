@@ -35,7 +35,7 @@ use crate::couriers::{
 use crate::domain::ids::BookingReference;
 use crate::domain::shipment::TrackingStatus;
 use crate::privacy::Secret;
-use wire::{Answer, Ids, Terms};
+use wire::{Ids, Terms};
 
 /// The longest `callBackUrl`, in bytes.
 const LONGEST_CALLBACK: usize = 200;
@@ -166,20 +166,21 @@ impl Kuaidi100 {
         wire::asks_for_phone(company).then(|| phone.last4())
     }
 
-    /// How a booking stands at the order desk; `None` where it does not say.
-    async fn detail(&self, task: &str) -> Result<Option<wire::Detail>, CallError> {
+    /// How a booking stands at the order desk; `None` where there is no task to ask by.
+    async fn detail(&self, ids: &Ids) -> Result<Option<wire::Detail>, CallError> {
+        let Some(task) = &ids.task else { return Ok(None) };
         let param = json!({ "taskId": task }).to_string();
         let answer = self.ask(self.order_call("detail", &param)).await?;
-        if answer.good {
-            return Ok(answer.detail());
+        match answer.detail() {
+            // An answer about another booking is no answer.
+            Some(detail) if !detail.ids.contradicts(ids) => Ok(Some(detail)),
+            _ => Err(calls::refused(&answer)),
         }
-        Err(calls::refused(&answer))
     }
 
     /// News of a parcel whose number is not known yet.
     async fn track_task(&self, parcel: &ParcelRef, ids: &Ids) -> Result<Vec<CourierEvent>, CallError> {
-        let Some(task) = &ids.task else { return Ok(Vec::new()) };
-        let Some(detail) = self.detail(task).await? else {
+        let Some(detail) = self.detail(ids).await? else {
             return Ok(Vec::new());
         };
         let Some(code) = detail.status.clone() else {
@@ -219,6 +220,8 @@ impl Kuaidi100 {
             return match answer.code.as_str() {
                 // Nothing is known of it yet.
                 "500" => Ok(Vec::new()),
+                // Elsewhere it means a repetition.
+                "501" => Err(CallError::new("courier_error")),
                 _ => Err(calls::refused(&answer)),
             };
         }
@@ -265,11 +268,9 @@ impl Courier for Kuaidi100 {
 
     /// By the task where it is known. Otherwise there is no question to ask, but the same id is safe to send again.
     async fn reconcile(&self, attempt: &ParcelRef) -> Result<Reconciled, CallError> {
-        let ids = attempt.provider_ref.as_deref().map(Ids::parse);
-        if let Some(task) = ids.as_ref().and_then(|ids| ids.task.as_ref()) {
-            let Some(detail) = self.detail(task).await? else {
-                return Err(CallError::new("unreadable_answer"));
-            };
+        if let Some(ids) = attempt.provider_ref.as_deref().map(Ids::parse)
+            && let Some(detail) = self.detail(&ids).await?
+        {
             // Under this id only what was called off would be answered again: a person decides how it goes on.
             if detail.news() == News::CalledOff {
                 return Ok(Reconciled::CannotTell);
@@ -289,10 +290,11 @@ impl Courier for Kuaidi100 {
     async fn cancel(&self, parcel: &ParcelRef) -> Result<CancelAnswer, CallError> {
         let refused = |code: &str| CancelAnswer::Refused { code: code.to_owned() };
         let ids = parcel.provider_ref.as_deref().map(Ids::parse);
-        let Some((task, order)) = ids.and_then(|ids| ids.task.zip(ids.order)) else {
-            // Booked elsewhere, or entered by hand: Kuaidi100 does not know it.
+        // Booked elsewhere, or entered by hand: Kuaidi100 does not know it.
+        let Some(ids) = ids.filter(|ids| ids.task.is_some() && ids.order.is_some()) else {
             return Ok(refused("not_booked_here"));
         };
+        let (task, order) = (&ids.task, &ids.order);
         let param = json!({ "taskId": task, "orderId": order, "cancelMsg": "订单取消" }).to_string();
         let answer = self.ask(self.order_call("cancel", &param)).await?;
         if answer.says_called_off() {
@@ -301,7 +303,7 @@ impl Courier for Kuaidi100 {
         if answer.denies_us() || answer.code == "502" {
             return Err(calls::refused(&answer));
         }
-        match self.detail(&task).await {
+        match self.detail(&ids).await {
             Ok(Some(detail)) => match detail.news() {
                 News::CalledOff => return Ok(CancelAnswer::Cancelled),
                 News::Moved(status) if status != TrackingStatus::Accepted => return Ok(refused("too_late")),

@@ -28,8 +28,8 @@ const ORDER: [(&str, News); 19] = [
     ("14", Moved(Exception)),
     // 已退回.
     ("12", Moved(Returned)),
-    // 揽货失败: nobody could collect it.
-    ("11", Moved(Exception)),
+    // 揽货失败: nobody could collect it. As an exception it would count as shipped; it can be booked anew.
+    ("11", CalledOff),
     // 下单失败.
     ("610", CalledOff),
     // 用户主动取消, 订单已取消.
@@ -120,7 +120,10 @@ mod tests {
         for (index, (code, name, news)) in TRACKING.iter().enumerate() {
             let before = &TRACKING[..index];
             assert!(!before.iter().any(|(_, known, _)| known == name), "{name}");
-            assert!(before.iter().all(|(known, _, of)| known != code || of == news), "{code}");
+            assert!(
+                before.iter().all(|(known, _, of)| known != code || of == news),
+                "{code}"
+            );
         }
     }
 

@@ -149,14 +149,16 @@ pub(super) fn text(value: &Value, names: &[&str]) -> Option<String> {
 
 /// An id that may stand in a URL, a row and a log: short, letters and digits.
 fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// A member that can be a tracking number.
 pub(super) fn number(value: &Value, names: &[&str]) -> Option<Pii<String>> {
-    let fits = |text: &String| {
-        (6..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
+    let fits =
+        |text: &String| (6..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     text(value, names).filter(fits).map(Pii::new)
 }
 
@@ -216,6 +218,11 @@ impl Ids {
             text.push_str(company);
         }
         Some(text)
+    }
+
+    /// Whether both name an order, and not the same.
+    pub(super) fn contradicts(&self, other: &Self) -> bool {
+        matches!((&self.order, &other.order), (Some(one), Some(two)) if one != two)
     }
 
     /// Whether both mean one booking. The order's id decides: it is inside what is signed, and a change of courier gives
@@ -332,7 +339,10 @@ impl Answer {
 
     /// What `detail` says of a booking.
     pub(super) fn detail(&self) -> Option<Detail> {
-        let data = self.data();
+        let data = match self.data() {
+            Value::Array(mut list) if list.len() == 1 => list.pop()?,
+            other => other,
+        };
         if !self.good || !data.is_object() {
             return None;
         }
@@ -419,7 +429,13 @@ mod tests {
 
     #[test]
     fn weights_are_kilograms_without_rounding() {
-        for (grams, kg) in [(50, "0.05"), (1, "0.001"), (1000, "1"), (1500, "1.5"), (12345, "12.345")] {
+        for (grams, kg) in [
+            (50, "0.05"),
+            (1, "0.001"),
+            (1000, "1"),
+            (1500, "1.5"),
+            (12345, "12.345"),
+        ] {
             assert_eq!(kilograms(grams), kg);
         }
     }
