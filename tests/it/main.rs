@@ -25,6 +25,7 @@ mod floor;
 mod holds;
 mod intake;
 mod jobs;
+mod kuaidi100;
 mod late_writers;
 mod leak;
 mod process;

@@ -306,7 +306,7 @@ fn order(world: &mut World, method: &str, param: &Value) -> Value {
                     number: if world.numbers_later {
                         String::new()
                     } else {
-                        format!("YT70000000{count:05}")
+                        format!("SFPLANTED{count:05}")
                     },
                     status: "0".to_owned(),
                     param: param.clone(),
