@@ -5,6 +5,7 @@
 //! a request that may have arrived is [`BookError::Unknown`], never a failure.
 
 pub mod client;
+pub mod kuaidi100;
 pub mod sf;
 pub mod simulated;
 
@@ -430,6 +431,11 @@ pub trait Courier: Send + Sync + fmt::Debug {
     /// only such a push reports is confirmed by [`track`](Self::track) before an order moves.
     fn signs_webhooks(&self) -> bool {
         true
+    }
+
+    /// Whether two of the courier's own ids are of one booking: `known` is what we keep, `named` what an event says.
+    fn same_booking(&self, known: &str, named: &str) -> bool {
+        known == named
     }
 
     /// Checks authenticity over the raw bytes, then reads the events.

@@ -109,13 +109,22 @@ pub(super) fn restore(config: &Config, options: &Options) -> Result<(), Failure>
 /// A copy must never land on a database in use: its service would go on writing into a file that is no longer there.
 fn refuse_live(config: &Config, copy: &Path) -> Result<(), Failure> {
     let at_copy = DatabaseUrl::Sqlite(copy.to_owned());
-    if [&config.database.url, &config.vault.url].into_iter().any(|url| url.same_as(&at_copy)) {
-        let why = format!("{} is the database in use: give another folder for the copy", copy.display());
+    if [&config.database.url, &config.vault.url]
+        .into_iter()
+        .any(|url| url.same_as(&at_copy))
+    {
+        let why = format!(
+            "{} is the database in use: give another folder for the copy",
+            copy.display()
+        );
         return Err(why.into());
     }
     // Or one of another service: its lock or its log beside it says so.
     if [".lock", "-wal"].into_iter().any(|end| with_end(copy, end).exists()) {
-        let why = format!("a service has used {}: give another folder for the copy", copy.display());
+        let why = format!(
+            "a service has used {}: give another folder for the copy",
+            copy.display()
+        );
         return Err(why.into());
     }
     Ok(())

@@ -7,6 +7,7 @@ use crate::app::{App, Settings};
 use crate::cli::Failure;
 use crate::clock::{Clock, Instant, Scale};
 use crate::config::{self, Config, DatabaseUrl};
+use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
 use crate::couriers::sf::{Sf, SfConfig};
 use crate::couriers::simulated::{Simulated, SimulatedConfig};
 use crate::couriers::{Configured, Couriers, Parcel, Sender};
@@ -158,6 +159,7 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> R
         });
     }
     configured.extend(sf(&config.couriers.sf, clock)?);
+    configured.extend(kuaidi100(config, clock)?);
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
 }
@@ -183,6 +185,40 @@ fn sf(config: &config::SfConfig, clock: &Clock) -> Result<Option<Configured>, Fa
     Ok(Some(Configured {
         courier: Arc::new(courier),
         region: config.region.clone(),
+    }))
+}
+
+/// Kuaidi100, once it has a key; what it needs besides was asked for when the configuration was read.
+fn kuaidi100(config: &Config, clock: &Clock) -> Result<Option<Configured>, Failure> {
+    let section = &config.couriers.kuaidi100;
+    let (Some(key), Some(customer), Some(secret), Some(salt), Some(courier_code), Some(public_url)) = (
+        &section.key,
+        &section.customer,
+        &section.secret,
+        &section.salt,
+        &section.courier_code,
+        &config.http.public_url,
+    ) else {
+        return Ok(None);
+    };
+    let courier = Kuaidi100::new(
+        Kuaidi100Config {
+            order_url: section.order_url.clone(),
+            query_url: section.query_url.clone(),
+            subscribe_url: section.subscribe_url.clone(),
+            public_url: public_url.clone(),
+            key: key.clone(),
+            customer: customer.trim().to_owned(),
+            secret: secret.clone(),
+            salt: salt.clone(),
+            courier_code: courier_code.clone(),
+            timeout: section.timeout,
+        },
+        clock.clone(),
+    )?;
+    Ok(Some(Configured {
+        courier: Arc::new(courier),
+        region: section.region.clone(),
     }))
 }
 

@@ -115,6 +115,16 @@ pub(super) const KEYS: &[Key] = &[
     key("couriers.sf.push_addresses", Kind::Networks),
     key("couriers.sf.region", Kind::Text),
     key("couriers.sf.timeout", Kind::Duration),
+    key("couriers.kuaidi100.order_url", Kind::Text),
+    key("couriers.kuaidi100.query_url", Kind::Text),
+    key("couriers.kuaidi100.subscribe_url", Kind::Text),
+    key("couriers.kuaidi100.key", Kind::Secret),
+    key("couriers.kuaidi100.customer", Kind::Text),
+    key("couriers.kuaidi100.secret", Kind::Secret),
+    key("couriers.kuaidi100.salt", Kind::Secret),
+    key("couriers.kuaidi100.courier_code", Kind::Text),
+    key("couriers.kuaidi100.region", Kind::Text),
+    key("couriers.kuaidi100.timeout", Kind::Duration),
     key("clock.speed", Kind::Number),
     key("intake.queue", Kind::Number),
     key("intake.batch", Kind::Number),
@@ -127,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The couriers that this build can speak to.
-pub const COURIERS: &[&str] = &["simulated", "sf"];
+pub const COURIERS: &[&str] = &["simulated", "sf", "kuaidi100"];
 
 /// The kind of a key's value, `<secret>_file` included; `None` for a key that there is not.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {

@@ -154,6 +154,8 @@ pub struct CouriersConfig {
     pub simulated: SimulatedConfig,
     /// Configured once it has credentials.
     pub sf: SfConfig,
+    /// In use once it has a key.
+    pub kuaidi100: Kuaidi100Config,
 }
 
 /// `[couriers.simulated]`.
@@ -206,6 +208,33 @@ impl SfConfig {
     pub const fn is_configured(&self) -> bool {
         self.partner_id.is_some() || self.checkword.is_some()
     }
+}
+
+/// `[couriers.kuaidi100]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kuaidi100Config {
+    /// The order desk, `borderapi.do`.
+    pub order_url: String,
+    /// The query, `query.do`.
+    pub query_url: String,
+    /// The subscription, `poll`.
+    pub subscribe_url: String,
+    /// The authorisation key.
+    pub key: Option<Secret<String>>,
+    /// The customer id that queries are signed with.
+    pub customer: Option<String>,
+    /// What orders are signed with.
+    pub secret: Option<Secret<String>>,
+    /// What its pushes are signed with; chosen by us.
+    pub salt: Option<Secret<String>>,
+    /// The company that carries, such as `yuantong`.
+    pub courier_code: Option<String>,
+    /// The country it handles data in, two letters, ISO 3166.
+    pub region: String,
+    /// Wall time that one call may take, more than 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
 }
 
 /// `[clock]`.

@@ -131,6 +131,10 @@ fn without_any_configuration_everything_is_as_the_contract_says() {
             Duration::from_secs(10)
         )
     );
+    let kuaidi100 = &couriers.kuaidi100;
+    assert!(kuaidi100.key.is_none() && kuaidi100.salt.is_none() && kuaidi100.courier_code.is_none());
+    assert_eq!(kuaidi100.order_url, "https://poll.kuaidi100.com/order/borderapi.do");
+    assert_eq!((&*kuaidi100.region, kuaidi100.timeout), ("CN", Duration::from_secs(10)));
     let parcel = &config.parcel;
     assert_eq!(
         (parcel.weight_g, parcel.length_mm, parcel.width_mm, parcel.height_mm),
@@ -216,6 +220,34 @@ fn the_example_with_every_commented_key_switched_on_is_accepted_and_each_one_cou
     assert!(config.couriers.simulated.base_url.is_some() && config.couriers.simulated.webhook_secret.is_some());
     assert!(config.couriers.sf.partner_id.is_some() && config.couriers.sf.checkword.is_some());
     assert!(config.couriers.sf.monthly_card.is_some());
+    let kuaidi100 = &config.couriers.kuaidi100;
+    assert!(kuaidi100.key.is_some() && kuaidi100.secret.is_some() && kuaidi100.salt.is_some());
+    assert!(kuaidi100.customer.is_some() && kuaidi100.courier_code.is_some());
+}
+
+#[test]
+fn kuaidi100_is_in_use_once_it_has_a_key_and_every_missing_key_is_named() {
+    let problems = given("[couriers.kuaidi100]\nkey = \"k\"").refused();
+    for missing in [
+        "couriers.kuaidi100.customer",
+        "couriers.kuaidi100.secret",
+        "couriers.kuaidi100.salt",
+        "couriers.kuaidi100.courier_code",
+        "http.public_url",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(missing)),
+            "{missing} is not in {problems:#?}"
+        );
+    }
+    given("[couriers]\ndefault = \"kuaidi100\"").is_refused_with("couriers.kuaidi100.key: is needed");
+    let whole = "[couriers.kuaidi100]\nkey = \"k\"\ncustomer = \"c\"\nsecret = \"s\"\nsalt = \"salt\"\n\
+                 courier_code = \"yuantong\"\n[http]\npublic_url = ";
+    given(&format!("{whole}\"https://orders.example.cn\"")).load();
+    let long = format!("https://{}.cn", "a".repeat(150));
+    given(&format!("{whole}\"{long}\"")).is_refused_with("http.public_url: must have at most 150 bytes");
+    given(&format!("{}\"https://a.cn\"", whole.replace("yuantong", "YuanTong")))
+        .is_refused_with("couriers.kuaidi100.courier_code: must be a company's code in small letters");
 }
 
 #[test]
@@ -286,7 +318,7 @@ fn unknown_keys_are_refused_with_their_place_and_what_may_have_been_meant() {
     for expected in [
         "retention.windw: unknown key; did you mean retention.window? (file safelight.toml)",
         "http.port: unknown key (file safelight.toml)",
-        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, sf) (file safelight.toml)",
+        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, sf, kuaidi100) (file safelight.toml)",
         "nonsense: unknown key (file safelight.toml)",
         "retention.windwo: unknown key; did you mean SAFELIGHT__RETENTION__WINDOW? \
          (environment SAFELIGHT__RETENTION__WINDWO)",

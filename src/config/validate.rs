@@ -89,6 +89,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         ("sender.country", &sender.country),
         ("couriers.simulated.region", &config.couriers.simulated.region),
         ("couriers.sf.region", &config.couriers.sf.region),
+        ("couriers.kuaidi100.region", &config.couriers.kuaidi100.region),
     ] {
         check(
             is_country(country),
@@ -176,6 +177,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
             needed,
         );
     }
+    kuaidi100(config, &mut check);
 
     let filter = tracing_subscriber::EnvFilter::builder().parse(&config.log.filter);
     check(
@@ -184,6 +186,60 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         "expected levels such as \"info\" or \"info,safelight::jobs=debug\"",
     );
     found
+}
+
+/// Bytes of `http.public_url` that leave room for the rest of a callback's address, of which Kuaidi100 takes 200.
+const LONGEST_PUBLIC_URL: usize = 150;
+
+fn kuaidi100(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
+    let kuaidi100 = &config.couriers.kuaidi100;
+    for (key, url) in [
+        ("couriers.kuaidi100.order_url", &kuaidi100.order_url),
+        ("couriers.kuaidi100.query_url", &kuaidi100.query_url),
+        ("couriers.kuaidi100.subscribe_url", &kuaidi100.subscribe_url),
+    ] {
+        check(is_web_url(url), key, WEB_URL);
+    }
+    check(
+        !kuaidi100.timeout.is_zero(),
+        "couriers.kuaidi100.timeout",
+        "must be more than 0",
+    );
+    let named = |name: &String| name == "kuaidi100";
+    if kuaidi100.key.is_none() && !named(&config.couriers.default) && !config.couriers.fallbacks.iter().any(named) {
+        return;
+    }
+    let given = |secret: &Option<Secret<String>>| secret.as_ref().is_some_and(|text| !text.expose().trim().is_empty());
+    let written = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+    for (holds, key) in [
+        (given(&kuaidi100.key), "couriers.kuaidi100.key"),
+        (written(&kuaidi100.customer), "couriers.kuaidi100.customer"),
+        (given(&kuaidi100.secret), "couriers.kuaidi100.secret"),
+        (given(&kuaidi100.salt), "couriers.kuaidi100.salt"),
+        (written(&kuaidi100.courier_code), "couriers.kuaidi100.courier_code"),
+    ] {
+        check(holds, key, "is needed to book with Kuaidi100");
+    }
+    let small = |code: &String| {
+        code.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    check(
+        kuaidi100.courier_code.as_ref().is_none_or(small),
+        "couriers.kuaidi100.courier_code",
+        "must be a company's code in small letters, such as \"yuantong\"",
+    );
+    let url = config.http.public_url.as_deref();
+    check(
+        url.is_some(),
+        "http.public_url",
+        "is needed to book with Kuaidi100: it sends its news there",
+    );
+    check(
+        url.is_none_or(|url| url.len() <= LONGEST_PUBLIC_URL),
+        "http.public_url",
+        "must have at most 150 bytes: Kuaidi100 takes callback addresses of at most 200",
+    );
 }
 
 /// What works but is probably not what anybody wants.

@@ -26,6 +26,7 @@ mod floor;
 mod holds;
 mod intake;
 mod jobs;
+mod kuaidi100;
 mod late_writers;
 mod leak;
 mod process;
