@@ -5,6 +5,13 @@
 //! a request that may have arrived is [`BookError::Unknown`], never a failure.
 
 pub mod client;
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod easypost;
+mod goods;
+pub mod karrio;
+mod rates;
+pub mod rest;
 pub mod simulated;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,8 @@ use crate::app::{App, Settings};
 use crate::cli::Failure;
 use crate::clock::{Clock, Instant, Scale};
 use crate::config::{Config, DatabaseUrl};
+use crate::couriers::easypost::{Easypost, EasypostConfig};
+use crate::couriers::karrio::{Karrio, KarrioConfig};
 use crate::couriers::simulated::{Simulated, SimulatedConfig};
 use crate::couriers::{Configured, Couriers, Parcel, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
@@ -156,8 +158,55 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers,
             region: config.couriers.simulated.region.clone(),
         });
     }
+    configured.extend(easypost(config)?);
+    configured.extend(karrio(config)?);
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
+}
+
+fn easypost(config: &Config) -> Result<Option<Configured>, Failure> {
+    let section = &config.couriers.easypost;
+    let (Some(api_key), Some(webhook_secret)) = (section.api_key.clone(), section.webhook_secret.clone()) else {
+        return Ok(None);
+    };
+    let courier = Easypost::new(EasypostConfig {
+        base_url: section.base_url.clone(),
+        api_key,
+        webhook_secret,
+        carrier: section.carrier.clone(),
+        service: section.service.clone(),
+        carrier_account: section.carrier_account.clone(),
+        timeout: section.timeout,
+    })
+    .map_err(|error| format!("couriers.easypost: {error}"))?;
+    Ok(Some(Configured {
+        courier: Arc::new(courier),
+        region: section.region.clone(),
+    }))
+}
+
+fn karrio(config: &Config) -> Result<Option<Configured>, Failure> {
+    let section = &config.couriers.karrio;
+    let (Some(base_url), Some(token), Some(webhook_secret)) = (
+        section.base_url.clone(),
+        section.token.clone(),
+        section.webhook_secret.clone(),
+    ) else {
+        return Ok(None);
+    };
+    let courier = Karrio::new(KarrioConfig {
+        base_url,
+        token,
+        webhook_secret,
+        service: section.service.clone(),
+        carrier_ids: section.carrier_ids.clone(),
+        timeout: section.timeout,
+    })
+    .map_err(|error| format!("couriers.karrio: {error}"))?;
+    Ok(Some(Configured {
+        courier: Arc::new(courier),
+        region: section.region.clone(),
+    }))
 }
 
 fn shop(config: &Config) -> Result<Settings, Failure> {

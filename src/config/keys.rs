@@ -103,6 +103,21 @@ pub(super) const KEYS: &[Key] = &[
     key("couriers.simulated.webhook_secret", Kind::Secret),
     key("couriers.simulated.region", Kind::Text),
     key("couriers.simulated.timeout", Kind::Duration),
+    key("couriers.easypost.base_url", Kind::Text),
+    key("couriers.easypost.api_key", Kind::Secret),
+    key("couriers.easypost.webhook_secret", Kind::Secret),
+    key("couriers.easypost.carrier", Kind::Text),
+    key("couriers.easypost.service", Kind::Text),
+    key("couriers.easypost.carrier_account", Kind::Text),
+    key("couriers.easypost.region", Kind::Text),
+    key("couriers.easypost.timeout", Kind::Duration),
+    key("couriers.karrio.base_url", Kind::Text),
+    key("couriers.karrio.token", Kind::Secret),
+    key("couriers.karrio.webhook_secret", Kind::Secret),
+    key("couriers.karrio.service", Kind::Text),
+    key("couriers.karrio.carrier_ids", Kind::Names),
+    key("couriers.karrio.region", Kind::Text),
+    key("couriers.karrio.timeout", Kind::Duration),
     key("clock.speed", Kind::Number),
     key("intake.queue", Kind::Number),
     key("intake.batch", Kind::Number),
@@ -115,7 +130,7 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The couriers that this build can speak to.
-pub const COURIERS: &[&str] = &["simulated"];
+pub const COURIERS: &[&str] = &["simulated", "easypost", "karrio"];
 
 /// The kind of a key's value, `<secret>_file` included; `None` for a key that there is not.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {
@@ -208,13 +223,13 @@ mod tests {
 
     #[test]
     fn a_courier_that_this_build_lacks_is_called_that() {
-        for name in ["couriers.sf.partner_id", "couriers.sf.region"] {
+        for name in ["couriers.pigeon.partner_id", "couriers.pigeon.region"] {
             assert_eq!(
                 explained(name, false),
-                "this build has no courier \"sf\" (it has: simulated)"
+                format!("this build has no courier \"pigeon\" (it has: {})", COURIERS.join(", "))
             );
         }
-        assert!(explained("couriers.karrio", true).contains("no courier \"karrio\""));
+        assert!(explained("couriers.pigeon", true).contains("no courier \"pigeon\""));
         assert!(explained("couriers.simulated.partner_id", false).starts_with("unknown key"));
     }
 

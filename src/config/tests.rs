@@ -260,13 +260,13 @@ fn a_named_file_must_exist_and_the_usual_one_need_not() {
 
 #[test]
 fn unknown_keys_are_refused_with_their_place_and_what_may_have_been_meant() {
-    let problems = given("[retention]\nwindw = \"1d\"\n[http]\nport = 80\n[couriers.sf]\nkey = 1\n[nonsense]\n")
+    let problems = given("[retention]\nwindw = \"1d\"\n[http]\nport = 80\n[couriers.pigeon]\nkey = 1\n[nonsense]\n")
         .env("SAFELIGHT__RETENTION__WINDWO", "1d")
         .refused();
     for expected in [
         "retention.windw: unknown key; did you mean retention.window? (file safelight.toml)",
         "http.port: unknown key (file safelight.toml)",
-        "couriers.sf: this build has no courier \"sf\" (it has: simulated) (file safelight.toml)",
+        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, easypost, karrio) (file safelight.toml)",
         "nonsense: unknown key (file safelight.toml)",
         "retention.windwo: unknown key; did you mean SAFELIGHT__RETENTION__WINDOW? \
          (environment SAFELIGHT__RETENTION__WINDWO)",
@@ -441,16 +441,36 @@ fn limits_hold_and_the_place_of_the_value_is_named() {
         ),
         ("[print]\nlease = \"500ms\"", "print.lease: must be at least 1s"),
         (
-            "[couriers]\ndefault = \"sf\"",
+            "[couriers]\ndefault = \"pigeon\"",
             "couriers.default: this build has these couriers: simulated",
         ),
         (
-            "[couriers]\nfallbacks = [\"sf\"]",
+            "[couriers]\nfallbacks = [\"pigeon\"]",
             "couriers.fallbacks: this build has these couriers: simulated",
         ),
         (
             "[couriers]\nfallbacks = [\"simulated\"]",
             "couriers.fallbacks: must not name couriers.default",
+        ),
+        (
+            "[couriers.easypost]\napi_key = \"EZTK1\"",
+            "couriers.easypost.webhook_secret: is needed where",
+        ),
+        (
+            "[couriers.easypost]\nbase_url = \"http://api.easypost.com/v2\"",
+            "couriers.easypost.base_url: expected an https://",
+        ),
+        (
+            "[couriers.karrio]\ntoken = \"key_1\"",
+            "couriers.karrio.base_url: is needed where",
+        ),
+        (
+            "[couriers.karrio]\ntoken = \"key_1\"",
+            "couriers.karrio.webhook_secret: is needed where",
+        ),
+        (
+            "[couriers.karrio]\nbase_url = \"http://karrio:5002\"",
+            "couriers.karrio.base_url: expected an https://",
         ),
         (
             "[couriers.simulated]\nembedded = false",

@@ -40,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) intake_queue: usize,
     /// Whether the courier sends webhooks; otherwise tests send them themselves.
     pub(crate) courier_reports: bool,
+    /// Couriers beside the simulated one.
+    pub(crate) couriers: Vec<Configured>,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             faults: &[],
             intake_queue: 256,
             courier_reports: false,
+            couriers: Vec::new(),
         }
     }
 }
@@ -140,7 +143,13 @@ fn settings() -> Settings {
 }
 
 /// The verbs over these databases, with the master key of their folder.
-fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, timeout: Duration) -> App {
+fn assemble(
+    databases: &Databases,
+    clock: &Clock,
+    courier: &RunningSandbox,
+    timeout: Duration,
+    others: &[Configured],
+) -> App {
     let adapter = Simulated::new(SimulatedConfig {
         base_url: courier.base_url(),
         webhook_secret: Secret::new(planted::WEBHOOK_SECRET.to_owned()),
@@ -168,7 +177,7 @@ fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, time
     App {
         orders,
         vault: Arc::new(vault),
-        couriers: Couriers::new([adapter], "simulated").unwrap(),
+        couriers: Couriers::new(others.iter().cloned().chain([adapter]), "simulated").unwrap(),
         clock: clock.clone(),
         settings: Arc::new(settings()),
     }
@@ -201,7 +210,7 @@ impl TestApp {
             clock.clone(),
         )
         .unwrap();
-        let app = assemble(&databases, &clock, &courier, options.courier_timeout);
+        let app = assemble(&databases, &clock, &courier, options.courier_timeout, &options.couriers);
         app.vault.make_ahead(&app.orders).unwrap();
         startup::check_pair(&app).unwrap();
         let mut served = Self::serve(app, databases, Arc::new(courier), None, options).await;
@@ -215,7 +224,7 @@ impl TestApp {
     /// # Errors
     /// Why it must not start.
     pub(crate) async fn started_on(&self, databases: Databases) -> Result<Self, StartError> {
-        let app = assemble(&databases, &self.clock, &self.courier, Duration::from_secs(20));
+        let app = assemble(&databases, &self.clock, &self.courier, Duration::from_secs(20), &[]);
         match app.vault.make_ahead(&app.orders) {
             Ok(()) | Err(VaultError::Older) => {}
             Err(error) => panic!("{error}"),
@@ -232,7 +241,7 @@ impl TestApp {
 
     /// The verbs over such databases, for what is done while no service runs on them.
     pub(crate) fn verbs_over(&self, databases: &Databases) -> App {
-        assemble(databases, &self.clock, &self.courier, Duration::from_secs(20))
+        assemble(databases, &self.clock, &self.courier, Duration::from_secs(20), &[])
     }
 
     async fn serve(
