@@ -14,14 +14,7 @@ use crate::harness::answer::Answer;
 use crate::harness::app::{self, Options, SETTLE, TestApp, WINDOW};
 use crate::harness::databases::Engine;
 use crate::harness::fixtures;
-
-#[path = "../../src/couriers/easypost/tests/imitation.rs"]
-mod imitation;
-#[path = "../../src/couriers/contract/server.rs"]
-#[expect(dead_code, reason = "shared with the unit tests, which use the rest")]
-mod server;
-
-use imitation::{Imitation, KEY, WEBHOOK_SECRET};
+use crate::harness::imitations::easypost::{Imitation, KEY, WEBHOOK_SECRET};
 
 fn options(imitation: &Imitation) -> Options {
     let courier = Easypost::new(EasypostConfig {
@@ -121,16 +114,30 @@ with_easypost! {
     }
 
     async fn a_purchase_that_never_arrived_is_made_once_after_the_settle_time(app, imitation) {
+        imitation.lose_requests(1);
         let id = printed(app).await;
-        // Prepared, and then nobody is there any more.
-        let other = printed(app).await;
         app.run_jobs().await;
-        assert_eq!((app.stands(&id).await.1, app.stands(&other).await.1), ("booked".into(), "booked".into()));
-        app.clock.advance_wall(SETTLE * 4);
+        app.clock.advance_wall(TimeDelta::seconds(60));
         app.run_jobs().await;
+        assert_eq!((app.stands(&id).await.1, imitation.purchases()), ("unknown".into(), 0), "it may still arrive");
+        app.clock.advance_wall(SETTLE);
+        app.run_jobs().await;
+        assert_eq!((app.stands(&id).await.1, imitation.purchases()), ("booked".into(), 1));
+        assert_eq!(imitation.shipments().len(), 1, "the shipment that was prepared is the one that is bought");
+    }
+
+    async fn two_orders_are_two_parcels_and_neither_is_ever_the_others(app, imitation) {
+        imitation.lose_answers(2);
+        let (one, two) = (printed(app).await, printed(app).await);
+        app.run_jobs().await;
+        let (first, second) = (app.parcel_of(&one).await, app.parcel_of(&two).await);
+        for (reference, number) in [&first, &second] {
+            let shipments = imitation.shipments();
+            let bought = shipments.iter().find(|shipment| shipment["reference"] == reference.as_str()).unwrap();
+            assert_eq!(bought["tracking_code"].as_str(), number.as_deref());
+        }
+        assert!(first.1.is_some() && first.1 != second.1);
         assert_eq!(imitation.purchases(), 2);
-        let (one, two) = (app.parcel_of(&id).await, app.parcel_of(&other).await);
-        assert!(one.0 != two.0 && one.1 != two.1, "never another order's parcel");
     }
 
     async fn a_forged_or_changed_event_is_refused_and_moves_nothing(app, imitation) {

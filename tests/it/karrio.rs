@@ -14,15 +14,9 @@ use crate::harness::answer::Answer;
 use crate::harness::app::{self, Options, TestApp, WINDOW};
 use crate::harness::databases::Engine;
 use crate::harness::fixtures;
+use crate::harness::imitations::karrio::{Imitation, TOKEN, WEBHOOK_SECRET};
 
-#[path = "../../src/couriers/karrio/tests/imitation.rs"]
-mod imitation;
 mod real;
-#[path = "../../src/couriers/contract/server.rs"]
-#[expect(dead_code, reason = "shared with the unit tests, which use the rest")]
-mod server;
-
-use imitation::{Imitation, TOKEN, WEBHOOK_SECRET};
 
 /// A service with a Karrio at that address.
 fn options(base_url: String, token: &str, webhook_secret: &str) -> Options {
@@ -112,6 +106,16 @@ with_karrio! {
         app.advance(TimeDelta::hours(14));
         app.run_jobs().await;
         assert_eq!((imitation.shipments().len(), imitation.purchases()), (1, 1));
+    }
+
+    async fn a_webhook_that_comes_before_the_answer_books_and_the_answer_still_says_what_was_bought(app, imitation) {
+        imitation.tells(app.address);
+        let id = printed(app).await;
+        app.run_jobs().await;
+        let order = app.detail(&id).await;
+        assert_eq!((&order["shipment"]["state"], &order["shipment"]["tracking_status"]), (&json!("booked"), &json!("accepted")));
+        assert_eq!(order["shipment"]["service"], "ups ups_standard 4.75 USD");
+        assert_eq!((imitation.purchases(), app.personal_rows(&id)[1]), (1, 1));
     }
 
     async fn without_the_secret_nothing_moves_and_after_the_purge_nothing_is_kept(app, imitation) {

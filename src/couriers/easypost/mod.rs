@@ -92,10 +92,10 @@ impl Easypost {
     /// A query or a call that may be sent again.
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CallError> {
         let answer = self.api.call(method, path, body).await?;
-        match &answer.body {
-            Ok(body) if answer.is_good() => Ok(body.clone()),
-            Ok(body) => Err(answer.unusable(wire::own_code(body))),
-            Err(_) => Err(answer.unusable(None)),
+        let own = answer.body.as_ref().ok().and_then(wire::own_code);
+        match answer.body {
+            Ok(body) if answer.is_good() => Ok(body),
+            _ => Err(answer.unusable(own)),
         }
     }
 

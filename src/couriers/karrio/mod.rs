@@ -3,6 +3,7 @@
 //! It knows no idempotency key, so a label is bought in two steps, as at EasyPost: a draft shipment, whose id is stored,
 //! then one of its rates. Karrio does not sign its webhooks; it sends the secret itself in a header.
 
+mod label;
 mod status;
 mod story;
 mod wire;
@@ -13,14 +14,13 @@ mod tests;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::couriers::rest::{self, Answer, Api, SetupError, is_id, not_booked, text};
+use crate::couriers::rest::{self, Answer, Api, SetupError, is_id, not_booked};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, Label, ParcelRef,
-    Reconciled, TrackingLimits, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest, client,
+    Reconciled, TrackingLimits, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest,
 };
 use crate::domain::ids::BookingReference;
 use crate::privacy::{Pii, Secret};
@@ -28,9 +28,6 @@ use wire::{Purchase, Shipment};
 
 /// The longest answer that is read: the answer to a purchase holds the label, in base64.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
-
-/// The longest label that is read.
-const LONGEST_LABEL: usize = 10 * 1024 * 1024;
 
 /// Where the webhook's secret stands, whatever the header's name says.
 const SECRET_HEADER: &str = "x-event-id";
@@ -164,57 +161,6 @@ impl Karrio {
         let body = json!({"tracking_number": number.expose(), "carrier_name": carrier});
         self.ask(Method::POST, "v1/trackers", Some(&body)).await
     }
-
-    /// The label as Karrio's shipment shows it, else as its document endpoints give it.
-    async fn label_of(&self, id: &str, shipment: &Shipment) -> Result<Option<Vec<u8>>, CallError> {
-        if let Some(label) = shipment.label() {
-            return decoded(label).map(Some);
-        }
-        if !shipment.has_label() {
-            return Ok(None);
-        }
-        let path = format!("v1/shipments/{id}/documents/label");
-        let answer = self.api.call(Method::POST, &path, Some(&json!({}))).await?;
-        let good = answer.is_good();
-        match answer
-            .body
-            .as_ref()
-            .ok()
-            .filter(|_| good)
-            .and_then(|body| text(body, "base64"))
-        {
-            Some(label) => return decoded(label).map(Some),
-            None if !good && !matches!(answer.status, 404 | 405) => {
-                let own = answer.body.as_ref().ok().and_then(wire::own_code);
-                return Err(answer.unusable(own));
-            }
-            None => {}
-        }
-        let path = format!("v1/shipments/{id}/label.{}", shipment.label_format());
-        let response = self.api.send(Method::GET, &path, None).await?;
-        if !response.status().is_success() {
-            return Err(CallError::new(format!("http_{}", response.status().as_u16())));
-        }
-        let document = client::body(response, LONGEST_LABEL).await.map_err(CallError::new)?;
-        Ok(Some(document))
-    }
-}
-
-fn decoded(label: &str) -> Result<Vec<u8>, CallError> {
-    let not_a_label = || CallError::new("not_a_label");
-    if label.len() / 4 * 3 > LONGEST_LABEL {
-        return Err(CallError::new("answer_too_long"));
-    }
-    // A data URL is told from bare base64 by its comma.
-    let encoded: String = label
-        .rsplit(',')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    base64::engine::general_purpose::STANDARD
-        .decode(encoded)
-        .map_err(|_| not_a_label())
 }
 
 #[async_trait]

@@ -20,6 +20,8 @@ struct State {
     purchases: usize,
     /// How many of the next purchases are made without an answer.
     silent: usize,
+    /// How many of the next purchases never arrive.
+    deaf: usize,
     scans: BTreeMap<String, Vec<Value>>,
 }
 
@@ -69,6 +71,10 @@ impl State {
     }
 
     fn buy(&mut self, id: &str, body: &Value, base_url: &str) -> Reply {
+        if self.deaf > 0 {
+            self.deaf -= 1;
+            return Reply::HangUp;
+        }
         let count = self.purchases + 1;
         let Some(shipment) = self.shipments.get_mut(id) else {
             return error(404, "NOT_FOUND");
@@ -172,6 +178,11 @@ impl Imitation {
     /// The next purchases are made, and nobody hears of them.
     pub(crate) fn lose_answers(&self, count: usize) {
         self.state.lock().unwrap().silent = count;
+    }
+
+    /// The next purchases never arrive.
+    pub(crate) fn lose_requests(&self, count: usize) {
+        self.state.lock().unwrap().deaf = count;
     }
 
     /// Every shipment, as it would be answered.

@@ -297,7 +297,7 @@ async fn a_label_is_fetched_without_the_key_and_only_if_it_can_be_printed() {
     );
     for (body, content_type, expected) in [
         (
-            vec![0x89, b'P', b'N', b'G'].repeat(1_310_720),
+            [0x89, b'P', b'N', b'G'].repeat(1_310_720),
             "binary/octet-stream",
             Ok("image/png"),
         ),

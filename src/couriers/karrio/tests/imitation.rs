@@ -2,11 +2,12 @@
 //! and webhooks with the secret in a header. `tests/it` includes it too.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::server::{Reply, Request, Server};
+use super::server::{Reply, Request, Server, pass_on};
 
 pub(crate) const TOKEN: &str = "key_planted0001";
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_planted-webhook-0001";
@@ -18,6 +19,8 @@ struct State {
     purchases: usize,
     /// How many of the next purchases are made without an answer.
     silent: usize,
+    /// Who is told of a purchase before it is answered.
+    told: Option<SocketAddr>,
 }
 
 /// Runs until it is dropped.
@@ -98,6 +101,23 @@ impl State {
                    "tracking_number": number, "info": {"signed_by": null}, "events": [], "delivered": false,
                    "test_mode": false, "status": "pending", "meta": {}, "metadata": {}, "messages": []}),
         );
+        if let Some(told) = self.told {
+            let body = json!({"event": "shipment_purchased", "data": shipment}).to_string();
+            let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            let webhook = Request {
+                method: "POST".to_owned(),
+                path: "/webhooks/karrio".to_owned(),
+                headers: vec![
+                    header("host", "localhost"),
+                    header("x-event-id", WEBHOOK_SECRET),
+                    header("content-type", "application/json"),
+                    header("content-length", &body.len().to_string()),
+                ],
+                body: body.into_bytes(),
+            };
+            let answered = pass_on(&webhook, told);
+            assert!(answered.starts_with(b"HTTP/1.1 200"), "the webhook was not taken");
+        }
         if self.silent > 0 {
             self.silent -= 1;
             return Reply::HangUp;
@@ -167,6 +187,11 @@ impl Imitation {
     /// The next purchases are made, and nobody hears of them.
     pub(crate) fn lose_answers(&self, count: usize) {
         self.state.lock().unwrap().silent = count;
+    }
+
+    /// A webhook about each purchase goes there before its answer, as Karrio's does.
+    pub(crate) fn tells(&self, address: SocketAddr) {
+        self.state.lock().unwrap().told = Some(address);
     }
 
     /// Every shipment, as it would be answered.
