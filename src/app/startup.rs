@@ -15,6 +15,7 @@ use crate::domain::retention::PurgeReason;
 use crate::store::journal::{self, JournalRow};
 use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::{AnyConn, StoreError, epochs, keys, meta, purges, shipments, vault_rows};
+use crate::vault::Recovered;
 
 /// A journal entry: this order's person was destroyed; the detail is the reason.
 pub(crate) const ERASE: &str = "erase";
@@ -66,10 +67,13 @@ struct Pair {
 /// # Errors
 /// The vault is older than the orders; store or vault.
 pub fn check_pair(app: &App) -> Result<Started, StartError> {
-    let recovered = app.vault.recover_from_mirror().map_err(AppError::from)?;
-    if recovered > 0 {
+    let recovered = app.vault.recover_from_mirror(false).map_err(AppError::from)?;
+    if let Some(missing) = missing_from_mirror(&recovered) {
+        return Err(StartError::OldVault { missing });
+    }
+    if recovered.entries > 0 {
         tracing::warn!(
-            entries = recovered,
+            entries = recovered.entries,
             "the journal's mirror gave back what the vault had lost"
         );
     }
@@ -132,6 +136,15 @@ fn read(app: &App) -> Result<Pair, AppError> {
     })
 }
 
+fn missing_from_mirror(recovered: &Recovered) -> Option<String> {
+    let lost: Vec<String> = recovered
+        .lost
+        .iter()
+        .map(|(from, to)| format!("{from} to {to}"))
+        .collect();
+    (!lost.is_empty()).then(|| format!("it misses journal entries {}, and so does its mirror", lost.join(", ")))
+}
+
 fn missing_from_vault(pair: &Pair) -> Option<String> {
     let mut missing = Vec::new();
     if pair.orders_journal > pair.vault_journal {
@@ -158,10 +171,11 @@ fn missing_from_vault(pair: &Pair) -> Option<String> {
 /// # Errors
 /// Store or vault.
 pub fn accept_older(app: &App) -> Result<Option<String>, AppError> {
-    app.vault.recover_from_mirror()?;
+    let recovered = app.vault.recover_from_mirror(true)?;
+    let unmirrored = missing_from_mirror(&recovered);
     let pair = read(app)?;
     let Some(missing) = missing_from_vault(&pair) else {
-        return Ok(None);
+        return Ok(unmirrored);
     };
     let now = app.clock.business_now();
     app.vault.database().write_blocking(|conn| {
@@ -174,7 +188,9 @@ pub fn accept_older(app: &App) -> Result<Option<String>, AppError> {
         Ok::<_, StoreError>(())
     })?;
     app.vault.make_ahead(&app.orders)?;
-    Ok(Some(missing))
+    Ok(Some(
+        unmirrored.into_iter().chain([missing]).collect::<Vec<_>>().join("; "),
+    ))
 }
 
 /// Applies the journal's entries after `from`, oldest first; each may have been applied before.
@@ -236,8 +252,14 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 return Ok(());
             };
             if orders::lock_in_tx(conn, id)?.is_some_and(|order| order.purge_decided_at.is_none()) {
-                let until = entry
-                    .detail
+                // The last word counts: since this entry was read another may have been journalled, and done.
+                let from = entry.number;
+                let last = app
+                    .vault
+                    .database()
+                    .read_blocking(|vault| journal::last_about(vault, HOLD, &entry.subject, from))?;
+                let until = last
+                    .unwrap_or_else(|| entry.detail.clone())
                     .parse()
                     .ok()
                     .and_then(chrono::DateTime::from_timestamp_micros);

@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::{App, Settings};
-use crate::cli::Failure;
+use crate::cli::{Failure, brokers};
 use crate::clock::{Clock, Instant, Scale};
 use crate::config::{Config, DatabaseUrl};
-use crate::couriers::easypost::{Easypost, EasypostConfig};
-use crate::couriers::karrio::{Karrio, KarrioConfig};
 use crate::couriers::simulated::{Simulated, SimulatedConfig};
 use crate::couriers::{Configured, Couriers, Parcel, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
@@ -158,58 +156,36 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers,
             region: config.couriers.simulated.region.clone(),
         });
     }
-    configured.extend(easypost(config)?);
-    configured.extend(karrio(config)?);
+    configured.extend(brokers::easypost(config)?);
+    configured.extend(brokers::karrio(config)?);
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
 }
 
-fn easypost(config: &Config) -> Result<Option<Configured>, Failure> {
-    let section = &config.couriers.easypost;
-    let (Some(api_key), Some(webhook_secret)) = (section.api_key.clone(), section.webhook_secret.clone()) else {
-        return Ok(None);
-    };
-    let courier = Easypost::new(EasypostConfig {
-        base_url: section.base_url.clone(),
-        api_key,
-        webhook_secret,
-        carrier: section.carrier.clone(),
-        service: section.service.clone(),
-        carrier_account: section.carrier_account.clone(),
-        timeout: section.timeout,
-    })
-    .map_err(|error| format!("couriers.easypost: {error}"))?;
-    Ok(Some(Configured {
-        courier: Arc::new(courier),
-        region: section.region.clone(),
-    }))
+/// Refuses where a SQLite file is not there: a command that asks must not make an empty database and find it well.
+///
+/// # Errors
+/// Which file is missing.
+pub(super) fn databases_exist(config: &Config) -> Result<(), Failure> {
+    for url in [&config.database.url, &config.vault.url] {
+        if let DatabaseUrl::Sqlite(path) = url
+            && !path.exists()
+        {
+            let why = format!(
+                "there is no database at {}: run this where the service runs, or with its --config",
+                path.display()
+            );
+            return Err(why.into());
+        }
+    }
+    Ok(())
 }
 
-fn karrio(config: &Config) -> Result<Option<Configured>, Failure> {
-    let section = &config.couriers.karrio;
-    let (Some(base_url), Some(token), Some(webhook_secret)) = (
-        section.base_url.clone(),
-        section.token.clone(),
-        section.webhook_secret.clone(),
-    ) else {
-        return Ok(None);
-    };
-    let courier = Karrio::new(KarrioConfig {
-        base_url,
-        token,
-        webhook_secret,
-        service: section.service.clone(),
-        carrier_ids: section.carrier_ids.clone(),
-        timeout: section.timeout,
-    })
-    .map_err(|error| format!("couriers.karrio: {error}"))?;
-    Ok(Some(Configured {
-        courier: Arc::new(courier),
-        region: section.region.clone(),
-    }))
-}
-
-fn shop(config: &Config) -> Result<Settings, Failure> {
+/// The shop's rules and its own address, checked as every recipient's is.
+///
+/// # Errors
+/// In words for whoever wrote the configuration.
+pub(super) fn shop(config: &Config) -> Result<Settings, Failure> {
     let sender = &config.sender;
     let mut errors = FieldErrors::new();
     let parts = RecipientParts {

@@ -41,6 +41,10 @@ pub struct ProblemSchema {
     pub code: String,
     /// The request's id, also in `X-Request-Id`.
     pub request_id: String,
+    /// Of `reference_taken`: the order that has the reference.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
     /// The fields of the body that are wrong, all of them.
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -121,9 +121,18 @@ macro_rules! routes {
         pub const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),+];
 
         fn register(cfg: &mut ServiceConfig) {
-            $(cfg.service(web::resource($path)$(.route(web::$method().to($handler)))+);)+
+            $(
+                let resource = web::resource($path);
+                $(let resource = routes!(@on resource, $method, $handler);)+
+                cfg.service(resource);
+            )+
         }
     };
+    // Whatever can be got can be asked for its head alone (RFC 9110, 9.1).
+    (@on $resource:ident, get, $handler:path) => {
+        $resource.route(web::get().to($handler)).route(web::head().to($handler))
+    };
+    (@on $resource:ident, $method:ident, $handler:path) => { $resource.route(web::$method().to($handler)) };
 }
 
 // Looked through from the top: what is called most comes first, and a word before the `{id}` that would take it.

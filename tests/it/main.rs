@@ -36,6 +36,7 @@ mod retention;
 mod retirement;
 mod reveal;
 mod schema;
+mod stolen;
 mod system;
 mod tracking;
 mod vault_down;

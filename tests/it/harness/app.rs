@@ -22,6 +22,7 @@ use safelight::jobs;
 use safelight::privacy::Secret;
 use safelight::store::{AnyConn, Database};
 use safelight::vault::master::MasterKey;
+use safelight::vault::mirror::Mirror;
 use safelight::vault::{Vault, VaultError, VaultSettings};
 use serde_json::Value;
 
@@ -42,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) courier_reports: bool,
     /// Couriers beside the simulated one.
     pub(crate) couriers: Vec<Configured>,
+    /// Whether the vault's journal is mirrored.
+    pub(crate) mirrored: bool,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             intake_queue: 256,
             courier_reports: false,
             couriers: Vec::new(),
+            mirrored: false,
         }
     }
 }
@@ -169,6 +173,10 @@ fn assemble(
             copy_horizon: COPY_HORIZON.to_std().unwrap(),
         },
     );
+    let vault = match &databases.mirror {
+        Some(path) => vault.mirrored(Mirror::at(path)),
+        None => vault,
+    };
     vault.pair_with(&orders).unwrap();
     let adapter = Configured {
         courier: Arc::new(adapter),
@@ -196,7 +204,10 @@ fn make_key(app: &App, client: &str, scopes: &str) -> String {
 impl TestApp {
     async fn start(engine: Engine, options: Options) -> Self {
         let logged_from = logs::listen();
-        let databases = Databases::migrated(engine);
+        let mut databases = Databases::migrated(engine);
+        if options.mirrored {
+            databases.mirror = Some(databases.folder.path().join("journal.mirror"));
+        }
         let clock = Clock::manual(start_of_time());
         let secret = || Secret::new(planted::WEBHOOK_SECRET.to_owned());
         let courier = sandbox::start(
