@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::{App, Settings};
-use crate::cli::Failure;
+use crate::cli::{Failure, brokers};
 use crate::clock::{Clock, Instant, Scale};
 use crate::config::{self, Config, DatabaseUrl};
 use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
@@ -160,6 +160,8 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> R
     }
     configured.extend(sf(&config.couriers.sf, clock)?);
     configured.extend(kuaidi100(config, clock)?);
+    configured.extend(brokers::easypost(config)?);
+    configured.extend(brokers::karrio(config)?);
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
 }
