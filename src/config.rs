@@ -34,7 +34,8 @@ pub use proxies::TrustedProxies;
 pub use rate::Rate;
 pub use sections::{
     ClockConfig, CouriersConfig, DatabaseConfig, HttpConfig, IntakeConfig, JobsConfig, Kuaidi100Config, LogConfig,
-    LogFormat, ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, SimulatedConfig, VaultConfig,
+    LogFormat, ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, SfConfig, SimulatedConfig,
+    VaultConfig,
 };
 
 /// The commented example, which is where the defaults are.

@@ -6,10 +6,12 @@
 
 pub mod client;
 pub mod kuaidi100;
+pub mod sf;
 pub mod simulated;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,6 +169,12 @@ pub enum Reconciled {
     Booked(Booked),
     /// The courier has nothing under this reference, now. It counts only once the settle time is over.
     NotThere,
+    /// The courier had it and will not carry it: refused or called off for good. Nothing more is sent under this
+    /// reference; the next attempt takes the next.
+    Refused {
+        /// Stable, without personal data.
+        code: String,
+    },
     /// Asking is not possible, but the same id sent again does not book twice before this time (wall).
     SafeToResendUntil(Instant),
     /// No query can tell: a person resolves it.
@@ -280,6 +288,8 @@ pub struct WebhookRequest<'a> {
     pub body: &'a [u8],
     /// The token in the path, for couriers that do not sign.
     pub token: Option<&'a str>,
+    /// Who is calling, as far as our own proxies tell; personal data, to be compared and never logged.
+    pub peer: Option<IpAddr>,
     /// For signature tolerance, wall time.
     pub now: Instant,
 }

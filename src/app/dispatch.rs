@@ -110,8 +110,9 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
         match attempt.state {
             ShipmentState::Booked | ShipmentState::Failed | ShipmentState::Cancelled => Ok(Found::Nothing),
             ShipmentState::Pending if order.status != OrderStatus::Printed => Ok(Found::Nothing),
-            // A hold stops everything but storage: nothing personal is handed on. Lifting it drives the attempt on.
-            ShipmentState::Pending if order.is_held(now.business) => Ok(Found::Nothing),
+            // A hold stops everything but storage: nothing personal is handed on. Lifting it drives the attempt on. A
+            // withdrawn consent stops it for good: the order is about to be called off.
+            ShipmentState::Pending if order.is_held(now.business) || order.is_withdrawn() => Ok(Found::Nothing),
             ShipmentState::Pending => start_sending(conn, ring, &app_, &order, attempt, now),
             ShipmentState::Booking => {
                 shipments::change_in_tx(
@@ -422,6 +423,7 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
             Ok(Next::At(settled_at))
         }
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < until => repeat(app, attempt, until, failures).await,
+        Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0).await,
         Ok(Reconciled::SafeToResendUntil(_) | Reconciled::CannotTell) => {
             tracing::error!(order = %attempt.order_id, courier = attempt.courier, "no query can tell whether a parcel is booked: a person must resolve it");
             Ok(Next::Stop {

@@ -1,5 +1,7 @@
 //! News of parcels: read from couriers' webhooks, matched to an attempt, applied so that nothing ever moves backwards.
 
+use std::net::IpAddr;
+
 use crate::app::booking::{self, By, Now, note_event, record_booked, step, stray_parcel};
 use crate::app::matching::find_attempt;
 use crate::app::query::living_epochs;
@@ -42,6 +44,7 @@ pub async fn receive(
     headers: &[(String, String)],
     body: &[u8],
     token: Option<&str>,
+    peer: Option<IpAddr>,
 ) -> Result<Received, AppError> {
     let Some(adapter) = app.couriers.get(courier) else {
         return Ok(Received::UnknownCourier);
@@ -50,6 +53,7 @@ pub async fn receive(
         headers,
         body,
         token,
+        peer,
         now: app.clock.wall_now(),
     };
     let events = match adapter.read_webhook(&request) {

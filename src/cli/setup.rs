@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::app::{App, Settings};
 use crate::cli::Failure;
 use crate::clock::{Clock, Instant, Scale};
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{self, Config, DatabaseUrl};
 use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
+use crate::couriers::sf::{Sf, SfConfig};
 use crate::couriers::simulated::{Simulated, SimulatedConfig};
 use crate::couriers::{Configured, Couriers, Parcel, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
@@ -157,6 +158,7 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> R
             region: config.couriers.simulated.region.clone(),
         });
     }
+    configured.extend(sf(&config.couriers.sf, clock)?);
     configured.extend(kuaidi100(config, clock)?);
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
@@ -196,7 +198,54 @@ fn kuaidi100(config: &Config, clock: &Clock) -> Result<Option<Configured>, Failu
     }))
 }
 
-fn shop(config: &Config) -> Result<Settings, Failure> {
+/// SF, once it has credentials.
+fn sf(config: &config::SfConfig, clock: &Clock) -> Result<Option<Configured>, Failure> {
+    let (Some(partner_id), Some(checkword)) = (&config.partner_id, &config.checkword) else {
+        return Ok(None);
+    };
+    let courier = Sf::new(
+        SfConfig {
+            base_url: config.base_url.clone(),
+            partner_id: partner_id.trim().to_owned(),
+            checkword: checkword.clone(),
+            monthly_card: config.monthly_card.clone(),
+            express_type_id: config.express_type_id,
+            push_tokens: config.push_tokens.clone(),
+            push_addresses: config.push_addresses.clone(),
+            timeout: config.timeout,
+        },
+        clock.clone(),
+    )?;
+    Ok(Some(Configured {
+        courier: Arc::new(courier),
+        region: config.region.clone(),
+    }))
+}
+
+/// Refuses where a SQLite file is not there: a command that asks must not make an empty database and find it well.
+///
+/// # Errors
+/// Which file is missing.
+pub(super) fn databases_exist(config: &Config) -> Result<(), Failure> {
+    for url in [&config.database.url, &config.vault.url] {
+        if let DatabaseUrl::Sqlite(path) = url
+            && !path.exists()
+        {
+            let why = format!(
+                "there is no database at {}: run this where the service runs, or with its --config",
+                path.display()
+            );
+            return Err(why.into());
+        }
+    }
+    Ok(())
+}
+
+/// The shop's rules and its own address, checked as every recipient's is.
+///
+/// # Errors
+/// In words for whoever wrote the configuration.
+pub(super) fn shop(config: &Config) -> Result<Settings, Failure> {
     let sender = &config.sender;
     let mut errors = FieldErrors::new();
     let parts = RecipientParts {

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::{DatabaseUrl, Rate, TrustedProxies, duration};
+use super::{DatabaseUrl, Rate, TrustedProxies, duration, proxies};
 use crate::privacy::Secret;
 
 /// `[http]`: the door.
@@ -151,6 +152,8 @@ pub struct CouriersConfig {
     pub settle: Duration,
     /// Always there, for development.
     pub simulated: SimulatedConfig,
+    /// Configured once it has credentials.
+    pub sf: SfConfig,
     /// In use once it has a key.
     pub kuaidi100: Kuaidi100Config,
 }
@@ -172,6 +175,39 @@ pub struct SimulatedConfig {
     /// Wall time that one call may take, more than 0.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
+}
+
+/// `[couriers.sf]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SfConfig {
+    /// Where its gateway is.
+    pub base_url: String,
+    /// Our customer code.
+    pub partner_id: Option<String>,
+    /// What requests are signed with.
+    pub checkword: Option<Secret<String>>,
+    /// The account that pays, ten digits.
+    pub monthly_card: Option<Secret<String>>,
+    /// The product that is booked.
+    pub express_type_id: u32,
+    /// Each of them stands for a signature of SF's pushes.
+    pub push_tokens: Vec<Secret<String>>,
+    /// Where pushes may come from; empty: anywhere.
+    #[serde(deserialize_with = "proxies::networks")]
+    pub push_addresses: Vec<IpNet>,
+    /// The country it handles data in, two letters, ISO 3166.
+    pub region: String,
+    /// Wall time that one call may take, more than 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+impl SfConfig {
+    /// Whether somebody means to use it.
+    pub const fn is_configured(&self) -> bool {
+        self.partner_id.is_some() || self.checkword.is_some()
+    }
 }
 
 /// `[couriers.kuaidi100]`.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{COURIERS, Config, Problem};
+use super::{COURIERS, Config, Problem, SfConfig};
 use crate::privacy::Secret;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// Characters of a push token that nobody guesses; it is all that shows who sends.
+const SHORTEST_TOKEN: usize = 16;
 
 /// The longest that a person may be kept after an order's end.
 const LONGEST_WINDOW: Duration = Duration::from_secs(365 * 86_400);
@@ -85,6 +88,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     for (key, country) in [
         ("sender.country", &sender.country),
         ("couriers.simulated.region", &config.couriers.simulated.region),
+        ("couriers.sf.region", &config.couriers.sf.region),
         ("couriers.kuaidi100.region", &config.couriers.kuaidi100.region),
     ] {
         check(
@@ -145,6 +149,31 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         check(
             simulated.webhook_secret.is_some(),
             "couriers.simulated.webhook_secret",
+            needed,
+        );
+    }
+
+    let sf = &couriers.sf;
+    check(is_web_url(&sf.base_url), "couriers.sf.base_url", WEB_URL);
+    check(!sf.timeout.is_zero(), "couriers.sf.timeout", "must be more than 0");
+    check(
+        sf.express_type_id >= 1,
+        "couriers.sf.express_type_id",
+        "must be at least 1",
+    );
+    let given = |secret: &Secret<String>| !secret.expose().trim().is_empty();
+    check(
+        sf.push_tokens.iter().all(given),
+        "couriers.sf.push_tokens",
+        "must not hold an empty token",
+    );
+    if sf.is_configured() || couriers.default == "sf" || couriers.fallbacks.iter().any(|name| name == "sf") {
+        let needed = "is needed to book with SF";
+        let partner = sf.partner_id.as_ref().is_some_and(|id| !id.trim().is_empty());
+        check(partner, "couriers.sf.partner_id", needed);
+        check(
+            sf.checkword.as_ref().is_some_and(given),
+            "couriers.sf.checkword",
             needed,
         );
     }
@@ -244,10 +273,42 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             "sender.street is the placeholder: parcels would be sent from an address that is not yours".to_owned(),
         );
     }
+    let sf = &config.couriers.sf;
+    if sf.is_configured() {
+        found.extend(sf_warnings(sf));
+    }
     if config.vault.copy_horizon < DAY && config.clock.speed == 1 {
         found.push("vault.copy_horizon is less than a day: every order is re-sealed again and again".to_owned());
     }
     found
+}
+
+fn sf_warnings(sf: &SfConfig) -> Vec<String> {
+    let mut found = Vec::new();
+    let plain = Url::parse(&sf.base_url).is_ok_and(|url| url.scheme() == "http" && !is_this_machine(&url));
+    if plain {
+        found.push("couriers.sf.base_url is not https: recipients would be readable on the way".to_owned());
+    }
+    if sf.push_tokens.is_empty() {
+        found.push(
+            "couriers.sf.push_tokens is empty: what SF pushes is refused, for it does not sign; put in a long random \
+             token and give SF the address that ends in it"
+                .to_owned(),
+        );
+    }
+    if sf.push_tokens.iter().any(|token| token.expose().len() < SHORTEST_TOKEN) {
+        found.push("couriers.sf.push_tokens has one that can be guessed: use 32 random characters".to_owned());
+    }
+    if sf.monthly_card.is_none() {
+        found.push("couriers.sf.monthly_card is not set: SF would have every parcel paid in cash".to_owned());
+    }
+    found
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn is_loopback(config: &Config) -> bool {

@@ -272,9 +272,10 @@ impl Courier for Kuaidi100 {
         if let Some(ids) = attempt.provider_ref.as_deref().map(Ids::parse)
             && let Some(detail) = self.detail(&ids).await?
         {
-            // Under this id only what was called off would be answered again: a person decides how it goes on.
+            // Under this id only what was called off would be answered again.
             if detail.news() == News::CalledOff {
-                return Ok(Reconciled::CannotTell);
+                let code = "called_off".to_owned();
+                return Ok(Reconciled::Refused { code });
             }
             return Ok(Reconciled::Booked(Booked {
                 provider_ref: attempt.provider_ref.clone(),

@@ -111,6 +111,7 @@ fn read(
         headers: &[],
         body: body.as_ref(),
         token: token.map(BookingReference::as_str),
+        peer: None,
         now: at("2026-11-23T08:00:00Z"),
     })
 }

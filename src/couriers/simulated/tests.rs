@@ -206,6 +206,7 @@ impl Received {
             headers: &self.headers,
             body: &self.body,
             token: None,
+            peer: None,
             now: clock.wall_now(),
         };
         courier.read_webhook(&request).map(|mut events| events.remove(0))

@@ -22,6 +22,7 @@ use safelight::jobs;
 use safelight::privacy::Secret;
 use safelight::store::{AnyConn, Database};
 use safelight::vault::master::MasterKey;
+use safelight::vault::mirror::Mirror;
 use safelight::vault::{Vault, VaultError, VaultSettings};
 use serde_json::Value;
 
@@ -42,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) courier_reports: bool,
     /// Couriers beside the simulated one.
     pub(crate) couriers: Vec<Configured>,
+    /// Whether the vault's journal is mirrored.
+    pub(crate) mirrored: bool,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             intake_queue: 256,
             courier_reports: false,
             couriers: Vec::new(),
+            mirrored: false,
         }
     }
 }
@@ -163,6 +167,10 @@ fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, opti
             copy_horizon: COPY_HORIZON.to_std().unwrap(),
         },
     );
+    let vault = match &databases.mirror {
+        Some(path) => vault.mirrored(Mirror::at(path)),
+        None => vault,
+    };
     vault.pair_with(&orders).unwrap();
     let adapter = Configured {
         courier: Arc::new(adapter),
@@ -190,7 +198,10 @@ fn make_key(app: &App, client: &str, scopes: &str) -> String {
 impl TestApp {
     async fn start(engine: Engine, options: Options) -> Self {
         let logged_from = logs::listen();
-        let databases = Databases::migrated(engine);
+        let mut databases = Databases::migrated(engine);
+        if options.mirrored {
+            databases.mirror = Some(databases.folder.path().join("journal.mirror"));
+        }
         let clock = Clock::manual(start_of_time());
         let secret = || Secret::new(planted::WEBHOOK_SECRET.to_owned());
         let courier = sandbox::start(
@@ -313,7 +324,8 @@ impl TestApp {
 
     // Requests
 
-    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's may hold the person.
+    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's and an export's may hold the person,
+    /// and one request of a data subject what was written about it.
     pub(crate) async fn send(&self, method: Method, key: Option<&str>, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.request(method, path);
         if let Some(key) = key {
@@ -323,7 +335,10 @@ impl TestApp {
             request = request.json(body);
         }
         let answer = Answer::read(request.send().await.expect("an answer")).await;
-        if path.ends_with("/reveal") && answer.status == 200 {
+        let one_request =
+            path.contains("/subject-requests/") || (path.ends_with("/subject-requests") && body.is_some());
+        let shows = one_request || path.ends_with("/reveal");
+        if shows && (200..300).contains(&answer.status) {
             answer
         } else {
             answer.holds_no_person()
@@ -394,6 +409,8 @@ impl TestApp {
         while app::print::return_lapsed(&self.app).await.unwrap() > 0 {}
         while app::retention::expire_drafts(&self.app).await.unwrap() > 0 {}
         app::retention::end_stuck(&self.app).await.unwrap();
+        app::rights::restrict::pursue_all(&self.app).await.unwrap();
+        app::rights::remind::remind(&self.app).await.unwrap();
         app::purge::sweep(&self.app, "system").await.unwrap();
         app::upkeep::forget(&self.app).await.unwrap();
     }

@@ -77,6 +77,7 @@ fn every_sample_is_read_to_the_right_outcome() {
                     headers: &[],
                     body: b"",
                     token: None,
+                    peer: None,
                     now,
                 };
                 let ours = courier.acknowledge(&request, WebhookOutcome::Accepted).body;
