@@ -11,7 +11,9 @@
 
 use std::time::Duration;
 
-use crate::app::booking::{self, Holder, Now, note_event, record_booked, stray_parcel};
+use crate::app::booking::{self, Now, note_event, record_booked, stray_parcel};
+use crate::app::matching::is_foreign;
+use crate::app::repeat::repeat;
 use crate::app::{App, AppError, people, track};
 use crate::clock::{Instant, delta};
 use crate::couriers::{BookError, Booked, BookingRequest, ParcelRef, Reconciled};
@@ -174,7 +176,7 @@ fn start_sending(
 }
 
 /// Stores what must be known before an attempt is sent: its state, its deadline, and the disclosure.
-fn sending(
+pub(super) fn sending(
     conn: &mut AnyConn,
     app: &App,
     attempt: &Attempt,
@@ -207,7 +209,7 @@ fn ask(conn: &mut AnyConn, ring: &Keyring, attempt: Attempt) -> Result<Found, Ap
 
 /// Speaks to the courier. A process that was stopped for so long that its deadline has passed sends nothing: others may
 /// have taken the attempt for settled by now.
-async fn send_to_courier(
+pub(super) async fn send_to_courier(
     app: &App,
     attempt: &Attempt,
     request: &BookingRequest,
@@ -251,7 +253,7 @@ async fn send_to_courier(
 }
 
 /// Records what came of a try.
-async fn record(
+pub(super) async fn record(
     app: &App,
     sent: &Attempt,
     outcome: Result<Booked, BookError>,
@@ -304,17 +306,6 @@ fn record_success(
     record_booked(conn, ring, &order, &mut attempt, booked, &actor, now.business)?;
     track::apply_parked(conn, ring, app, order, attempt, booked.tracking_no.as_ref(), now)?;
     Ok(Next::Done)
-}
-
-/// Whether an answer names a parcel that is another attempt's: the courier mixed its answers up.
-fn is_foreign(conn: &mut AnyConn, ring: &Keyring, attempt: &Attempt, booked: &Booked) -> Result<bool, AppError> {
-    if booking::holder(conn, ring, attempt, booked.tracking_no.as_ref())? == Holder::Another {
-        return Ok(true);
-    }
-    match &booked.provider_ref {
-        Some(provider_ref) => booking::is_anothers(conn, attempt, provider_ref),
-        None => Ok(false),
-    }
 }
 
 /// Another order's parcel is never taken: what became of this attempt is as unknown as before.
@@ -409,7 +400,7 @@ fn record_error(
     }
 }
 
-fn may_try_again(failures: u32) -> bool {
+pub(super) fn may_try_again(failures: u32) -> bool {
     retry_wait(failures.saturating_add(1), 0.5).is_some()
 }
 
@@ -427,12 +418,12 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
         // A slow courier may book after we gave up: what is not there yet may still come.
         Ok(Reconciled::NotThere) if asked_at < settled_at => Ok(Next::At(settled_at)),
         Ok(Reconciled::NotThere) => resend(app, attempt).await,
-        Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0).await,
         // While the first request may still be at work, a second one beside it could be taken for a new order.
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < settled_at && settled_at < until => {
             Ok(Next::At(settled_at))
         }
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < until => repeat(app, attempt, until, failures).await,
+        Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0).await,
         Ok(Reconciled::SafeToResendUntil(_) | Reconciled::CannotTell) => {
             tracing::error!(order = %attempt.order_id, courier = attempt.courier, "no query can tell whether a parcel is booked: a person must resolve it");
             Ok(Next::Stop {
@@ -461,77 +452,6 @@ async fn resend(app: &App, sent: Attempt) -> Result<Next, AppError> {
             }
             shipments::change_in_tx(conn, attempt.id, &Change::at(now).state(ShipmentState::Pending))?;
             Ok(Next::Now)
-        })
-        .await
-}
-
-/// Sends an attempt again that may be booked already, under the same reference, for as long as that books nothing twice.
-/// It stays unknown unless the answer itself says what became of it.
-async fn repeat(app: &App, attempt: Attempt, until: Instant, failures: u32) -> Result<Next, AppError> {
-    let app_ = app.clone();
-    let begun = app
-        .write_sealed(move |conn, ring| {
-            let now = Now::of(&app_.clock);
-            let order = match people::lock(conn, attempt.order_id) {
-                Ok(order) => order,
-                Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Err(Next::Done)),
-                Err(error) => return Err(error),
-            };
-            let known = shipments::find(conn, attempt.id)?.ok_or(AppError::NotFound)?;
-            if known.tries != attempt.tries || known.state != ShipmentState::Unknown {
-                return Ok(Err(Next::Now));
-            }
-            // A hold stops everything but storage; lifting it drives the attempt on.
-            if order.status != OrderStatus::Printed || order.is_held(now.business) {
-                return Ok(Err(Next::Done));
-            }
-            let stop = |code: &str| Ok(Err(Next::Stop { code: code.to_owned() }));
-            let Some(courier) = app_.couriers.get(&known.courier) else {
-                return stop("courier_not_configured");
-            };
-            // Asked again where it counts: the wait for the lock is over.
-            if now.wall >= until {
-                return stop("cannot_tell");
-            }
-            let recipient = match people::find(conn, ring, order.id) {
-                Ok(person) => person.recipient,
-                Err(AppError::Gone(_)) => return stop("recipient_unreadable"),
-                Err(error) => return Err(error),
-            };
-            Ok(Ok(sending(conn, &app_, &known, recipient, courier.deadline(), now)?))
-        })
-        .await?;
-    let (sent, request) = match begun {
-        Ok(begun) => begun,
-        Err(next) => return Ok(next),
-    };
-    let (code, after) = match send_to_courier(app, &sent, &request).await? {
-        outcome @ (Ok(_) | Err(BookError::Fail { .. })) => return record(app, &sent, outcome, failures).await,
-        Err(BookError::Retry { code, after }) => (code, after.map(bounded_retry_after)),
-        Err(BookError::Unauthorized { code } | BookError::Unknown { code }) => (code, None),
-    };
-    still_unknown(app, sent, &code).await?;
-    Ok(if may_try_again(failures) {
-        Next::Retry { code, after }
-    } else {
-        Next::Stop {
-            code: "cannot_tell".to_owned(),
-        }
-    })
-}
-
-/// Notes that nothing more is known of an attempt than before this try.
-async fn still_unknown(app: &App, sent: Attempt, code: &str) -> Result<(), AppError> {
-    let (now, code) = (app.clock.business_now(), code.to_owned());
-    app.orders
-        .write(move |conn| {
-            orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
-            let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
-            if attempt.tries != sent.tries || !attempt.state.is_in_flight() {
-                return Ok(());
-            }
-            let change = Change::at(now).state(ShipmentState::Unknown).error(&code);
-            Ok::<_, AppError>(shipments::change_in_tx(conn, attempt.id, &change)?)
         })
         .await
 }

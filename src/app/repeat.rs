@@ -1,0 +1,86 @@
+//! A booking that may exist already, sent once more: for couriers that can only be asked so.
+
+use crate::app::booking::Now;
+use crate::app::dispatch::{Next, may_try_again, record, send_to_courier, sending};
+use crate::app::{App, AppError, people};
+use crate::clock::Instant;
+use crate::couriers::BookError;
+use crate::domain::job::bounded_retry_after;
+use crate::domain::order::OrderStatus;
+use crate::domain::shipment::ShipmentState;
+use crate::store::orders;
+use crate::store::shipments::{self, Attempt, Change};
+
+/// Sends an attempt again that may be booked already, under the same reference, for as long as that books nothing twice.
+/// It stays unknown unless the answer itself says what became of it.
+///
+/// # Errors
+/// Store or vault.
+pub(super) async fn repeat(app: &App, attempt: Attempt, until: Instant, failures: u32) -> Result<Next, AppError> {
+    let app_ = app.clone();
+    let begun = app
+        .write_sealed(move |conn, ring| {
+            let now = Now::of(&app_.clock);
+            let order = match people::lock(conn, attempt.order_id) {
+                Ok(order) => order,
+                Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Err(Next::Done)),
+                Err(error) => return Err(error),
+            };
+            let known = shipments::find(conn, attempt.id)?.ok_or(AppError::NotFound)?;
+            if known.tries != attempt.tries || known.state != ShipmentState::Unknown {
+                return Ok(Err(Next::Now));
+            }
+            // A hold stops everything but storage; lifting it drives the attempt on.
+            if order.status != OrderStatus::Printed || order.is_held(now.business) {
+                return Ok(Err(Next::Done));
+            }
+            let stop = |code: &str| Ok(Err(Next::Stop { code: code.to_owned() }));
+            let Some(courier) = app_.couriers.get(&known.courier) else {
+                return stop("courier_not_configured");
+            };
+            // Asked again where it counts: the wait for the lock is over.
+            if now.wall >= until {
+                return stop("cannot_tell");
+            }
+            let recipient = match people::find(conn, ring, order.id) {
+                Ok(person) => person.recipient,
+                Err(AppError::Gone(_)) => return stop("recipient_unreadable"),
+                Err(error) => return Err(error),
+            };
+            Ok(Ok(sending(conn, &app_, &known, recipient, courier.deadline(), now)?))
+        })
+        .await?;
+    let (sent, request) = match begun {
+        Ok(begun) => begun,
+        Err(next) => return Ok(next),
+    };
+    let (code, after) = match send_to_courier(app, &sent, &request).await? {
+        outcome @ (Ok(_) | Err(BookError::Fail { .. })) => return record(app, &sent, outcome, failures).await,
+        Err(BookError::Retry { code, after }) => (code, after.map(bounded_retry_after)),
+        Err(BookError::Unauthorized { code } | BookError::Unknown { code }) => (code, None),
+    };
+    still_unknown(app, sent, &code).await?;
+    Ok(if may_try_again(failures) {
+        Next::Retry { code, after }
+    } else {
+        Next::Stop {
+            code: "cannot_tell".to_owned(),
+        }
+    })
+}
+
+/// Notes that nothing more is known of an attempt than before this try.
+async fn still_unknown(app: &App, sent: Attempt, code: &str) -> Result<(), AppError> {
+    let (now, code) = (app.clock.business_now(), code.to_owned());
+    app.orders
+        .write(move |conn| {
+            orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
+            let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
+            if attempt.tries != sent.tries || !attempt.state.is_in_flight() {
+                return Ok(());
+            }
+            let change = Change::at(now).state(ShipmentState::Unknown).error(&code);
+            Ok::<_, AppError>(shipments::change_in_tx(conn, attempt.id, &change)?)
+        })
+        .await
+}
