@@ -5,7 +5,14 @@
 //! a request that may have arrived is [`BookError::Unknown`], never a failure.
 
 pub mod client;
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod easypost;
+mod goods;
+pub mod karrio;
 pub mod kuaidi100;
+mod rates;
+pub mod rest;
 pub mod sf;
 pub mod simulated;
 

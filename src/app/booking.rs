@@ -163,6 +163,10 @@ pub(crate) fn record_booked(
         attempt.state = ShipmentState::Booked;
         attempt.booked_at = Some(now);
         note_event(conn, order, "booked", actor, Some(&attempt.courier), now)?;
+    } else if let (Some(service), None) = (&booked.service, &attempt.service) {
+        // Its webhook came before its answer, which alone says what was bought.
+        shipments::change_in_tx(conn, attempt.id, &shipments::Change::at(now).service(service))?;
+        attempt.service = Some(service.clone());
     }
     if let (Some(number), None) = (&booked.tracking_no, order.purge_decided_at) {
         add_tracking(conn, ring, order, attempt, number, now)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::{App, Settings};
-use crate::cli::Failure;
+use crate::cli::{Failure, brokers};
 use crate::clock::{Clock, Instant, Scale};
 use crate::config::{self, Config, DatabaseUrl};
 use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
@@ -160,8 +160,34 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> R
     }
     configured.extend(sf(&config.couriers.sf, clock)?);
     configured.extend(kuaidi100(config, clock)?);
+    configured.extend(brokers::easypost(config)?);
+    configured.extend(brokers::karrio(config)?);
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
+}
+
+/// SF, once it has credentials.
+fn sf(config: &config::SfConfig, clock: &Clock) -> Result<Option<Configured>, Failure> {
+    let (Some(partner_id), Some(checkword)) = (&config.partner_id, &config.checkword) else {
+        return Ok(None);
+    };
+    let courier = Sf::new(
+        SfConfig {
+            base_url: config.base_url.clone(),
+            partner_id: partner_id.trim().to_owned(),
+            checkword: checkword.clone(),
+            monthly_card: config.monthly_card.clone(),
+            express_type_id: config.express_type_id,
+            push_tokens: config.push_tokens.clone(),
+            push_addresses: config.push_addresses.clone(),
+            timeout: config.timeout,
+        },
+        clock.clone(),
+    )?;
+    Ok(Some(Configured {
+        courier: Arc::new(courier),
+        region: config.region.clone(),
+    }))
 }
 
 /// Kuaidi100, once it has a key; what it needs besides was asked for when the configuration was read.
@@ -195,30 +221,6 @@ fn kuaidi100(config: &Config, clock: &Clock) -> Result<Option<Configured>, Failu
     Ok(Some(Configured {
         courier: Arc::new(courier),
         region: section.region.clone(),
-    }))
-}
-
-/// SF, once it has credentials.
-fn sf(config: &config::SfConfig, clock: &Clock) -> Result<Option<Configured>, Failure> {
-    let (Some(partner_id), Some(checkword)) = (&config.partner_id, &config.checkword) else {
-        return Ok(None);
-    };
-    let courier = Sf::new(
-        SfConfig {
-            base_url: config.base_url.clone(),
-            partner_id: partner_id.trim().to_owned(),
-            checkword: checkword.clone(),
-            monthly_card: config.monthly_card.clone(),
-            express_type_id: config.express_type_id,
-            push_tokens: config.push_tokens.clone(),
-            push_addresses: config.push_addresses.clone(),
-            timeout: config.timeout,
-        },
-        clock.clone(),
-    )?;
-    Ok(Some(Configured {
-        courier: Arc::new(courier),
-        region: config.region.clone(),
     }))
 }
 

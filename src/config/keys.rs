@@ -125,6 +125,21 @@ pub(super) const KEYS: &[Key] = &[
     key("couriers.kuaidi100.courier_code", Kind::Text),
     key("couriers.kuaidi100.region", Kind::Text),
     key("couriers.kuaidi100.timeout", Kind::Duration),
+    key("couriers.easypost.base_url", Kind::Text),
+    key("couriers.easypost.api_key", Kind::Secret),
+    key("couriers.easypost.webhook_secret", Kind::Secret),
+    key("couriers.easypost.carrier", Kind::Text),
+    key("couriers.easypost.service", Kind::Text),
+    key("couriers.easypost.carrier_account", Kind::Text),
+    key("couriers.easypost.region", Kind::Text),
+    key("couriers.easypost.timeout", Kind::Duration),
+    key("couriers.karrio.base_url", Kind::Text),
+    key("couriers.karrio.token", Kind::Secret),
+    key("couriers.karrio.webhook_secret", Kind::Secret),
+    key("couriers.karrio.service", Kind::Text),
+    key("couriers.karrio.carrier_ids", Kind::Names),
+    key("couriers.karrio.region", Kind::Text),
+    key("couriers.karrio.timeout", Kind::Duration),
     key("clock.speed", Kind::Number),
     key("intake.queue", Kind::Number),
     key("intake.batch", Kind::Number),
@@ -137,7 +152,7 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The couriers that this build can speak to.
-pub const COURIERS: &[&str] = &["simulated", "sf", "kuaidi100"];
+pub const COURIERS: &[&str] = &["simulated", "sf", "kuaidi100", "easypost", "karrio"];
 
 /// The kind of a key's value, `<secret>_file` included; `None` for a key that there is not.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {

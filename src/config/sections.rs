@@ -156,6 +156,10 @@ pub struct CouriersConfig {
     pub sf: SfConfig,
     /// In use once it has a key.
     pub kuaidi100: Kuaidi100Config,
+    /// Configured once its `api_key` is set.
+    pub easypost: EasypostConfig,
+    /// Configured once its `token` is set.
+    pub karrio: KarrioConfig,
 }
 
 /// `[couriers.simulated]`.
@@ -230,6 +234,50 @@ pub struct Kuaidi100Config {
     pub salt: Option<Secret<String>>,
     /// The company that carries, such as `yuantong`.
     pub courier_code: Option<String>,
+    /// The country it handles data in, two letters, ISO 3166.
+    pub region: String,
+    /// Wall time that one call may take, more than 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+/// `[couriers.easypost]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EasypostConfig {
+    /// With `/v2`.
+    pub base_url: String,
+    /// Who we are there.
+    pub api_key: Option<Secret<String>>,
+    /// What it signs its webhooks with; `Some` where there is a key.
+    pub webhook_secret: Option<Secret<String>>,
+    /// Buy only from this carrier.
+    pub carrier: Option<String>,
+    /// Buy only this service.
+    pub service: Option<String>,
+    /// Buy only through this account.
+    pub carrier_account: Option<String>,
+    /// The country it handles data in, two letters, ISO 3166.
+    pub region: String,
+    /// Wall time that one call may take, more than 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+/// `[couriers.karrio]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KarrioConfig {
+    /// Without `/v1`; `Some` where there is a token.
+    pub base_url: Option<String>,
+    /// Who we are there.
+    pub token: Option<Secret<String>>,
+    /// What it sends with its webhooks; `Some` where there is a token.
+    pub webhook_secret: Option<Secret<String>>,
+    /// Buy only this service.
+    pub service: Option<String>,
+    /// Buy only through these accounts; all where empty.
+    pub carrier_ids: Vec<String>,
     /// The country it handles data in, two letters, ISO 3166.
     pub region: String,
     /// Wall time that one call may take, more than 0.

@@ -318,7 +318,7 @@ fn unknown_keys_are_refused_with_their_place_and_what_may_have_been_meant() {
     for expected in [
         "retention.windw: unknown key; did you mean retention.window? (file safelight.toml)",
         "http.port: unknown key (file safelight.toml)",
-        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, sf, kuaidi100) (file safelight.toml)",
+        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, sf, kuaidi100, easypost, karrio) (file safelight.toml)",
         "nonsense: unknown key (file safelight.toml)",
         "retention.windwo: unknown key; did you mean SAFELIGHT__RETENTION__WINDOW? \
          (environment SAFELIGHT__RETENTION__WINDWO)",
@@ -379,7 +379,8 @@ fn no_value_is_ever_repeated_in_an_error() {
         let (section, name) = key.name.rsplit_once('.').unwrap();
         for toml in [
             format!("[{section}]\n{name} = \"{value}\""),
-            format!("[{section}]\n{name} = [\"{value}\"]"),
+            // Lists of words may hold any; none may hold lists.
+            format!("[{section}]\n{name} = [[\"{value}\"]]"),
         ] {
             let problems = given(&toml).refused().join("\n");
             assert!(problems.contains(key.name) && !problems.contains(secret), "{problems}");
@@ -563,6 +564,26 @@ fn limits_hold_and_the_place_of_the_value_is_named() {
         (
             "[couriers]\nfallbacks = [\"simulated\"]",
             "couriers.fallbacks: must not name couriers.default",
+        ),
+        (
+            "[couriers.easypost]\napi_key = \"EZTK1\"",
+            "couriers.easypost.webhook_secret: is needed where",
+        ),
+        (
+            "[couriers.easypost]\nbase_url = \"http://api.easypost.com/v2\"",
+            "couriers.easypost.base_url: expected an https://",
+        ),
+        (
+            "[couriers.karrio]\ntoken = \"key_1\"",
+            "couriers.karrio.base_url: is needed where",
+        ),
+        (
+            "[couriers.karrio]\ntoken = \"key_1\"",
+            "couriers.karrio.webhook_secret: is needed where",
+        ),
+        (
+            "[couriers.karrio]\nbase_url = \"http://karrio:5002\"",
+            "couriers.karrio.base_url: expected an https://",
         ),
         (
             "[couriers.simulated]\nembedded = false",

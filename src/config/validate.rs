@@ -1,6 +1,7 @@
 //! What no single value can tell: limits, values that contradict each other, and what is allowed only on a machine that
 //! nobody else can reach. Judges and changes nothing; opens no database and no file.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -90,6 +91,8 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         ("couriers.simulated.region", &config.couriers.simulated.region),
         ("couriers.sf.region", &config.couriers.sf.region),
         ("couriers.kuaidi100.region", &config.couriers.kuaidi100.region),
+        ("couriers.easypost.region", &config.couriers.easypost.region),
+        ("couriers.karrio.region", &config.couriers.karrio.region),
     ] {
         check(
             is_country(country),
@@ -152,6 +155,12 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
             needed,
         );
     }
+    found.extend(brokers(config));
+    let mut check = |holds: bool, key: &str, message: &str| {
+        if !holds {
+            found.push(Problem::new(key, message));
+        }
+    };
 
     let sf = &couriers.sf;
     check(is_web_url(&sf.base_url), "couriers.sf.base_url", WEB_URL);
@@ -177,7 +186,6 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
             needed,
         );
     }
-
     kuaidi100(config, &mut check);
 
     let filter = tracing_subscriber::EnvFilter::builder().parse(&config.log.filter);
@@ -241,6 +249,53 @@ fn kuaidi100(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
         "http.public_url",
         "must have at most 150 bytes: Kuaidi100 takes callback addresses of at most 200",
     );
+}
+
+/// EasyPost and Karrio: configured once their credential is set; then the rest must be there too.
+fn brokers(config: &Config) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut check = |holds: bool, key: &str, message: &str| {
+        if !holds {
+            found.push(Problem::new(key, message));
+        }
+    };
+    let (easypost, karrio) = (&config.couriers.easypost, &config.couriers.karrio);
+    check(
+        is_private_url(&easypost.base_url),
+        "couriers.easypost.base_url",
+        PRIVATE_URL,
+    );
+    check(
+        !easypost.timeout.is_zero(),
+        "couriers.easypost.timeout",
+        "must be more than 0",
+    );
+    check(
+        !karrio.timeout.is_zero(),
+        "couriers.karrio.timeout",
+        "must be more than 0",
+    );
+    if let Some(url) = &karrio.base_url {
+        check(is_private_url(url), "couriers.karrio.base_url", PRIVATE_URL);
+    }
+    let set =
+        |secret: &Option<Secret<String>>| secret.as_ref().is_some_and(|secret| !secret.expose().trim().is_empty());
+    if easypost.api_key.is_some() {
+        let needed = "is needed where couriers.easypost.api_key is set";
+        check(set(&easypost.api_key), "couriers.easypost.api_key", "must not be empty");
+        check(
+            set(&easypost.webhook_secret),
+            "couriers.easypost.webhook_secret",
+            needed,
+        );
+    }
+    if karrio.token.is_some() {
+        let needed = "is needed where couriers.karrio.token is set";
+        check(set(&karrio.token), "couriers.karrio.token", "must not be empty");
+        check(karrio.base_url.is_some(), "couriers.karrio.base_url", needed);
+        check(set(&karrio.webhook_secret), "couriers.karrio.webhook_secret", needed);
+    }
+    found
 }
 
 /// What works but is probably not what anybody wants.
@@ -327,6 +382,20 @@ fn is_web_url(text: &str) -> bool {
             && url.fragment().is_none()
             && !text.ends_with('/')
     })
+}
+
+const PRIVATE_URL: &str = "expected an https:// URL without user, password, parameters or a slash at the end; http:// only \
+                           on this machine (127.0.0.1, localhost): it would show the recipients to everybody between";
+
+fn is_private_url(text: &str) -> bool {
+    let loopback = |url: &Url| match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
+        Some("localhost") => true,
+        Some(host) => host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback()),
+        None => false,
+    };
+    is_web_url(text) && Url::parse(text).is_ok_and(|url| url.scheme() == "https" || loopback(&url))
 }
 
 fn is_country(text: &str) -> bool {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bookings;
+mod contract;
 mod restarts;
 mod webhooks;
 
