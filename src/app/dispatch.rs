@@ -418,12 +418,12 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
         // A slow courier may book after we gave up: what is not there yet may still come.
         Ok(Reconciled::NotThere) if asked_at < settled_at => Ok(Next::At(settled_at)),
         Ok(Reconciled::NotThere) => resend(app, attempt).await,
+        Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0).await,
         // While the first request may still be at work, a second one beside it could be taken for a new order.
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < settled_at && settled_at < until => {
             Ok(Next::At(settled_at))
         }
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < until => repeat(app, attempt, until, failures).await,
-        Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0).await,
         Ok(Reconciled::SafeToResendUntil(_) | Reconciled::CannotTell) => {
             tracing::error!(order = %attempt.order_id, courier = attempt.courier, "no query can tell whether a parcel is booked: a person must resolve it");
             Ok(Next::Stop {

@@ -30,11 +30,15 @@ pub(super) async fn repeat(app: &App, attempt: Attempt, until: Instant, failures
             if known.tries != attempt.tries || known.state != ShipmentState::Unknown {
                 return Ok(Err(Next::Now));
             }
+            let stop = |code: &str| Ok(Err(Next::Stop { code: code.to_owned() }));
+            // Without consent nothing personal is handed on once more: only a person can find out now.
+            if order.is_withdrawn() {
+                return stop("cannot_tell");
+            }
             // A hold stops everything but storage; lifting it drives the attempt on.
             if order.status != OrderStatus::Printed || order.is_held(now.business) {
                 return Ok(Err(Next::Done));
             }
-            let stop = |code: &str| Ok(Err(Next::Stop { code: code.to_owned() }));
             let Some(courier) = app_.couriers.get(&known.courier) else {
                 return stop("courier_not_configured");
             };
