@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and who does it. The only room that assembles the others.
 
 mod backup;
+mod courier;
 mod demo;
 mod embedded;
 mod first_key;
@@ -101,12 +102,24 @@ enum Command {
     Backup(backup::Options),
     /// Put such a copy back; not while the service runs.
     Restore(backup::Options),
+    /// Couriers.
+    #[command(subcommand)]
+    Courier(CourierCommand),
     /// The simulated courier as a server of its own.
     SandboxCourier(sandbox::Options),
     /// Check the configuration and show every value with where it came from.
     CheckConfig,
     /// Bring both databases to this program's schema.
     Migrate,
+}
+
+#[derive(Debug, Subcommand)]
+enum CourierCommand {
+    /// Try its address, credentials and account with calls that change nothing; exit code 1 where one is not good.
+    Check {
+        /// As in the configuration: `couriers.NAME`.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -195,6 +208,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Prove(options) => prove::run(&config, options),
         Command::Vault(command) => vault::run(&config, &command),
         Command::Purge { dry_run } => purge::run(&config, dry_run),
+        Command::Courier(CourierCommand::Check { name }) => courier::check(&config, &name),
         Command::CheckConfig => {
             out::print(&config.effective_toml())?;
             config

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod conn;
+pub mod courier_state;
 pub mod dialect;
 pub mod epochs;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod intake;
 pub mod jobs;
 pub mod journal;
 pub mod keys;
+pub mod labels;
 pub mod meta;
 pub mod migrate;
 pub mod orders;

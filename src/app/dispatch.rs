@@ -9,14 +9,18 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use crate::app::booking::{self, Now, note_event, record_booked, stray_parcel};
-use crate::app::{App, AppError, people, track};
+use crate::app::standing::{self, Permit};
+use crate::app::{App, AppError, fallback, people, track};
 use crate::clock::{Instant, delta};
-use crate::couriers::{BookError, Booked, BookingRequest, ParcelRef, Reconciled};
+use crate::couriers::{BookError, Booked, BookingRequest, CallError, ParcelRef, Reconciled};
 use crate::domain::ids::OrderId;
 use crate::domain::job::{bounded_retry_after, retry_wait};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
+use crate::domain::standing::Call;
 use crate::store::orders::{self, Order};
 use crate::store::shipments::{self, Attempt, Change};
 use crate::store::{AnyConn, meta};
@@ -34,6 +38,13 @@ pub enum Next {
     Now,
     /// At this wall time; not a failure.
     At(Instant),
+    /// After so much business time, and not before that wall time; not a failure.
+    Later {
+        /// Business time.
+        wait: TimeDelta,
+        /// Wall time.
+        not_before: Instant,
+    },
     /// A try failed; the schedule says when, unless the courier asked for a wait (wall).
     Retry {
         /// Stable code.
@@ -49,10 +60,14 @@ pub enum Next {
 }
 
 impl Next {
-    fn retry(code: impl Into<String>) -> Self {
+    /// A question got no usable answer, at `wall`. Refused credentials cost no try: the courier's queue is paused by now.
+    pub(crate) fn after_call(error: CallError, wall: Instant) -> Self {
+        if error.unauthorized {
+            return Self::At(wall + TimeDelta::minutes(1));
+        }
         Self::Retry {
-            code: code.into(),
-            after: None,
+            code: error.code,
+            after: error.after.map(bounded_retry_after),
         }
     }
 }
@@ -62,6 +77,8 @@ enum Found {
     Nothing,
     Send(Box<(Attempt, BookingRequest)>),
     Ask(Box<(Attempt, ParcelRef)>),
+    /// The courier is paused until then.
+    Wait(Instant),
     Stop(&'static str),
 }
 
@@ -76,10 +93,12 @@ pub async fn drive(app: &App, id: OrderId, failures: u32) -> Result<Next, AppErr
     match begin(app, id, turn).await? {
         Found::Nothing => Ok(Next::Done),
         Found::Stop(code) => Ok(Next::Stop { code: code.to_owned() }),
+        Found::Wait(until) => Ok(Next::At(until)),
         Found::Send(send) => {
             let (attempt, request) = *send;
+            let began_at = app.clock.wall_now();
             let outcome = send_to_courier(app, &attempt, &request).await?;
-            record(app, &attempt, outcome, failures).await
+            record(app, &attempt, outcome, failures, Some(began_at)).await
         }
         Found::Ask(ask) => {
             let (attempt, parcel) = *ask;
@@ -94,7 +113,7 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
         meta::raise_in_tx(conn, meta::COUNTER, turn)?;
-        let order = match people::lock(conn, id) {
+        let mut order = match people::lock(conn, id) {
             Ok(order) => order,
             Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Found::Nothing),
             Err(error) => return Err(error),
@@ -107,7 +126,7 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
             ShipmentState::Pending if order.status != OrderStatus::Printed => Ok(Found::Nothing),
             // A hold stops everything but storage: nothing personal is handed on. Lifting it drives the attempt on.
             ShipmentState::Pending if order.is_held(now.business) => Ok(Found::Nothing),
-            ShipmentState::Pending => start_sending(conn, ring, &app_, &order, attempt, now),
+            ShipmentState::Pending => send_or_wait(conn, ring, &app_, &mut order, attempt, now),
             ShipmentState::Booking => {
                 shipments::change_in_tx(
                     conn,
@@ -124,47 +143,87 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
                     Some("interrupted"),
                     now.business,
                 )?;
-                ask(conn, ring, attempt)
+                ask(conn, ring, &app_, attempt, now)
             }
-            ShipmentState::Unknown => ask(conn, ring, attempt),
+            ShipmentState::Unknown => ask(conn, ring, &app_, attempt, now),
         }
     })
     .await
+}
+
+/// Sends, unless the courier is paused: then the attempt waits for it, or, where it has been paused for long and somebody
+/// else may carry the parcel, goes there.
+fn send_or_wait(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
+    order: &mut Order,
+    attempt: Attempt,
+    now: Now,
+) -> Result<Found, AppError> {
+    let deadline = app
+        .couriers
+        .get(&attempt.courier)
+        .map_or(Duration::ZERO, |courier| courier.deadline());
+    match standing::permit_in_tx(conn, &attempt.courier, Call::Book, deadline, now.wall)? {
+        Permit::Go => start_sending(conn, ring, app, order, attempt, now),
+        Permit::Wait { until, since } => {
+            if since + standing::FALL_BACK_AFTER > now.wall || fallback::next(conn, ring, app, order, true)?.is_none() {
+                return Ok(Found::Wait(until));
+            }
+            // Pending: surely not booked.
+            fail(conn, order, &attempt, "courier_paused", now)?;
+            fallback::fall_back(conn, ring, app, order, &attempt, true, now)?;
+            Ok(Found::Nothing)
+        }
+    }
+}
+
+/// Gives an attempt up that is surely not booked.
+fn fail(conn: &mut AnyConn, order: &Order, attempt: &Attempt, code: &str, now: Now) -> Result<(), AppError> {
+    let change = Change::at(now.business).state(ShipmentState::Failed).error(code);
+    shipments::change_in_tx(conn, attempt.id, &change)?;
+    note_event(conn, order, "booking_failed", "system", Some(code), now.business)
 }
 
 fn start_sending(
     conn: &mut AnyConn,
     ring: &Keyring,
     app: &App,
-    order: &Order,
+    order: &mut Order,
     attempt: Attempt,
     now: Now,
 ) -> Result<Found, AppError> {
-    let fail = |conn: &mut AnyConn, code: &'static str| -> Result<Found, AppError> {
-        shipments::change_in_tx(
-            conn,
-            attempt.id,
-            &Change::at(now.business).state(ShipmentState::Failed).error(code),
-        )?;
-        note_event(conn, order, "booking_failed", "system", Some(code), now.business)?;
-        Ok(Found::Stop(code))
-    };
     let Some(courier) = app.couriers.get(&attempt.courier) else {
-        return fail(conn, "courier_not_configured");
+        fail(conn, order, &attempt, standing::NOT_CONFIGURED, now)?;
+        let goes_on = fallback::fall_back(conn, ring, app, order, &attempt, false, now)?;
+        return Ok(if goes_on {
+            Found::Nothing
+        } else {
+            Found::Stop(standing::NOT_CONFIGURED)
+        });
     };
     let person = match people::find(conn, ring, order.id) {
         Ok(person) => person,
         // A corrected recipient heals it and starts the next attempt.
-        Err(AppError::Gone(_)) => return fail(conn, "recipient_unreadable"),
+        Err(AppError::Gone(_)) => {
+            fail(conn, order, &attempt, "recipient_unreadable", now)?;
+            return Ok(Found::Stop("recipient_unreadable"));
+        }
         Err(error) => return Err(error),
     };
+    // Asked again where it is handed over: a courier's region, or the recipient, may have changed since.
+    if !fallback::may_carry(app, &attempt.courier, &person.recipient.address, order.cross_border) {
+        fail(conn, order, &attempt, fallback::CONSENT, now)?;
+        return Ok(Found::Stop(fallback::CONSENT));
+    }
     let deadline = now.wall + delta(courier.deadline());
     shipments::change_in_tx(
         conn,
         attempt.id,
         &Change::at(now.business).sending(&attempt, now.wall, deadline),
     )?;
-    shipments::disclose_in_tx(conn, &attempt, DISCLOSED, now.business)?;
+    shipments::disclose_in_tx(conn, &attempt, DISCLOSED, "delivery", now.business)?;
     let request = BookingRequest {
         reference: attempt.reference.clone(),
         consignee: person.recipient,
@@ -175,7 +234,13 @@ fn start_sending(
     Ok(Found::Send(Box::new((sent, request))))
 }
 
-fn ask(conn: &mut AnyConn, ring: &Keyring, attempt: Attempt) -> Result<Found, AppError> {
+fn ask(conn: &mut AnyConn, ring: &Keyring, app: &App, attempt: Attempt, now: Now) -> Result<Found, AppError> {
+    if let Some(courier) = app.couriers.get(&attempt.courier) {
+        let permit = standing::permit_in_tx(conn, &attempt.courier, Call::Ask, courier.deadline(), now.wall)?;
+        if let Permit::Wait { until, .. } = permit {
+            return Ok(Found::Wait(until));
+        }
+    }
     let phone = match people::find(conn, ring, attempt.order_id) {
         Ok(person) => Some(person.recipient.phone),
         Err(AppError::Gone(_)) => None,
@@ -193,7 +258,7 @@ async fn send_to_courier(
     request: &BookingRequest,
 ) -> Result<Result<Booked, BookError>, AppError> {
     let Some(courier) = app.couriers.get(&attempt.courier) else {
-        return Ok(Err(BookError::fail("courier_not_configured")));
+        return Ok(Err(BookError::fail(standing::NOT_CONFIGURED)));
     };
     let too_late = || {
         attempt
@@ -201,7 +266,7 @@ async fn send_to_courier(
             .is_none_or(|deadline| app.clock.wall_now() >= deadline)
     };
     if too_late() {
-        return Ok(Err(BookError::retry("stopped_before_sending")));
+        return Ok(Err(BookError::retry(standing::STOPPED)));
     }
     let mut prepared = attempt.provider_ref.clone();
     if prepared.is_none() {
@@ -225,25 +290,30 @@ async fn send_to_courier(
         }
     }
     if too_late() {
-        return Ok(Err(BookError::retry("stopped_before_sending")));
+        return Ok(Err(BookError::retry(standing::STOPPED)));
     }
     Ok(courier.commit(request, prepared.as_deref()).await)
 }
 
-/// Records what came of a try.
+/// Records what came of a try that began at `began_at` (wall; `None`: it was only asked after).
 async fn record(
     app: &App,
     sent: &Attempt,
     outcome: Result<Booked, BookError>,
     failures: u32,
+    began_at: Option<Instant>,
 ) -> Result<Next, AppError> {
     let (app_, sent) = (app.clone(), sent.clone());
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
-        match &outcome {
+        let next = match &outcome {
             Ok(booked) => record_success(conn, ring, &app_, sent.id, booked, now),
-            Err(error) => record_error(conn, &sent, error, failures, now),
+            Err(error) => record_error(conn, ring, &app_, &sent, error, failures, now),
+        }?;
+        if let (Some(began_at), Some(heard)) = (began_at, standing::heard_of_booking(&outcome)) {
+            standing::note_in_tx(conn, &sent.courier, Call::Book, heard, began_at, now)?;
         }
+        Ok(next)
     })
     .await
 }
@@ -307,12 +377,14 @@ fn is_another(
 /// No parcel, or nobody knows. Only this very try may change the attempt: another may be under way by now.
 fn record_error(
     conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
     sent: &Attempt,
     error: &BookError,
     failures: u32,
     now: Now,
 ) -> Result<Next, AppError> {
-    let order = orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
+    let mut order = orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
     let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
     if attempt.tries != sent.tries || !attempt.state.is_in_flight() {
         return Ok(Next::Done);
@@ -332,19 +404,18 @@ fn record_error(
                 after: after.map(bounded_retry_after),
             })
         }
-        BookError::Unauthorized { code } if may_try_again(failures) => {
+        // Costs no try: the courier's queue is paused by this very answer, and says when it is tried again.
+        BookError::Unauthorized { .. } => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Pending))?;
-            tracing::error!(
-                courier = attempt.courier,
-                code,
-                "the courier does not accept our credentials: nothing is booked until somebody mends them"
-            );
-            Ok(Next::retry(code))
+            Ok(Next::At(now.wall + TimeDelta::minutes(1)))
         }
-        BookError::Retry { code, .. } | BookError::Unauthorized { code } | BookError::Fail { code } => {
-            shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Failed))?;
-            note_event(conn, &order, "booking_failed", "system", Some(code), now.business)?;
+        BookError::Retry { code, .. } | BookError::Fail { code } => {
+            fail(conn, &order, &attempt, code, now)?;
             tracing::warn!(order = %order.id, courier = attempt.courier, code, "a booking failed for good");
+            let waits = order.status == OrderStatus::Printed && order.attempt == attempt.number;
+            if waits && order.purge_decided_at.is_none() && !order.is_held(now.business) {
+                fallback::fall_back(conn, ring, app, &mut order, &attempt, false, now)?;
+            }
             Ok(Next::Done)
         }
     }
@@ -358,13 +429,13 @@ fn may_try_again(failures: u32) -> bool {
 async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef) -> Result<Next, AppError> {
     let Some(courier) = app.couriers.get(&attempt.courier) else {
         return Ok(Next::Stop {
-            code: "courier_not_configured".to_owned(),
+            code: standing::NOT_CONFIGURED.to_owned(),
         });
     };
     let asked_at = app.clock.wall_now();
     let settled_at = attempt.network_deadline.unwrap_or(asked_at) + delta(app.settings.settle);
-    match courier.reconcile(&parcel).await {
-        Ok(Reconciled::Booked(booked)) => record(app, &attempt, Ok(booked), 0).await,
+    match standing::ask(app, courier, courier.reconcile(&parcel)).await {
+        Ok(Reconciled::Booked(booked)) => record(app, &attempt, Ok(booked), 0, None).await,
         // A slow courier may book after we gave up: what is not there yet may still come.
         Ok(Reconciled::NotThere) if asked_at < settled_at => Ok(Next::At(settled_at)),
         Ok(Reconciled::NotThere) => resend(app, attempt).await,
@@ -375,13 +446,7 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef) -> Result<Nex
                 code: "cannot_tell".to_owned(),
             })
         }
-        Err(error) => Ok(match error.after {
-            Some(after) => Next::Retry {
-                code: error.code,
-                after: Some(bounded_retry_after(after)),
-            },
-            None => Next::retry(error.code),
-        }),
+        Err(error) => Ok(Next::after_call(error, app.clock.wall_now())),
     }
 }
 
@@ -399,42 +464,4 @@ async fn resend(app: &App, sent: Attempt) -> Result<Next, AppError> {
             Ok(Next::Now)
         })
         .await
-}
-
-/// Calls a parcel off that should not exist.
-///
-/// # Errors
-/// Store or vault: the job is tried again.
-pub async fn cancel_stray(app: &App, id: crate::domain::ids::AttemptId) -> Result<Next, AppError> {
-    let found = app
-        .read_sealed(move |conn, ring| {
-            let Some(attempt) = shipments::find(conn, id)? else {
-                return Ok(None);
-            };
-            let (tracking_no, phone) = match people::find(conn, ring, attempt.order_id) {
-                Ok(person) => {
-                    let about = id.to_string();
-                    let note = person
-                        .notes
-                        .iter()
-                        .rev()
-                        .find(|note| note.kind == booking::STRAY && note.about == about);
-                    (note.map(|note| note.text.clone()), Some(person.recipient.phone))
-                }
-                Err(AppError::Gone(_) | AppError::Store(_)) => (None, None),
-                Err(error) => return Err(error),
-            };
-            let parcel = booking::parcel_ref(&attempt, tracking_no, phone);
-            Ok(Some((attempt, parcel)))
-        })
-        .await?;
-    let Some((attempt, parcel)) = found else {
-        return Ok(Next::Done);
-    };
-    match crate::app::cancel::call_off(app, &attempt, &parcel).await {
-        Ok(()) => Ok(Next::Done),
-        Err(AppError::Conflict { code, .. }) => Ok(Next::Stop { code: code.to_owned() }),
-        Err(AppError::Courier { code, .. }) => Ok(Next::retry(code)),
-        Err(error) => Err(error),
-    }
 }

@@ -2,9 +2,12 @@
 //! file a resource; each handler's signature says the scope it needs.
 
 pub mod audit;
+pub mod by_hand;
+pub mod couriers;
 pub mod holds;
 pub mod jobs;
 pub mod keys;
+pub mod label;
 pub mod orders;
 pub mod print_queue;
 pub mod privacy;

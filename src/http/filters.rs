@@ -10,6 +10,9 @@ use crate::domain::shipment::ShipmentState;
 use crate::http::problem::Problem;
 use crate::store::orders::Filter;
 
+/// Orders whose end only an unsigned push reported and that nobody confirmed in time.
+const END_UNCONFIRMED: &str = "end_unconfirmed";
+
 /// The filters of a list as they were given, nothing checked.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
@@ -17,6 +20,8 @@ pub(super) struct Filters {
     pub(super) status: Option<String>,
     pub(super) courier: Option<String>,
     pub(super) shipment_state: Option<String>,
+    /// `end_unconfirmed`, and since when that is trouble.
+    pub(super) trouble: Option<(String, Instant)>,
     pub(super) created_after: Option<DateTime<Utc>>,
     pub(super) created_before: Option<DateTime<Utc>>,
 }
@@ -47,12 +52,17 @@ impl Filters {
         let state = self.shipment_state.map(|text| {
             ShipmentState::parse(&text).ok_or_else(|| one_of(&ShipmentState::ALL.map(ShipmentState::as_str)))
         });
+        let trouble = self.trouble.map(|(text, since)| match text.as_str() {
+            END_UNCONFIRMED => Ok(since),
+            _ => Err(one_of(&[END_UNCONFIRMED])),
+        });
         Filter {
             client: None,
             reference: take(errors, "/reference", self.reference.map(|text| plain(text, 64))),
             status: take(errors, "/status", status),
             courier: take(errors, "/courier", self.courier.map(|text| plain(text, 32))),
             shipment_state: take(errors, "/shipment_state", state),
+            end_unconfirmed_since: take(errors, "/trouble", trouble),
             created_after: take(errors, "/created_after", self.created_after.map(moment)),
             created_before: take(errors, "/created_before", self.created_before.map(moment)),
             among: None,

@@ -147,6 +147,13 @@ routes! {
     "/admin/v1/orders/{id}/cancel" { post: admin::orders::cancel }
     "/admin/v1/orders/{id}/shipment/retry" { post: admin::shipment::retry }
     "/admin/v1/orders/{id}/shipment/resolve" { post: admin::shipment::settle }
+    "/admin/v1/orders/{id}/shipment" { post: admin::by_hand::ship }
+    "/admin/v1/orders/{id}/mark" { post: admin::by_hand::mark }
+    "/admin/v1/orders/{id}/courier" { post: admin::by_hand::courier }
+    "/admin/v1/orders/{id}/reship" { post: admin::by_hand::reship }
+    "/admin/v1/orders/{id}/label" { get: admin::label::read }
+    "/admin/v1/couriers" { get: admin::couriers::list }
+    "/admin/v1/couriers/{name}/resume" { post: admin::couriers::resume }
     "/admin/v1/stats" { get: admin::stats::read }
     "/admin/v1/jobs" { get: admin::jobs::list }
     "/admin/v1/jobs/{id}/requeue" { post: admin::jobs::requeue }

@@ -31,7 +31,8 @@ pub fn orders_to_reseal(conn: &mut AnyConn, after: Option<OrderId>, limit: i64) 
         "SELECT DISTINCT id FROM (
             SELECT order_id AS id FROM order_person WHERE epoch IN {CLOSED}
             UNION SELECT order_id AS id FROM order_tracking WHERE epoch IN {CLOSED}
-            UNION SELECT order_id AS id FROM courier_remark WHERE epoch IN {CLOSED}) AS old
+            UNION SELECT order_id AS id FROM courier_remark WHERE epoch IN {CLOSED}
+            UNION SELECT order_id AS id FROM order_label WHERE epoch IN {CLOSED}) AS old
          WHERE id > $1 ORDER BY id LIMIT $2"
     );
     let after = after.map_or_else(String::new, |id| id.to_string());
@@ -70,7 +71,13 @@ pub fn parked_to_reseal(conn: &mut AnyConn, after: &str, limit: i64) -> Result<V
 /// The database.
 pub fn count_left(conn: &mut AnyConn) -> Result<i64, StoreError> {
     const CLOSED: &str = "(SELECT id FROM key_epochs WHERE state = 'closed')";
-    let tables = ["order_person", "order_tracking", "courier_remark", "parked_events"];
+    let tables = [
+        "order_person",
+        "order_tracking",
+        "courier_remark",
+        "order_label",
+        "parked_events",
+    ];
     let counts: Vec<String> = tables
         .iter()
         .map(|table| format!("(SELECT count(*) FROM {table} WHERE epoch IN {CLOSED})"))

@@ -5,8 +5,9 @@ use diesel::dsl::count_star;
 use diesel::prelude::*;
 
 use crate::clock::Instant;
+use crate::domain::standing::State;
 use crate::store::schema::{jobs, orders, parked_events, shipment_attempts};
-use crate::store::{AnyConn, StoreError, from_row, purges, to_row};
+use crate::store::{AnyConn, StoreError, courier_state, from_row, purges, shipments, to_row};
 
 /// How things stand.
 #[derive(Debug, Clone)]
@@ -27,13 +28,23 @@ pub struct Stats {
     pub purge_done: i64,
     /// Not ended and without a step forward since the given moment.
     pub nearly_stuck: i64,
+    /// Ends that only an unsigned push reported, not confirmed in time.
+    pub ends_unconfirmed: i64,
+    /// Couriers whose queue is paused, by name, and why.
+    pub couriers_in_trouble: Vec<(String, State)>,
 }
 
-/// Counts everything, at `now`; `stuck_since` is the moment before which an order without a step is in trouble.
+/// Counts everything, at `now`; `stuck_since` is the moment before which an order without a step is in trouble,
+/// `unconfirmed_since` the one before which a reported end is.
 ///
 /// # Errors
 /// The database.
-pub fn read(conn: &mut AnyConn, now: Instant, stuck_since: Instant) -> Result<Stats, StoreError> {
+pub fn read(
+    conn: &mut AnyConn,
+    now: Instant,
+    stuck_since: Instant,
+    unconfirmed_since: Instant,
+) -> Result<Stats, StoreError> {
     let by_status: Vec<(String, i64)> = orders::table
         .group_by(orders::status)
         .select((orders::status, count_star()))
@@ -84,6 +95,8 @@ pub fn read(conn: &mut AnyConn, now: Instant, stuck_since: Instant) -> Result<St
             .filter(orders::status.ne("draft"))
             .count()
             .get_result(conn)?,
+        ends_unconfirmed: shipments::count_unconfirmed_ends(conn, unconfirmed_since)?,
+        couriers_in_trouble: courier_state::in_trouble(conn)?,
         by_status,
     })
 }

@@ -103,6 +103,8 @@ pub enum Table {
     CourierRemark,
     /// `parked_events`, by its id.
     ParkedEvents,
+    /// `order_label`, by order id and attempt: `<order id>/<attempt>`.
+    OrderLabel,
 }
 
 impl Table {
@@ -112,6 +114,7 @@ impl Table {
             Self::OrderPerson => "order_person",
             Self::CourierRemark => "courier_remark",
             Self::ParkedEvents => "parked_events",
+            Self::OrderLabel => "order_label",
         }
     }
 }
@@ -142,6 +145,7 @@ struct Epoch {
     person: SealKey,
     remark: SealKey,
     parked: SealKey,
+    label: SealKey,
     prints: Zeroizing<[u8; KEY_LENGTH]>,
 }
 
@@ -151,6 +155,7 @@ impl Epoch {
             person: SealKey::new(key.clone(), Table::OrderPerson.name()),
             remark: SealKey::new(key.clone(), Table::CourierRemark.name()),
             parked: SealKey::new(key.clone(), Table::ParkedEvents.name()),
+            label: SealKey::new(key.clone(), Table::OrderLabel.name()),
             prints: derive(key, "safelight fingerprints"),
         }
     }
@@ -160,6 +165,7 @@ impl Epoch {
             Table::OrderPerson => &self.person,
             Table::CourierRemark => &self.remark,
             Table::ParkedEvents => &self.parked,
+            Table::OrderLabel => &self.label,
         }
     }
 }

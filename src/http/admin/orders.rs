@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::query::{ByValue, Detail};
 use crate::app::{App, cancel as calling_off};
+use crate::clock::Instant;
 use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
@@ -42,6 +43,8 @@ pub struct OrdersQuery {
     courier: Option<String>,
     /// `pending`, `booking`, `unknown`, `booked`, `failed` or `cancelled`.
     shipment_state: Option<String>,
+    /// `end_unconfirmed`: an end that only an unsigned push reported was not confirmed by its courier within 7 days.
+    trouble: Option<String>,
     /// RFC 3339; from this moment on.
     created_after: Option<DateTime<Utc>>,
     /// RFC 3339; before this moment.
@@ -69,6 +72,7 @@ pub(in crate::http) async fn list(
         status: asked.status,
         courier: asked.courier,
         shipment_state: asked.shipment_state,
+        trouble: asked.trouble.map(|trouble| (trouble, app.unconfirmed_since())),
         created_after: asked.created_after,
         created_before: asked.created_before,
     };
@@ -89,6 +93,8 @@ pub struct SearchBody {
     status: Option<String>,
     courier: Option<String>,
     shipment_state: Option<String>,
+    /// `end_unconfirmed`: an end that only an unsigned push reported was not confirmed by its courier within 7 days.
+    trouble: Option<String>,
     created_after: Option<DateTime<Utc>>,
     created_before: Option<DateTime<Utc>>,
     reference: Option<String>,
@@ -101,7 +107,7 @@ pub struct SearchBody {
 
 impl SearchBody {
     /// What is asked for, checked.
-    fn read(self) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
+    fn read(self, unconfirmed_since: Instant) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
         let mut errors = FieldErrors::new();
         let phone = self
             .phone
@@ -121,6 +127,7 @@ impl SearchBody {
             status: self.status,
             courier: self.courier,
             shipment_state: self.shipment_state,
+            trouble: self.trouble.map(|trouble| (trouble, unconfirmed_since)),
             created_after: self.created_after,
             created_before: self.created_before,
         };
@@ -142,7 +149,7 @@ pub(in crate::http) async fn search(
     app: Data<App>,
     Keyed { given: Json(body), .. }: Keyed<Ops, Json<SearchBody>>,
 ) -> Result<HttpResponse, Problem> {
-    let (filter, by, page) = body.read()?;
+    let (filter, by, page) = body.read(app.unconfirmed_since())?;
     found(&app, filter, by, page).await
 }
 
@@ -249,7 +256,7 @@ mod tests {
     use crate::http::json::parse;
 
     fn read(body: &str) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
-        parse::<SearchBody>(body.as_bytes())?.read()
+        parse::<SearchBody>(body.as_bytes())?.read(DateTime::UNIX_EPOCH)
     }
 
     #[test]
