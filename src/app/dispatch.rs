@@ -20,10 +20,10 @@ use crate::domain::ids::OrderId;
 use crate::domain::job::{bounded_retry_after, retry_wait};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
-use crate::domain::standing::Call;
+use crate::domain::standing::{Call, State};
 use crate::store::orders::{self, Order};
 use crate::store::shipments::{self, Attempt, Change};
-use crate::store::{AnyConn, meta};
+use crate::store::{AnyConn, courier_state, meta};
 use crate::vault::keyring::Keyring;
 
 /// The personal fields that a booking hands to a courier, as the disclosure names them.
@@ -390,6 +390,17 @@ fn record_error(
         return Ok(Next::Done);
     }
     let change = Change::at(now.business).error(error.code());
+    let refused = matches!(error, BookError::Retry { .. } | BookError::Unauthorized { .. });
+    let open = refused && fallback::is_open(&order, &attempt, now);
+    if open
+        && is_paused_for_long(conn, &attempt.courier, now)?
+        && fallback::next(conn, ring, app, &order, true)?.is_some()
+    {
+        // A probe that failed: this order has waited long enough.
+        fail(conn, &order, &attempt, error.code(), now)?;
+        fallback::fall_back(conn, ring, app, &mut order, &attempt, true, now)?;
+        return Ok(Next::Done);
+    }
     match error {
         BookError::Unknown { code } => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Unknown))?;
@@ -412,13 +423,18 @@ fn record_error(
         BookError::Retry { code, .. } | BookError::Fail { code } => {
             fail(conn, &order, &attempt, code, now)?;
             tracing::warn!(order = %order.id, courier = attempt.courier, code, "a booking failed for good");
-            let waits = order.status == OrderStatus::Printed && order.attempt == attempt.number;
-            if waits && order.purge_decided_at.is_none() && !order.is_held(now.business) {
+            if fallback::is_open(&order, &attempt, now) {
                 fallback::fall_back(conn, ring, app, &mut order, &attempt, false, now)?;
             }
             Ok(Next::Done)
         }
     }
+}
+
+fn is_paused_for_long(conn: &mut AnyConn, courier: &str, now: Now) -> Result<bool, AppError> {
+    let standing = courier_state::find(conn, courier)?;
+    Ok(standing
+        .is_some_and(|standing| standing.state != State::Ok && standing.since + standing::FALL_BACK_AFTER <= now.wall))
 }
 
 fn may_try_again(failures: u32) -> bool {

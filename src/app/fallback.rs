@@ -5,6 +5,7 @@ use crate::app::booking::{Now, new_attempt, note_event};
 use crate::app::{App, AppError, people};
 use crate::domain::contact::{Address, Country};
 use crate::domain::invalid::{FieldError, Invalid};
+use crate::domain::order::OrderStatus;
 use crate::domain::standing::State;
 use crate::store::orders::Order;
 use crate::store::shipments::{self, Attempt};
@@ -57,6 +58,14 @@ pub(crate) fn check_configured(app: &App, courier: &str) -> Result<(), AppError>
         pointer: "/courier".to_owned(),
         invalid: Invalid::new("unknown_courier", "must be a courier that is configured"),
     }]))
+}
+
+/// Whether an order still waits for this attempt and may be handed to somebody else: not held, not about to be purged.
+pub(crate) fn is_open(order: &Order, attempt: &Attempt, now: Now) -> bool {
+    order.status == OrderStatus::Printed
+        && order.attempt == attempt.number
+        && order.purge_decided_at.is_none()
+        && !order.is_held(now.business)
 }
 
 /// Starts the next attempt with the next fallback, where there is one that was not tried and may carry the parcel; a

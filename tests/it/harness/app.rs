@@ -47,16 +47,21 @@ pub(crate) struct Options {
     pub(crate) fallbacks: &'static [&'static str],
 }
 
+impl Options {
+    /// As most tests want it.
+    pub(crate) const USUAL: Self = Self {
+        courier_timeout: Duration::from_secs(20),
+        faults: &[],
+        intake_queue: 256,
+        courier_reports: false,
+        fakes: &[],
+        fallbacks: &[],
+    };
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            courier_timeout: Duration::from_secs(20),
-            faults: &[],
-            intake_queue: 256,
-            courier_reports: false,
-            fakes: &[],
-            fallbacks: &[],
-        }
+        Self::USUAL
     }
 }
 
@@ -412,6 +417,11 @@ impl TestApp {
         jobs::run_due(&self.app).await.unwrap()
     }
 
+    /// Asks the couriers about parcels without news, as the worker's loop does; returns how many.
+    pub(crate) async fn run_polls(&self) -> usize {
+        app::poll::sweep(&self.app).await.unwrap()
+    }
+
     /// Runs the recurring work once, as the worker's loops do.
     pub(crate) async fn run_upkeep(&self) {
         app::upkeep::make_keys_ahead(&self.app).await.unwrap();
@@ -419,7 +429,6 @@ impl TestApp {
         while app::retention::expire_drafts(&self.app).await.unwrap() > 0 {}
         app::retention::end_stuck(&self.app).await.unwrap();
         app::purge::sweep(&self.app, "system").await.unwrap();
-        app::poll::sweep(&self.app).await.unwrap();
         app::upkeep::forget(&self.app).await.unwrap();
     }
 
