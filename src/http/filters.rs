@@ -113,12 +113,14 @@ mod tests {
             status: Some("printed".to_owned()),
             courier: Some("simulated".to_owned()),
             shipment_state: Some("booked".to_owned()),
+            trouble: Some(("end_unconfirmed".to_owned(), DateTime::UNIX_EPOCH)),
             created_after: Some("2026-11-23T16:00:00+08:00".parse().unwrap()),
             created_before: None,
         };
         let filter = filters.read().unwrap();
         assert_eq!(filter.status, Some(OrderStatus::Printed));
         assert_eq!(filter.shipment_state, Some(ShipmentState::Booked));
+        assert_eq!(filter.end_unconfirmed_since, Some(DateTime::UNIX_EPOCH));
         assert_eq!(filter.created_after.unwrap().to_rfc3339(), "2026-11-23T08:00:00+00:00");
     }
 
@@ -129,6 +131,7 @@ mod tests {
             status: Some("13800138000".to_owned()),
             courier: Some("a\u{0}".to_owned()),
             shipment_state: Some(String::new()),
+            trouble: Some(("much".to_owned(), DateTime::UNIX_EPOCH)),
             created_after: Some(DateTime::<Utc>::MAX_UTC),
             created_before: Some(DateTime::<Utc>::MIN_UTC),
         };
@@ -143,6 +146,7 @@ mod tests {
                 "/status",
                 "/courier",
                 "/shipment_state",
+                "/trouble",
                 "/created_after",
                 "/created_before"
             ]
