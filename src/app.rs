@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod booking;
+pub mod breach;
 pub mod by_hand;
 pub mod call_off;
 pub mod cancel;
@@ -29,6 +30,7 @@ pub mod resolve;
 pub mod retention;
 pub mod retire;
 pub mod reveal;
+pub mod rights;
 pub mod scan;
 pub mod standing;
 pub mod startup;
@@ -43,7 +45,7 @@ pub use error::AppError;
 
 use crate::clock::Clock;
 use crate::couriers::{Couriers, Parcel, Sender};
-use crate::domain::scope::{Scope, Scopes};
+use crate::domain::scope::Scopes;
 use crate::store::{AnyConn, Database};
 use crate::vault::keyring::Keyring;
 use crate::vault::{Vault, VaultError};
@@ -105,9 +107,7 @@ impl Caller {
 
     /// Whether the caller may see orders of all clients.
     pub fn sees_all(&self) -> bool {
-        [Scope::Ops, Scope::Floor, Scope::Privacy]
-            .iter()
-            .any(|scope| self.scopes.allow(*scope))
+        self.scopes.see_all()
     }
 }
 

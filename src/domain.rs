@@ -14,4 +14,5 @@ pub mod retention;
 pub mod scope;
 pub mod shipment;
 pub mod standing;
+pub mod subject_request;
 pub mod workdays;

@@ -66,6 +66,15 @@ pub struct VaultSettings {
     pub key_cache: Duration,
 }
 
+/// What a mirror of the journal gave back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Entries that the vault had lost and has again.
+    pub entries: usize,
+    /// Numbers, from and to, of entries that are in neither.
+    pub lost: Vec<(i64, i64)>,
+}
+
 const EPOCH: &str = "epoch";
 const IDEMPOTENCY: &str = "idempotency";
 
@@ -115,23 +124,76 @@ impl Vault {
             .write_blocking(|conn| journal::append_in_tx(conn, entries, now))
             .map_err(unavailable)?;
         if let Some(mirror) = &self.mirror {
-            mirror.append(&rows).map_err(mirror_trouble)?;
+            if mirror.is_whole() {
+                mirror.append(&rows).map_err(mirror_trouble)?;
+            } else {
+                self.complete(mirror)?;
+            }
         }
         let number = |row: Option<&JournalRow>| row.map_or(0, |row| row.number);
         Ok((number(rows.first()), number(rows.last())))
     }
 
-    /// Puts back what the mirror kept and this vault lost; returns how many entries.
+    /// Writes to the mirror what it lacks: it was set up late, or a process died between the journal and the mirror.
+    fn complete(&self, mirror: &Mirror) -> Result<(), VaultError> {
+        const BATCH: i64 = 1000;
+        let known = mirror.numbers().map_err(mirror_trouble)?;
+        let mut after = (1..).zip(&known).take_while(|(number, known)| number == *known).count();
+        loop {
+            let from = i64::try_from(after).unwrap_or(i64::MAX);
+            let mut rows = self
+                .db
+                .read_blocking(|conn| journal::after(conn, from, BATCH))
+                .map_err(unavailable)?;
+            let Some(last) = rows.last() else { break };
+            after = usize::try_from(last.number).unwrap_or(usize::MAX);
+            rows.retain(|row| !known.contains(&row.number));
+            mirror.append(&rows).map_err(mirror_trouble)?;
+        }
+        mirror.set_whole();
+        Ok(())
+    }
+
+    /// Puts back what the mirror kept and this vault lost, and the other way round. Where entries between the two are in
+    /// neither, nothing is put back unless `with_gaps` says that they are lost for good.
     ///
     /// # Errors
     /// The mirror cannot be read, or the vault cannot be reached.
-    pub fn recover_from_mirror(&self) -> Result<usize, VaultError> {
-        let Some(mirror) = &self.mirror else { return Ok(0) };
+    pub fn recover_from_mirror(&self, with_gaps: bool) -> Result<Recovered, VaultError> {
+        let Some(mirror) = &self.mirror else {
+            return Ok(Recovered::default());
+        };
         let last = self.db.read_blocking(journal::last).map_err(unavailable)?;
         let missing = mirror.after(last).map_err(mirror_trouble)?;
-        self.db
-            .write_blocking(|conn| journal::import_in_tx(conn, &missing))
-            .map_err(unavailable)
+        let mut recovered = Recovered::default();
+        let mut before = last;
+        for row in &missing {
+            if row.number > before.saturating_add(1) {
+                recovered
+                    .lost
+                    .push((before.saturating_add(1), row.number.saturating_sub(1)));
+            }
+            before = row.number;
+        }
+        if recovered.lost.is_empty() || with_gaps {
+            recovered.entries = self
+                .db
+                .write_blocking(|conn| {
+                    let count = journal::import_in_tx(conn, &missing)?;
+                    // Old copies of both databases may well agree with each other: only the mirror tells that they are
+                    // old, and the counter tells it on, also where this process dies before it has acted on it.
+                    if count > 0 {
+                        journal::turn_in_tx(conn, 0)?;
+                    }
+                    Ok::<_, StoreError>(count)
+                })
+                .map_err(unavailable)?;
+            // Whoever journals next tries again, and waits until it succeeds.
+            if let Err(error) = self.complete(mirror) {
+                tracing::warn!(%error, "the journal's mirror could not be completed");
+            }
+        }
+        Ok(recovered)
     }
 
     /// Turns the counter that tells an old copy of the orders from the living one; before every booking, at every start.

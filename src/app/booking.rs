@@ -67,7 +67,11 @@ pub(crate) fn step(
     let mut change = change.status(status, now, forward);
     if status.is_ended() {
         let first = order.first_ended_at.unwrap_or(now);
-        let due = purge_due_at(now, first, delta(window));
+        // Who asked to be forgotten waits for the delivery, not for the window after it.
+        let due = match order.restriction {
+            Some(_) => now,
+            None => purge_due_at(now, first, delta(window)),
+        };
         change = change.ended(now, first, due);
         order.ended_at = Some(now);
         order.first_ended_at = Some(first);

@@ -22,7 +22,7 @@ use crate::vault::keyring::Keyring;
 /// one that this build knows; it need not be configured. The same again changes nothing.
 ///
 /// # Errors
-/// Not found, not printed, shipped already, held, a booking in flight, another parcel booked, store or vault.
+/// Not found, not printed, shipped already, held or withdrawn, a booking in flight, another parcel booked, store or vault.
 pub async fn ship(
     app: &App,
     caller: &Caller,
@@ -168,15 +168,19 @@ pub async fn change_courier(app: &App, caller: &Caller, id: OrderId, courier: St
 /// Sends a returned order once more: a new parcel, and the retention clock begins with its next end.
 ///
 /// # Errors
-/// Not found, not returned, held, purged, no consent for the courier any more (422), store or vault.
+/// Not found, not returned, held or restricted, purged, no consent for the courier any more (422), store or vault.
 pub async fn reship(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView, AppError> {
     let (app_, actor) = (app.clone(), caller.actor());
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
         let mut order = people::lock(conn, id)?;
         order.status.after(Step::Reship)?;
-        if order.is_held(now.business) {
-            return Err(held());
+        may_hand_on(&order, now)?;
+        if order.restriction.is_some() {
+            return Err(AppError::conflict(
+                "restricted",
+                "the person asked to be forgotten: the order is about to be purged",
+            ));
         }
         let courier = order.courier.clone();
         check_consent(conn, ring, &app_, &order, &courier)?;
@@ -194,10 +198,6 @@ pub async fn reship(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView
     .await
 }
 
-fn held() -> AppError {
-    AppError::conflict("held", "the order is held: nothing is handed on")
-}
-
 /// Whether it may still be decided who carries the order.
 fn allow_change(order: &Order, now: Now) -> Result<(), AppError> {
     if order.status.is_shipped() {
@@ -212,8 +212,16 @@ fn allow_change(order: &Order, now: Now) -> Result<(), AppError> {
             "the order is cancelled: place a new one",
         ));
     }
+    may_hand_on(order, now)
+}
+
+/// Whether anything of the person may be handed on.
+fn may_hand_on(order: &Order, now: Now) -> Result<(), AppError> {
     if order.is_held(now.business) {
-        return Err(held());
+        return Err(AppError::conflict("held", "the order is held: nothing is handed on"));
+    }
+    if order.is_withdrawn() {
+        return Err(people::withdrawn());
     }
     Ok(())
 }
@@ -263,7 +271,7 @@ pub async fn watch(app: &App, id: AttemptId) -> Result<Next, AppError> {
 async fn shipments_to_watch(app: &App, id: AttemptId) -> Result<Option<(Attempt, ParcelRef)>, AppError> {
     let app_ = app.clone();
     app.write_sealed(move |conn, ring| {
-        let now = app_.clock.business_now();
+        let now = Now::of(&app_.clock);
         let Some(attempt) = shipments::find(conn, id)? else {
             return Ok(None);
         };
@@ -277,11 +285,11 @@ async fn shipments_to_watch(app: &App, id: AttemptId) -> Result<Option<(Attempt,
             Err(AppError::Gone(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
-        if attempt.state != ShipmentState::Booked || order.status.is_ended() {
+        if attempt.state != ShipmentState::Booked || order.status.is_ended() || may_hand_on(&order, now).is_err() {
             return Ok(None);
         }
         if app_.couriers.get(&attempt.courier).is_some() {
-            shipments::disclose_in_tx(conn, &attempt, "tracking_no,phone", "tracking", now)?;
+            shipments::disclose_in_tx(conn, &attempt, "tracking_no,phone", "tracking", now.business)?;
         }
         let number = person.tracking_of(attempt.number).cloned();
         let parcel = booking::parcel_ref(&attempt, number, Some(person.recipient.phone));

@@ -97,6 +97,9 @@ fn allow(order: &Order, now: Now) -> Result<(), AppError> {
     if order.is_held(now.business) {
         return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
     }
+    if order.is_withdrawn() {
+        return Err(people::withdrawn());
+    }
     match order.status {
         OrderStatus::Cancelled => Err(AppError::conflict(
             "illegal_transition",

@@ -124,8 +124,9 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
         match attempt.state {
             ShipmentState::Booked | ShipmentState::Failed | ShipmentState::Cancelled => Ok(Found::Nothing),
             ShipmentState::Pending if order.status != OrderStatus::Printed => Ok(Found::Nothing),
-            // A hold stops everything but storage: nothing personal is handed on. Lifting it drives the attempt on.
-            ShipmentState::Pending if order.is_held(now.business) => Ok(Found::Nothing),
+            // A hold stops everything but storage: nothing personal is handed on. Lifting it drives the attempt on. A
+            // withdrawn consent stops it for good: the order is about to be called off.
+            ShipmentState::Pending if order.is_held(now.business) || order.is_withdrawn() => Ok(Found::Nothing),
             ShipmentState::Pending => send_or_wait(conn, ring, &app_, &mut order, attempt, now),
             ShipmentState::Booking => {
                 shipments::change_in_tx(

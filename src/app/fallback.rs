@@ -60,12 +60,14 @@ pub(crate) fn check_configured(app: &App, courier: &str) -> Result<(), AppError>
     }]))
 }
 
-/// Whether an order still waits for this attempt and may be handed to somebody else: not held, not about to be purged.
+/// Whether an order still waits for this attempt and may be handed to somebody else: not held, not withdrawn,
+/// not about to be purged.
 pub(crate) fn is_open(order: &Order, attempt: &Attempt, now: Now) -> bool {
     order.status == OrderStatus::Printed
         && order.attempt == attempt.number
         && order.purge_decided_at.is_none()
         && !order.is_held(now.business)
+        && !order.is_withdrawn()
 }
 
 /// Starts the next attempt with the next fallback, where there is one that was not tried and may carry the parcel; a

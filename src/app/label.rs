@@ -89,6 +89,9 @@ fn look(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Found, AppErr
             document: Pii::new(document.to_vec()),
         }));
     }
+    if order.is_withdrawn() {
+        return Err(people::withdrawn());
+    }
     let person = people::find(conn, ring, id)?;
     let parcel = booking::parcel_ref(
         &attempt,

@@ -21,9 +21,10 @@ use crate::store::audit::{self, Act};
 use crate::store::journal::NewEntry;
 use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
-use crate::store::{AnyConn, dialect, meta, to_row};
+use crate::store::{AnyConn, dialect, meta, subject_texts, to_row};
 
-/// Orders in one step of a sweep: small enough to leave the writers room, large enough to be quick.
+/// Orders in one round of a sweep, journalled together. Those that one transaction takes are fewer where others wait for
+/// it: [`Database::sweep_size`](crate::store::Database::sweep_size).
 const BATCH: i64 = 500;
 
 /// What a run of retention did, or would do.
@@ -65,15 +66,7 @@ pub async fn run(app: &App, actor: &str, dry_run: bool) -> Result<RunReport, App
 pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
     let mut total = 0;
     loop {
-        let now = app.clock.business_now();
-        let decided = app
-            .orders
-            .write(move |conn| {
-                let due = purges::pick_due_in_tx(conn, now, BATCH)?;
-                purges::decide_in_tx(conn, &due, PurgeReason::Retention, now)?;
-                Ok::<_, AppError>(due.len())
-            })
-            .await?;
+        let decided = decide_due(app).await?;
         let destroyed = destroy_decided(app, actor).await?;
         total += destroyed;
         if decided == 0 && destroyed == 0 {
@@ -84,6 +77,46 @@ pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
         leave_no_page(app).await?;
     }
     Ok(total)
+}
+
+/// Decides the purge of one round of what is due; returns how many.
+async fn decide_due(app: &App) -> Result<i64, AppError> {
+    let size = i64::try_from(app.orders.sweep_size()).unwrap_or(BATCH);
+    let mut total = 0;
+    while total < BATCH {
+        let now = app.clock.business_now();
+        let decided = app
+            .orders
+            .write(move |conn| {
+                let due = purges::pick_due_in_tx(conn, now, size)?;
+                purges::decide_in_tx(conn, &due, PurgeReason::Retention, now)?;
+                Ok::<_, AppError>(i64::try_from(due.len()).unwrap_or(i64::MAX))
+            })
+            .await?;
+        if decided == 0 {
+            break;
+        }
+        total += decided;
+    }
+    Ok(total)
+}
+
+/// Destroys everything that is decided.
+///
+/// # Errors
+/// Store or vault.
+pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
+    let mut total = 0;
+    loop {
+        match destroy_decided(app, actor).await? {
+            0 => break,
+            count => total += count,
+        }
+    }
+    if total > 0 {
+        leave_no_page(app).await?;
+    }
+    Ok(())
 }
 
 /// Destroys one batch of what is decided, by whatever reason; returns how many.
@@ -110,19 +143,31 @@ async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, A
         })
         .collect();
     let vault = app.vault.clone();
-    let (first, last) = app.blocking(move || Ok(vault.journal(entries)?)).await?;
-    let numbers: HashMap<OrderId, i64> = decided.iter().map(|decided| decided.id).zip(first..).collect();
-    let ids: Vec<OrderId> = decided.iter().map(|decided| decided.id).collect();
-    let (now, actor) = (app.clock.business_now(), actor.to_owned());
-    app.orders
-        .write(move |conn| {
-            let locked = purges::lock_decided_in_tx(conn, &ids)?;
-            let count = i64::try_from(locked.len()).unwrap_or(i64::MAX);
-            destroy_in_tx(conn, &locked, &numbers, &actor, now)?;
-            meta::applied_in_tx(conn, first, last)?;
-            Ok(count)
-        })
-        .await
+    let (first, _) = app.blocking(move || Ok(vault.journal(entries)?)).await?;
+    let numbered: Vec<(OrderId, i64)> = decided.iter().map(|decided| decided.id).zip(first..).collect();
+    let mut total = 0;
+    for some in numbered.chunks(app.orders.sweep_size()) {
+        let numbers: HashMap<OrderId, i64> = some.iter().copied().collect();
+        let ids: Vec<OrderId> = some.iter().map(|(id, _)| *id).collect();
+        let (first, last) = some
+            .first()
+            .zip(some.last())
+            .map_or((0, 0), |((_, first), (_, last))| (*first, *last));
+        let (now, actor) = (app.clock.business_now(), actor.to_owned());
+        total += app
+            .orders
+            .write(move |conn| {
+                let locked = purges::lock_decided_in_tx(conn, &ids)?;
+                let count = i64::try_from(locked.len()).unwrap_or(i64::MAX);
+                destroy_in_tx(conn, &locked, &numbers, &actor, now)?;
+                let gone: Vec<OrderId> = locked.iter().map(|decided| decided.id).collect();
+                subject_texts::forget_with_in_tx(conn, &gone)?;
+                meta::applied_in_tx(conn, first, last)?;
+                Ok::<_, AppError>(count)
+            })
+            .await?;
+    }
+    Ok(total)
 }
 
 /// Destroys orders that this transaction has locked, and writes their receipts under one entry of the audit chain.
@@ -220,11 +265,18 @@ async fn leave_no_page(app: &App) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Purges one order because somebody with the privacy scope asks: a draft or placed order is cancelled first.
+/// Purges one order because somebody with the privacy scope asks, for that cause: a draft or placed order is cancelled
+/// first.
 ///
 /// # Errors
 /// Not found, in fulfilment, held, purged already (410), store or vault.
-pub async fn on_request(app: &App, caller: &Caller, id: OrderId, reason: Pii<String>) -> Result<ReceiptRow, AppError> {
+pub async fn on_request(
+    app: &App,
+    caller: &Caller,
+    id: OrderId,
+    cause: PurgeReason,
+    reason: Pii<String>,
+) -> Result<ReceiptRow, AppError> {
     let (actor, window) = (caller.actor(), app.settings.window);
     let app_ = app.clone();
     let decided_by = actor.clone();
@@ -268,17 +320,31 @@ pub async fn on_request(app: &App, caller: &Caller, id: OrderId, reason: Pii<Str
                 actor: &decided_by,
                 action: "purge_request",
                 subject: &id.to_string(),
-                detail: "",
+                detail: &format!("cause={}", cause.as_str()),
                 reason_hash: Some(salted_hash(&reason).1),
             };
             audit::append_in_tx(conn, now.business, &act)?;
-            purges::decide_in_tx(conn, &[id], PurgeReason::Operator, now.business)?;
+            purges::decide_in_tx(conn, &[id], cause, now.business)?;
             Ok(())
         })
         .await?;
     destroy_one(app, id, &actor).await?;
-    receipt(app, id).await
+    // Another request or the sweep may be destroying it just now: its receipt is there when that one commits.
+    for _ in 0..RECEIPT_TRIES {
+        match receipt(app, id).await {
+            Err(AppError::NotFound) => tokio::time::sleep(RECEIPT_WAIT).await,
+            found => return found,
+        }
+    }
+    Err(AppError::conflict(
+        "purge_in_progress",
+        "the order is being purged; ask for its receipt shortly",
+    ))
 }
+
+/// How often, and after which wait, the receipt of a purge that somebody else carries out is looked for.
+const RECEIPT_TRIES: u32 = 50;
+const RECEIPT_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Destroys one order whose purge is decided.
 ///

@@ -1,5 +1,6 @@
 //! Looking at orders: one, lists, searches by fingerprint, timelines, counts.
 
+use crate::app::rights::remind::today_and_soon;
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller, people};
 use crate::clock::{Instant, delta};
@@ -184,7 +185,15 @@ impl App {
         let stuck_since = now - delta(self.settings.stuck_after) + warning;
         let unconfirmed_since = self.unconfirmed_since();
         self.orders
-            .read(move |conn| Ok(stats::read(conn, now, stuck_since, unconfirmed_since)?))
+            .read(move |conn| {
+                Ok(stats::read(
+                    conn,
+                    now,
+                    stuck_since,
+                    unconfirmed_since,
+                    today_and_soon(now),
+                )?)
+            })
             .await
     }
 

@@ -23,9 +23,14 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
     let cutoff = now - delta(app.settings.draft_after);
     app.orders
         .write(move |conn| {
-            let expired = orders::pick_expired_drafts_in_tx(conn, cutoff, BATCH)?;
-            for id in &expired {
-                let mut order = orders::find(conn, *id)?.ok_or(AppError::NotFound)?;
+            let mut expired = Vec::new();
+            for id in orders::pick_expired_drafts_in_tx(conn, cutoff, BATCH)? {
+                let mut order = orders::find(conn, id)?.ok_or(AppError::NotFound)?;
+                // A hold stops this clock too.
+                if order.is_held(now) {
+                    continue;
+                }
+                expired.push(id);
                 let change = Change::at(now).free_reference();
                 step(
                     conn,

@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::person::{self};
 use crate::store::shipments::{self, TrackingRow};
-use crate::store::{AnyConn, StoreError, epochs, labels, reseal};
+use crate::store::{AnyConn, StoreError, epochs, labels, reseal, subject_requests, subject_texts};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::StoredEvent;
@@ -80,7 +80,7 @@ pub async fn retire(app: &App, until: i64, progress: impl Fn(u64) + Send + Sync)
 /// Re-seals, marks and destroys whatever is closed.
 async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sync) -> Result<Retired, AppError> {
     // An order whose purge is decided is not re-sealed any more: it goes first.
-    while purge::destroy_decided(app, "system").await? > 0 {}
+    purge::finish(app, "system").await?;
     let mut after = None;
     loop {
         let (count, last) = reseal_orders(app, after).await?;
@@ -95,13 +95,20 @@ async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sy
     while let Some(last) = reseal_parked(app, after).await? {
         after = last;
     }
+    let mut after = String::new();
+    while let Some(last) = reseal_texts(app, after).await? {
+        after = last;
+    }
     let now = app.clock.business_now();
     done.retired = app
         .orders
         .write(move |conn| match reseal::count_left(conn)? {
             0 => Ok::<_, StoreError>(epochs::retire_closed_in_tx(conn, now)?),
             left => {
-                tracing::warn!(left, "rows are left under closed epochs; the next run goes on");
+                tracing::error!(
+                    left,
+                    "rows are left under closed epochs, whose keys are not destroyed; the next run goes on"
+                );
                 Ok(0)
             }
         })
@@ -134,13 +141,25 @@ async fn reseal_orders(app: &App, after: Option<OrderId>) -> Result<(u64, Option
                 Err(AppError::Gone(_) | AppError::NotFound) => continue,
                 Err(error) => return Err(error),
             }
-            if reseal_order(conn, ring, *id, now)? {
-                count += 1;
+            match reseal_order(conn, ring, *id, now) {
+                Ok(resealed) => count += u64::from(resealed),
+                // It stops nobody else from being re-sealed; its key is kept until somebody has looked at it.
+                Err(error) if is_corrupt(&error) => {
+                    tracing::error!(%error, order = %id, "an order cannot be sealed anew: its key is not destroyed");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok((count, ids.last().copied()))
     })
     .await
+}
+
+fn is_corrupt(error: &AppError) -> bool {
+    matches!(
+        error,
+        AppError::Vault(VaultError::Corrupt { .. }) | AppError::Store(StoreError::Corrupt { .. })
+    )
 }
 
 /// Re-seals everything of a locked order. `false`: its key is gone already, there is nothing to save.
@@ -217,12 +236,21 @@ async fn reseal_parked(app: &App, after: String) -> Result<Option<String>, AppEr
         let epoch = people::current_epoch(conn, ring, clock.business_now())?;
         let rows = reseal::parked_to_reseal(conn, &after, BATCH)?;
         for row in &rows {
-            let plain = match ring.open(row.epoch, Table::ParkedEvents, &row.id, &row.sealed) {
-                Ok(plain) => plain,
+            let opened = ring.open(row.epoch, Table::ParkedEvents, &row.id, &row.sealed);
+            let (plain, event) = match opened.map(|plain| (StoredEvent::from_bytes(&plain), plain)) {
+                Ok((Some(event), plain)) => (plain, event),
                 Err(VaultError::KeyGone) => continue,
+                // It expires within three days.
+                Ok((None, _)) | Err(VaultError::Corrupt { .. }) => {
+                    tracing::error!(
+                        row = row.id,
+                        table = "parked_events",
+                        "a row cannot be sealed anew: its key is not destroyed"
+                    );
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             };
-            let event = StoredEvent::from_bytes(&plain).ok_or_else(|| StoreError::corrupt("parked_events", &row.id))?;
             let mut row = row.clone();
             row.tracking_print = ring.print(epoch, Kind::Tracking, event.tracking_no.as_deref().unwrap_or(""))?;
             row.sealed = ring.seal(epoch, Table::ParkedEvents, &row.id, &plain)?;
@@ -230,6 +258,34 @@ async fn reseal_parked(app: &App, after: String) -> Result<Option<String>, AppEr
             reseal::replace_parked_in_tx(conn, &row)?;
         }
         Ok(rows.last().map(|row| row.id.clone()))
+    })
+    .await
+}
+
+/// Re-seals one batch of what people wrote about requests; returns the last one looked at.
+async fn reseal_texts(app: &App, after: String) -> Result<Option<String>, AppError> {
+    let clock = app.clock.clone();
+    app.write_sealed(move |conn, ring| {
+        let epoch = people::current_epoch(conn, ring, clock.business_now())?;
+        let rows = reseal::texts_to_reseal(conn, &after, BATCH)?;
+        for row in &rows {
+            let id = row.request_id.parse();
+            let id = id.map_err(|_| StoreError::corrupt("subject_request_texts", &row.request_id))?;
+            subject_requests::lock_in_tx(conn, id)?;
+            // Read again under the lock: a refusal may have been written, or the text may be gone.
+            let Some(mut row) = subject_texts::find(conn, id)? else {
+                continue;
+            };
+            let plain = match ring.open(row.epoch, Table::RequestTexts, &row.request_id, &row.sealed) {
+                Ok(plain) => plain,
+                Err(VaultError::KeyGone) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            row.sealed = ring.seal(epoch, Table::RequestTexts, &row.request_id, &plain)?;
+            row.epoch = epoch;
+            subject_texts::replace_in_tx(conn, &row)?;
+        }
+        Ok(rows.last().map(|row| row.request_id.clone()))
     })
     .await
 }

@@ -1,5 +1,5 @@
-//! Seeing a recipient whole: needs a scope and a reason, is recorded before it is shown, and for a minor or a held order
-//! needs a second key's approval.
+//! Seeing a recipient whole: needs a scope and a reason, is recorded before it is shown, and for a minor or a held or
+//! restricted order needs a second key's approval.
 
 use crate::app::purge::salted_hash;
 use crate::app::{App, AppError, Caller, notes, people};
@@ -8,6 +8,7 @@ use crate::domain::contact::Recipient;
 use crate::domain::ids::{OrderId, RowId};
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
+use crate::store::orders::Order;
 use crate::store::{AnyConn, reveals};
 
 /// What a reveal shows.
@@ -32,7 +33,7 @@ pub async fn reveal(app: &App, caller: &Caller, id: OrderId, reason: Pii<String>
         let order = people::lock(conn, id)?;
         let recipient = people::find(conn, ring, id)?.recipient;
         let mut approval = None;
-        if order.minor || order.is_held(now) {
+        if takes_two(&order, now) {
             match reveals::unused(conn, id, &caller.key_id)? {
                 Some(request) if request.approved_at.is_some() => approval = Some(request.id),
                 // Asked for already, and nobody has approved it yet.
@@ -57,6 +58,12 @@ pub async fn reveal(app: &App, caller: &Caller, id: OrderId, reason: Pii<String>
         Ok(Revealed::Recipient(Box::new(recipient)))
     })
     .await
+}
+
+/// Whether a second key must approve before the person of this order is shown: a minor's, a held one's, and where nothing
+/// but the delivery may go on.
+pub(crate) fn takes_two(order: &Order, now: Instant) -> bool {
+    order.minor || order.is_held(now) || order.restriction.is_some()
 }
 
 /// Approves another key's request.

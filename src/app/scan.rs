@@ -1,5 +1,6 @@
 //! Looking for planted values in bytes, in every encoding that they could take on their way to a disk.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -48,16 +49,19 @@ pub fn needles(text: &str) -> (Vec<Needle>, usize) {
     (needles, passed_over)
 }
 
+/// Every way that a value could be written, each once.
 fn forms(value: &str) -> Vec<(&'static str, Vec<u8>)> {
     let utf8 = value.as_bytes();
     let utf16: Vec<u16> = value.encode_utf16().collect();
-    let mut forms = vec![
-        ("UTF-8", utf8.to_vec()),
-        ("UTF-16LE", utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect()),
-        ("UTF-16BE", utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect()),
-        ("hexadecimal", data_encoding::HEXLOWER.encode(utf8).into_bytes()),
-        ("hexadecimal", data_encoding::HEXUPPER.encode(utf8).into_bytes()),
-    ];
+    let little: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let big: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+    let mut forms = vec![("UTF-8", utf8.to_vec())];
+    // PostgreSQL tells bytes in hexadecimal: what stands in them as UTF-16 is looked for so, too.
+    for bytes in [utf8, &little, &big] {
+        forms.push(("hexadecimal", data_encoding::HEXLOWER.encode(bytes).into_bytes()));
+        forms.push(("hexadecimal", data_encoding::HEXUPPER.encode(bytes).into_bytes()));
+    }
+    forms.extend([("UTF-16LE", little), ("UTF-16BE", big)]);
     // Base64 of a longer text that has the value in it: three alignments, without what the neighbours touch.
     for shift in 0..3_usize {
         let mut padded = vec![0; shift];
@@ -74,19 +78,68 @@ fn forms(value: &str) -> Vec<(&'static str, Vec<u8>)> {
             }
         }
     }
-    if !value.is_ascii() {
-        let escaped: String = utf16.iter().map(|unit| format!("\\u{unit:04x}")).collect();
-        forms.push(("JSON escapes", escaped.clone().into_bytes()));
-        forms.push((
-            "JSON escapes",
-            escaped.to_uppercase().replace("\\U", "\\u").into_bytes(),
-        ));
-        let percent: String = utf8.iter().map(|byte| format!("%{byte:02X}")).collect();
-        forms.push(("percent encoding", percent.to_lowercase().into_bytes()));
-        forms.push(("percent encoding", percent.into_bytes()));
+    for escaped in json_escapes(value) {
+        forms.push(("JSON escapes", escaped.into_bytes()));
     }
-    forms.retain(|(_, bytes)| bytes.len() >= SHORTEST);
+    for escaped in percent_encodings(value) {
+        forms.push(("percent encoding", escaped.into_bytes()));
+    }
+    let mut known = HashSet::new();
+    forms.retain(|(_, bytes)| bytes.len() >= SHORTEST && known.insert(bytes.clone()));
     forms
+}
+
+/// As JSON writers escape it: what is not ASCII, or everything; the slash or not; digits small or large.
+fn json_escapes(value: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for (everything, slash, large) in [
+        (false, false, false),
+        (false, false, true),
+        (false, true, false),
+        (false, true, true),
+        (true, false, false),
+        (true, false, true),
+    ] {
+        let mut text = String::new();
+        for unit in value.encode_utf16() {
+            match u8::try_from(unit).ok().filter(u8::is_ascii).map(char::from) {
+                Some('/') if slash => text.push_str("\\/"),
+                Some(plain @ ('"' | '\\')) if !everything => text.extend(['\\', plain]),
+                Some(plain) if !everything => text.push(plain),
+                _ if large => text.push_str(&format!("\\u{unit:04X}")),
+                _ => text.push_str(&format!("\\u{unit:04x}")),
+            }
+        }
+        all.push(text);
+    }
+    // As writers do that leave Chinese as it is.
+    let plain = value.replace('\\', "\\\\").replace('"', "\\\"");
+    all.push(plain.replace('/', "\\/"));
+    all.push(plain);
+    all
+}
+
+/// As it stands in URLs and forms: what must be escaped in a part, in a whole URL, or every byte.
+fn percent_encodings(value: &str) -> Vec<String> {
+    const PART: &[u8] = b"-._~";
+    const WHOLE: &[u8] = b"-._~:/?#[]@!$&'()*+,;=";
+    let mut all = Vec::new();
+    for kept in [Some(PART), Some(WHOLE), None] {
+        for (space, large) in [("%20", false), ("%20", true), ("+", false), ("+", true)] {
+            let mut text = String::new();
+            for byte in value.bytes() {
+                let keeps = kept.is_some_and(|kept| byte.is_ascii_alphanumeric() || kept.contains(&byte));
+                match byte {
+                    b' ' => text.push_str(space),
+                    byte if keeps => text.push(char::from(byte)),
+                    byte if large => text.push_str(&format!("%{byte:02X}")),
+                    byte => text.push_str(&format!("%{byte:02x}")),
+                }
+            }
+            all.push(text);
+        }
+    }
+    all
 }
 
 /// Looks for every needle in `haystack`, which stands at `base` in its place.
@@ -179,20 +232,50 @@ mod tests {
     #[test]
     fn every_encoding_of_a_planted_value_is_found() {
         let name = "张三丰李四";
-        let utf16: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let utf16 = |to: fn(u16) -> [u8; 2]| name.encode_utf16().flat_map(to).collect::<Vec<u8>>();
         assert_eq!(found_in(name.as_bytes()), ["UTF-8"]);
-        assert_eq!(found_in(&utf16), ["UTF-16LE"]);
-        assert_eq!(
-            found_in(data_encoding::HEXLOWER.encode(name.as_bytes()).as_bytes()),
-            ["hexadecimal"]
-        );
-        assert!(found_in("\\u5f20\\u4e09\\u4e30\\u674e\\u56db".as_bytes()).contains(&"JSON escapes"));
+        assert_eq!(found_in(&utf16(u16::to_le_bytes)), ["UTF-16LE"]);
+        assert_eq!(found_in(&utf16(u16::to_be_bytes)), ["UTF-16BE"]);
+        for bytes in [name.as_bytes(), &utf16(u16::to_le_bytes), &utf16(u16::to_be_bytes)] {
+            for hex in [data_encoding::HEXLOWER, data_encoding::HEXUPPER] {
+                assert_eq!(found_in(hex.encode(bytes).as_bytes()), ["hexadecimal"]);
+            }
+        }
         for prefix in ["", "a", "ab", "abc"] {
             let text = data_encoding::BASE64.encode(format!("{prefix}{name}z13800138000").as_bytes());
             let forms = found_in(text.as_bytes());
             assert!(
                 forms.iter().filter(|form| form.starts_with("Base64")).count() >= 2,
                 "{prefix}: {forms:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_escaped_only_in_part_is_found_as_it_is_really_written() {
+        for (value, written, form) in [
+            ("科技路7-305室", r"\u79d1\u6280\u8def7-305\u5ba4", "JSON escapes"),
+            ("科技路7-305室", r"\u79D1\u6280\u8DEF7-305\u5BA4", "JSON escapes"),
+            ("张三丰", r"\u5f20\u4e09\u4e30", "JSON escapes"),
+            ("oss://photos/脸.jpg", r"oss:\/\/photos\/\u8138.jpg", "JSON escapes"),
+            ("oss://photos/脸.jpg", r"oss:\/\/photos\/脸.jpg", "JSON escapes"),
+            ("他说\"好\"", r#"\u4ed6\u8bf4\"\u597d\""#, "JSON escapes"),
+            ("他说\"好\"", r#"他说\"好\""#, "JSON escapes"),
+            ("科技路7室", "%E7%A7%91%E6%8A%80%E8%B7%AF7%E5%AE%A4", "percent encoding"),
+            ("科技路7室", "%e7%a7%91%e6%8a%80%e8%b7%af7%e5%ae%a4", "percent encoding"),
+            ("oss://photos/a b", "oss%3A%2F%2Fphotos%2Fa%20b", "percent encoding"),
+            ("oss://photos/a b", "oss%3A%2F%2Fphotos%2Fa+b", "percent encoding"),
+            ("oss://photos/a b", "oss://photos/a%20b", "percent encoding"),
+            ("+86 138", "%2B86+138", "percent encoding"),
+        ] {
+            let (needles, passed_over) = needles(value);
+            assert_eq!(passed_over, 0);
+            let mut found = Vec::new();
+            in_text(&format!("before {written} after"), "here", &needles, &mut found);
+            let forms: Vec<&str> = found.iter().map(|found| found.form).collect();
+            assert!(
+                !forms.is_empty() && forms.iter().all(|found| *found == form),
+                "{written}: {forms:?}"
             );
         }
     }

@@ -2,19 +2,20 @@
 //!
 //! Both hold the number of the journal's last entry and a counter that is turned, vault first, at every start and before
 //! every booking. **Orders behind the vault**: an old copy was put back. The journal is replayed from the copy's number
-//! (what was purged is purged again, revoked keys stay revoked, holds hold), and no attempt is sent before the courier
-//! was asked about it. **Vault behind the orders**: the wrong vault, or an old copy of it: the service does not start.
+//! (what was purged is purged again, revoked keys stay revoked, holds hold, requests of data subjects and withdrawn
+//! consents are known), and no attempt is sent before the courier was asked about it. **Vault behind the orders**: the wrong vault, or an old copy of it: the service does not start.
 
 use std::time::Duration;
 
 use crate::app::booking::{Now, enqueue_ship};
-use crate::app::{App, AppError, audit};
+use crate::app::{App, AppError, audit, rights};
 use crate::clock::delta;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
 use crate::store::journal::{self, JournalRow};
 use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::{AnyConn, StoreError, epochs, keys, meta, purges, shipments, vault_rows};
+use crate::vault::Recovered;
 
 /// A journal entry: this order's person was destroyed; the detail is the reason.
 pub(crate) const ERASE: &str = "erase";
@@ -22,6 +23,10 @@ pub(crate) const ERASE: &str = "erase";
 pub(crate) const REVOKE_KEY: &str = "revoke_key";
 /// A journal entry: this order is held until the moment in the detail (microseconds), or no longer (empty).
 pub(crate) const HOLD: &str = "hold";
+/// A journal entry: nothing but the delivery of this order may go on; the detail is why.
+pub(crate) const RESTRICT: &str = "restrict";
+/// A journal entry: a data subject's request as it stood then; the detail is its facts.
+pub(crate) const SUBJECT_REQUEST: &str = "subject_request";
 /// A journal entry: an old copy of the orders was put back here; what the audit chain lost is in the detail.
 pub(crate) const RESTORED: &str = "restored";
 
@@ -66,10 +71,13 @@ struct Pair {
 /// # Errors
 /// The vault is older than the orders; store or vault.
 pub fn check_pair(app: &App) -> Result<Started, StartError> {
-    let recovered = app.vault.recover_from_mirror().map_err(AppError::from)?;
-    if recovered > 0 {
+    let recovered = app.vault.recover_from_mirror(false).map_err(AppError::from)?;
+    if let Some(missing) = missing_from_mirror(&recovered) {
+        return Err(StartError::OldVault { missing });
+    }
+    if recovered.entries > 0 {
         tracing::warn!(
-            entries = recovered,
+            entries = recovered.entries,
             "the journal's mirror gave back what the vault had lost"
         );
     }
@@ -132,6 +140,15 @@ fn read(app: &App) -> Result<Pair, AppError> {
     })
 }
 
+fn missing_from_mirror(recovered: &Recovered) -> Option<String> {
+    let lost: Vec<String> = recovered
+        .lost
+        .iter()
+        .map(|(from, to)| format!("{from} to {to}"))
+        .collect();
+    (!lost.is_empty()).then(|| format!("it misses journal entries {}, and so does its mirror", lost.join(", ")))
+}
+
 fn missing_from_vault(pair: &Pair) -> Option<String> {
     let mut missing = Vec::new();
     if pair.orders_journal > pair.vault_journal {
@@ -158,10 +175,11 @@ fn missing_from_vault(pair: &Pair) -> Option<String> {
 /// # Errors
 /// Store or vault.
 pub fn accept_older(app: &App) -> Result<Option<String>, AppError> {
-    app.vault.recover_from_mirror()?;
+    let recovered = app.vault.recover_from_mirror(true)?;
+    let unmirrored = missing_from_mirror(&recovered);
     let pair = read(app)?;
     let Some(missing) = missing_from_vault(&pair) else {
-        return Ok(None);
+        return Ok(unmirrored);
     };
     let now = app.clock.business_now();
     app.vault.database().write_blocking(|conn| {
@@ -174,7 +192,9 @@ pub fn accept_older(app: &App) -> Result<Option<String>, AppError> {
         Ok::<_, StoreError>(())
     })?;
     app.vault.make_ahead(&app.orders)?;
-    Ok(Some(missing))
+    Ok(Some(
+        unmirrored.into_iter().chain([missing]).collect::<Vec<_>>().join("; "),
+    ))
 }
 
 /// Applies the journal's entries after `from`, oldest first; each may have been applied before.
@@ -236,14 +256,21 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 return Ok(());
             };
             if orders::lock_in_tx(conn, id)?.is_some_and(|order| order.purge_decided_at.is_none()) {
-                let until = entry
-                    .detail
+                // The last word counts: since this entry was read another may have been journalled, and done.
+                let from = entry.number;
+                let last = app
+                    .vault
+                    .database()
+                    .read_blocking(|vault| journal::last_about(vault, HOLD, &entry.subject, from))?;
+                let until = last
+                    .unwrap_or_else(|| entry.detail.clone())
                     .parse()
                     .ok()
                     .and_then(chrono::DateTime::from_timestamp_micros);
                 change_in_tx(conn, id, &Change::at(now).hold(until))?;
             }
         }
+        RESTRICT | SUBJECT_REQUEST => rights::replay(conn, entry, now)?,
         // Noted for whoever reads the journal; the chain of the copy that is put back next says its own.
         RESTORED => {}
         other => tracing::error!(

@@ -81,12 +81,22 @@ pub(super) fn restore(config: &Config, options: &Options) -> Result<(), Failure>
     }
     let draft = path.with_extension("restoring");
     std::fs::copy(&copy, &draft)?;
+    let whole = Database::new(DatabaseUrl::Sqlite(draft.clone()), 1)
+        .read_blocking(dialect::is_whole)
+        .unwrap_or(false);
+    if !whole {
+        remove_if_there(&draft)?;
+        return Err(format!("{} is damaged: nothing was restored", copy.display()).into());
+    }
     File::open(&draft)?.sync_all()?;
     // The log of the database that is replaced must never be played onto the copy.
     for end in ["-wal", "-shm"] {
         remove_if_there(&with_end(path, end))?;
     }
     std::fs::rename(&draft, path)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder)?.sync_all()?;
+    }
     out::print(&format!(
         "restored: {}. Start the service: it replays what the copy missed",
         path.display()

@@ -85,9 +85,11 @@ impl Running {
             let app = app.clone();
             tokio::task::spawn_blocking(move || startup::check_pair(&app)).await??
         };
+        // What was purged is purged again before anybody can ask; also where the one who replayed it died in between.
         if started.replayed > 0 {
-            // What was purged is purged again before anybody can ask.
             purge::sweep(&app, "system").await?;
+        } else {
+            purge::finish(&app, "system").await?;
         }
         let listener = match role {
             Role::WorkOnly => None,

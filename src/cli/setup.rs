@@ -178,7 +178,30 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers,
     }
 }
 
-fn shop(config: &Config) -> Result<Settings, Failure> {
+/// Refuses where a SQLite file is not there: a command that asks must not make an empty database and find it well.
+///
+/// # Errors
+/// Which file is missing.
+pub(super) fn databases_exist(config: &Config) -> Result<(), Failure> {
+    for url in [&config.database.url, &config.vault.url] {
+        if let DatabaseUrl::Sqlite(path) = url
+            && !path.exists()
+        {
+            let why = format!(
+                "there is no database at {}: run this where the service runs, or with its --config",
+                path.display()
+            );
+            return Err(why.into());
+        }
+    }
+    Ok(())
+}
+
+/// The shop's rules and its own address, checked as every recipient's is.
+///
+/// # Errors
+/// In words for whoever wrote the configuration.
+pub(super) fn shop(config: &Config) -> Result<Settings, Failure> {
     let sender = &config.sender;
     let mut errors = FieldErrors::new();
     let parts = RecipientParts {

@@ -68,7 +68,9 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
             );
             out::print(&text)?;
             if done.closed > 0 && done.retired == 0 {
-                return Err("rows are left under closed epochs: run it again".into());
+                return Err(
+                    "rows are left under closed epochs: run it again; the log names those that do not open".into(),
+                );
             }
         }
     }

@@ -178,6 +178,15 @@ impl Database {
         self.engine
     }
 
+    /// How many orders one transaction of a sweep may take: on SQLite nobody else writes meanwhile, on PostgreSQL only
+    /// whoever wants one of these orders waits.
+    pub fn sweep_size(&self) -> usize {
+        match self.engine {
+            Engine::Sqlite => 100,
+            Engine::Postgres => 500,
+        }
+    }
+
     /// Where it is.
     pub fn url(&self) -> &DatabaseUrl {
         &self.url

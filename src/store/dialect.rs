@@ -2,32 +2,38 @@
 //! here means the same on both.
 
 mod batch;
+mod sweep;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use crate::privacy::classes;
 use crate::store::intake::NewOrderRows;
 use crate::store::{AnyConn, StoreError};
 
-/// Locks an order's row until the transaction ends and says whether it exists. On SQLite the transaction holds the
-/// database's only write lock already.
+pub use sweep::{
+    OpenPurge, empty_for_orders, insert_journal, insert_receipts, lock_open_purges, mark_decided, mark_purged,
+    open_purges,
+};
+
+/// Locks a row until the transaction ends and says whether it exists; the table is code, never input. On SQLite the
+/// transaction holds the database's only write lock already.
 ///
 /// # Errors
 /// The database.
-pub fn lock_order_row(conn: &mut AnyConn, id: &str) -> Result<bool, StoreError> {
+pub fn lock_row(conn: &mut AnyConn, table: &'static str, id: &str) -> Result<bool, StoreError> {
     #[derive(QueryableByName)]
     struct Found {
         #[diesel(sql_type = Text)]
         #[expect(dead_code, reason = "only its presence counts")]
         id: String,
     }
+    let select = format!("SELECT id FROM {table} WHERE id = $1");
     let found: Option<Found> = match conn {
-        AnyConn::Sqlite(conn) => diesel::sql_query("SELECT id FROM orders WHERE id = $1")
+        AnyConn::Sqlite(conn) => diesel::sql_query(select)
             .bind::<Text, _>(id)
             .get_result(conn)
             .optional()?,
-        AnyConn::Postgres(conn) => diesel::sql_query("SELECT id FROM orders WHERE id = $1 FOR UPDATE")
+        AnyConn::Postgres(conn) => diesel::sql_query(select + " FOR UPDATE")
             .bind::<Text, _>(id)
             .get_result(conn)
             .optional()?,
@@ -117,31 +123,6 @@ pub fn pick_and_lock(
             .load(conn)?,
     };
     Ok(keys.into_iter().map(|key| key.id).collect())
-}
-
-/// Those of these orders whose purge is decided and not done, each locked until the transaction ends; those that another
-/// transaction holds are passed over.
-///
-/// # Errors
-/// The database.
-pub fn lock_open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
-    use crate::store::schema::orders;
-    match conn {
-        AnyConn::Sqlite(conn) => Ok(orders::table
-            .filter(orders::id.eq_any(ids))
-            .filter(orders::purge_decided_at.is_not_null())
-            .filter(orders::purged_at.is_null())
-            .select(orders::id)
-            .load(conn)?),
-        AnyConn::Postgres(conn) => Ok(orders::table
-            .filter(orders::id.eq_any(ids))
-            .filter(orders::purge_decided_at.is_not_null())
-            .filter(orders::purged_at.is_null())
-            .select(orders::id)
-            .for_update()
-            .skip_locked()
-            .load(conn)?),
-    }
 }
 
 /// Ids of at most `limit` ready jobs that are due by both clocks, longest due first, each locked; those that another
@@ -259,51 +240,8 @@ pub fn insert_batch(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<Option
     }
 }
 
-/// Empties a table of everything derived or personal of these orders: deletes their rows, or clears the columns.
-///
-/// # Errors
-/// The database.
-pub fn empty_for_orders(
-    conn: &mut AnyConn,
-    name: &str,
-    table: &classes::Table,
-    how: classes::Purge,
-    orders: &[&str],
-) -> Result<(), StoreError> {
-    let statement = match how {
-        classes::Purge::Delete => format!("DELETE FROM {name} WHERE order_id"),
-        classes::Purge::Clear => {
-            let cleared: Vec<String> = table.gone().map(|column| format!("{column} = NULL")).collect();
-            let filled: Vec<String> = table.gone().map(|column| format!("{column} IS NOT NULL")).collect();
-            format!(
-                "UPDATE {name} SET {} WHERE ({}) AND order_id",
-                cleared.join(", "),
-                filled.join(" OR ")
-            )
-        }
-        classes::Purge::Expire => return Ok(()),
-    };
-    match conn {
-        AnyConn::Sqlite(conn) => {
-            let places: Vec<String> = (1..=orders.len()).map(|place| format!("${place}")).collect();
-            let statement = format!("{statement} IN ({})", places.join(","));
-            let mut query = diesel::sql_query(statement).into_boxed();
-            for order in orders {
-                query = query.bind::<Text, _>(*order);
-            }
-            query.execute(conn)?;
-        }
-        AnyConn::Postgres(conn) => {
-            diesel::sql_query(format!("{statement} = ANY($1)"))
-                .bind::<diesel::sql_types::Array<Text>, _>(orders)
-                .execute(conn)?;
-        }
-    }
-    Ok(())
-}
-
-/// Gives every row of a table, as the engine writes it in text (sealed values in hexadecimal), to `each`; in batches,
-/// so that memory stays flat. `false` on SQLite, whose files are read byte by byte instead. Inside a transaction.
+/// Gives every row of a table to `each`, its columns as the engine writes them in text, nothing in them escaped (sealed
+/// values in hexadecimal); in batches, so that memory stays flat. `false` on SQLite, whose files are read byte by byte instead. Inside a transaction.
 ///
 /// # Errors
 /// The database.
@@ -318,7 +256,8 @@ pub fn rows_as_text_in_tx(conn: &mut AnyConn, table: &str, mut each: impl FnMut(
         return Ok(false);
     };
     conn.batch_execute(&format!(
-        "DECLARE every_row CURSOR FOR SELECT t::text AS line FROM {table} t"
+        "DECLARE every_row CURSOR FOR SELECT (SELECT coalesce(string_agg(value, chr(31)), '') \
+         FROM jsonb_each_text(to_jsonb(t))) AS line FROM {table} t"
     ))?;
     loop {
         let lines: Vec<Line> = diesel::sql_query("FETCH 1000 FROM every_row").load(conn)?;
@@ -345,6 +284,25 @@ pub fn copy_into(conn: &mut AnyConn, file: &str) -> Result<bool, StoreError> {
             Ok(true)
         }
         AnyConn::Postgres(_) => Ok(false),
+    }
+}
+
+/// Whether SQLite finds its file whole. `true` on PostgreSQL, whose files are its own.
+///
+/// # Errors
+/// The file is no database at all.
+pub fn is_whole(conn: &mut AnyConn) -> Result<bool, StoreError> {
+    #[derive(QueryableByName)]
+    struct Check {
+        #[diesel(sql_type = Text)]
+        quick_check: String,
+    }
+    match conn {
+        AnyConn::Sqlite(conn) => {
+            let checks: Vec<Check> = diesel::sql_query("PRAGMA quick_check").load(conn)?;
+            Ok(checks.iter().all(|check| check.quick_check == "ok"))
+        }
+        AnyConn::Postgres(_) => Ok(true),
     }
 }
 

@@ -76,21 +76,21 @@ pub fn append_in_tx(conn: &mut AnyConn, entries: Vec<NewEntry>, at: Instant) -> 
             detail: entry.detail,
         })
         .collect();
-    dialect::insert_all!(conn, journal::table, &rows);
+    dialect::insert_journal(conn, &rows)?;
     if let Some(newest) = rows.last() {
         set(conn, LAST, newest.number)?;
     }
     Ok(rows)
 }
 
-/// Puts entries back that a mirror kept and this vault lost. They must follow its newest without a gap.
+/// Puts entries back that a mirror kept and this vault lost; returns how many.
 ///
 /// # Errors
 /// The database.
 pub fn import_in_tx(conn: &mut AnyConn, rows: &[JournalRow]) -> Result<usize, StoreError> {
     let last = lock(conn, LAST)?;
     let missing: Vec<JournalRow> = rows.iter().filter(|row| row.number > last).cloned().collect();
-    dialect::insert_all!(conn, journal::table, &missing);
+    dialect::insert_journal(conn, &missing)?;
     if let Some(newest) = missing.last() {
         set(conn, LAST, newest.number)?;
     }
@@ -116,6 +116,21 @@ pub fn after(conn: &mut AnyConn, after: i64, limit: i64) -> Result<Vec<JournalRo
         .limit(limit)
         .select(JournalRow::as_select())
         .load(conn)?)
+}
+
+/// The detail of the newest entry of that kind about that subject, from the number `from` on.
+///
+/// # Errors
+/// The database.
+pub fn last_about(conn: &mut AnyConn, kind: &str, subject: &str, from: i64) -> Result<Option<String>, StoreError> {
+    Ok(journal::table
+        .filter(journal::number.ge(from))
+        .filter(journal::kind.eq(kind))
+        .filter(journal::subject.eq(subject))
+        .order(journal::number.desc())
+        .select(journal::detail)
+        .first(conn)
+        .optional()?)
 }
 
 /// The counter.

@@ -60,24 +60,28 @@ pub fn pick_due_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Ve
     )?)
 }
 
-/// Marks locked orders: from here no hold, claim or change is taken.
+/// Marks locked orders: from here no hold, claim or change is taken. Where what a person asked for has made the order due,
+/// that is the reason, whatever came to decide it.
 ///
 /// # Errors
 /// The database.
 pub fn decide_in_tx(conn: &mut AnyConn, ids: &[OrderId], reason: PurgeReason, now: Instant) -> Result<(), StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    diesel::update(
-        orders::table
-            .filter(orders::id.eq_any(&ids))
-            .filter(orders::purge_decided_at.is_null()),
-    )
-    .set((
-        orders::purge_decided_at.eq(to_row(now)),
-        orders::purge_reason.eq(reason.as_str()),
-        orders::updated_at.eq(to_row(now)),
-    ))
-    .execute(conn)?;
-    Ok(())
+    if reason.is_unasked() {
+        diesel::update(
+            orders::table
+                .filter(orders::id.eq_any(&ids))
+                .filter(orders::restriction.is_not_null())
+                .filter(orders::purge_decided_at.is_null()),
+        )
+        .set((
+            orders::purge_decided_at.eq(to_row(now)),
+            orders::purge_reason.eq(orders::restriction),
+            orders::updated_at.eq(to_row(now)),
+        ))
+        .execute(conn)?;
+    }
+    dialect::mark_decided(conn, &ids, reason.as_str(), to_row(now))
 }
 
 /// Orders whose purge is decided and not done, longest decided first; not locked.
@@ -92,7 +96,7 @@ pub fn decided_and_open(conn: &mut AnyConn, limit: i64) -> Result<Vec<Decided>, 
         .limit(limit)
         .select(orders::id)
         .load(conn)?;
-    decided(conn, ids)
+    decided(conn, &ids)
 }
 
 /// The same for one order.
@@ -100,7 +104,7 @@ pub fn decided_and_open(conn: &mut AnyConn, limit: i64) -> Result<Vec<Decided>, 
 /// # Errors
 /// The database, or a corrupt row.
 pub fn decided_one(conn: &mut AnyConn, id: OrderId) -> Result<Option<Decided>, StoreError> {
-    Ok(decided(conn, vec![id.to_string()])?.pop())
+    Ok(decided(conn, &[id.to_string()])?.pop())
 }
 
 /// Those of these orders that still wait for their destruction, each locked until the transaction ends; what another
@@ -111,23 +115,11 @@ pub fn decided_one(conn: &mut AnyConn, id: OrderId) -> Result<Option<Decided>, S
 pub fn lock_decided_in_tx(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<Decided>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let locked = dialect::lock_open_purges(conn, &ids)?;
-    decided(conn, locked)
+    decided(conn, &locked)
 }
 
-fn decided(conn: &mut AnyConn, ids: Vec<String>) -> Result<Vec<Decided>, StoreError> {
-    type Row = (String, Option<String>, Option<NaiveDateTime>, Option<i64>);
-    let rows: Vec<Row> = orders::table
-        .left_join(order_person::table.on(order_person::order_id.eq(orders::id)))
-        .filter(orders::id.eq_any(&ids))
-        .filter(orders::purge_decided_at.is_not_null())
-        .filter(orders::purged_at.is_null())
-        .select((
-            orders::id,
-            orders::purge_reason,
-            orders::purge_decided_at,
-            order_person::epoch.nullable(),
-        ))
-        .load(conn)?;
+fn decided(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<Decided>, StoreError> {
+    let rows = dialect::open_purges(conn, ids)?;
     rows.into_iter()
         .map(|(id, reason, decided_at, epoch)| {
             let corrupt = || StoreError::corrupt("orders", &id);
@@ -151,11 +143,8 @@ pub fn destroy_in_tx(conn: &mut AnyConn, receipts: &[ReceiptRow], now: Instant) 
     for (table, columns, how) in classes().purged() {
         dialect::empty_for_orders(conn, table, columns, how, &ids)?;
     }
-    diesel::update(orders::table.filter(orders::id.eq_any(&ids)))
-        .set((orders::purged_at.eq(to_row(now)), orders::updated_at.eq(to_row(now))))
-        .execute(conn)?;
-    dialect::insert_all!(conn, purge_receipts::table, receipts);
-    Ok(())
+    dialect::mark_purged(conn, &ids, to_row(now))?;
+    dialect::insert_receipts(conn, receipts)
 }
 
 /// What retention would do now.

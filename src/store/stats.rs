@@ -1,13 +1,13 @@
 //! Counts for operators and gauges.
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 
 use crate::clock::Instant;
 use crate::domain::standing::State;
 use crate::store::schema::{jobs, orders, parked_events, shipment_attempts};
-use crate::store::{AnyConn, StoreError, courier_state, from_row, purges, shipments, to_row};
+use crate::store::{AnyConn, StoreError, courier_state, from_row, purges, shipments, subject_requests, to_row};
 
 /// How things stand.
 #[derive(Debug, Clone)]
@@ -32,10 +32,13 @@ pub struct Stats {
     pub ends_unconfirmed: i64,
     /// Couriers whose queue is paused, by name, and why.
     pub couriers_in_trouble: Vec<(String, State)>,
+    /// Requests of data subjects.
+    pub requests: subject_requests::Open,
 }
 
 /// Counts everything, at `now`; `stuck_since` is the moment before which an order without a step is in trouble,
-/// `unconfirmed_since` the one before which a reported end is.
+/// `unconfirmed_since` the one before which a reported end is, `today` and `soon` the days in China until which answers to
+/// data subjects are late or due soon.
 ///
 /// # Errors
 /// The database.
@@ -44,6 +47,7 @@ pub fn read(
     now: Instant,
     stuck_since: Instant,
     unconfirmed_since: Instant,
+    (today, soon): (NaiveDate, NaiveDate),
 ) -> Result<Stats, StoreError> {
     let by_status: Vec<(String, i64)> = orders::table
         .group_by(orders::status)
@@ -97,6 +101,7 @@ pub fn read(
             .get_result(conn)?,
         ends_unconfirmed: shipments::count_unconfirmed_ends(conn, unconfirmed_since)?,
         couriers_in_trouble: courier_state::in_trouble(conn)?,
+        requests: subject_requests::count_open(conn, today, soon)?,
         by_status,
     })
 }

@@ -105,6 +105,8 @@ pub enum Table {
     ParkedEvents,
     /// `order_label`, by order id and attempt: `<order id>/<attempt>`.
     OrderLabel,
+    /// `subject_request_texts`, by the request's id.
+    RequestTexts,
 }
 
 impl Table {
@@ -115,6 +117,7 @@ impl Table {
             Self::CourierRemark => "courier_remark",
             Self::ParkedEvents => "parked_events",
             Self::OrderLabel => "order_label",
+            Self::RequestTexts => "subject_request_texts",
         }
     }
 }
@@ -146,6 +149,7 @@ struct Epoch {
     remark: SealKey,
     parked: SealKey,
     label: SealKey,
+    texts: SealKey,
     prints: Zeroizing<[u8; KEY_LENGTH]>,
 }
 
@@ -156,6 +160,7 @@ impl Epoch {
             remark: SealKey::new(key.clone(), Table::CourierRemark.name()),
             parked: SealKey::new(key.clone(), Table::ParkedEvents.name()),
             label: SealKey::new(key.clone(), Table::OrderLabel.name()),
+            texts: SealKey::new(key.clone(), Table::RequestTexts.name()),
             prints: derive(key, "safelight fingerprints"),
         }
     }
@@ -166,6 +171,7 @@ impl Epoch {
             Table::CourierRemark => &self.remark,
             Table::ParkedEvents => &self.parked,
             Table::OrderLabel => &self.label,
+            Table::RequestTexts => &self.texts,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! A copy of the journal in a file elsewhere (`vault.journal_mirror`), one JSON line an entry: it covers the loss of both
 //! databases. Ids and facts only.
 
-use std::io::{BufRead, BufReader, Write};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,7 @@ struct Line {
 pub struct Mirror {
     path: PathBuf,
     writing: Mutex<()>,
+    whole: AtomicBool,
 }
 
 impl Mirror {
@@ -32,7 +35,19 @@ impl Mirror {
         Self {
             path: path.to_owned(),
             writing: Mutex::new(()),
+            whole: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it is known to have everything that this process has seen journalled. Not so at the start, nor after an
+    /// append that failed: then it is to be completed from the journal.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire)
+    }
+
+    /// Notes that it was completed.
+    pub(super) fn set_whole(&self) {
+        self.whole.store(true, Ordering::Release);
     }
 
     /// Appends entries, durable before this returns.
@@ -41,12 +56,30 @@ impl Mirror {
     /// The file cannot be written.
     pub fn append(&self, rows: &[JournalRow]) -> std::io::Result<()> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let appended = self.append_alone(rows);
+        if appended.is_err() {
+            self.whole.store(false, Ordering::Release);
+        }
+        appended
+    }
+
+    fn append_alone(&self, rows: &[JournalRow]) -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new()
             .create(true)
+            .read(true)
             .append(true)
             .mode(0o600)
             .open(&self.path)?;
         let mut text = Vec::new();
+        // What was torn off in the middle of a line must not take the next one with it.
+        if file.seek(SeekFrom::End(0))? > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            let mut last = [0];
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                text.push(b'\n');
+            }
+        }
         for row in rows {
             let line = Line {
                 number: row.number,
@@ -63,37 +96,51 @@ impl Mirror {
         file.sync_all()
     }
 
-    /// Entries after `after`, by number, each once. A torn last line is passed over.
+    /// Entries after `after`, by number, each once. A torn line is passed over.
     ///
     /// # Errors
     /// The file cannot be read; one that is not there has no entries.
     pub fn after(&self, after: i64) -> std::io::Result<Vec<JournalRow>> {
-        let file = match std::fs::File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
         let mut rows = Vec::new();
-        for line in BufReader::new(file).lines() {
-            let Ok(line) = serde_json::from_str::<Line>(&line?) else {
-                continue;
-            };
-            let Some(at) = chrono::DateTime::from_timestamp_micros(line.at) else {
-                continue;
-            };
-            if line.number > after {
-                rows.push(JournalRow {
-                    number: line.number,
-                    at: at.naive_utc(),
-                    kind: line.kind,
-                    subject: line.subject,
-                    detail: line.detail,
-                });
-            }
-        }
+        self.each(|line| {
+            let at = chrono::DateTime::from_timestamp_micros(line.at).filter(|_| line.number > after);
+            rows.extend(at.map(|at| JournalRow {
+                number: line.number,
+                at: at.naive_utc(),
+                kind: line.kind,
+                subject: line.subject,
+                detail: line.detail,
+            }));
+        })?;
         rows.sort_unstable_by_key(|row| row.number);
         rows.dedup_by_key(|row| row.number);
         Ok(rows)
+    }
+
+    /// The numbers of its entries.
+    ///
+    /// # Errors
+    /// The file cannot be read; one that is not there has no entries.
+    pub(super) fn numbers(&self) -> std::io::Result<BTreeSet<i64>> {
+        let mut numbers = BTreeSet::new();
+        self.each(|line| {
+            numbers.insert(line.number);
+        })?;
+        Ok(numbers)
+    }
+
+    fn each(&self, mut take: impl FnMut(Line)) -> std::io::Result<()> {
+        let file = match std::fs::File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for line in BufReader::new(file).split(b'\n') {
+            if let Ok(line) = serde_json::from_slice(&line?) {
+                take(line);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -121,5 +168,21 @@ mod tests {
             .unwrap();
         file.write_all(b"{\"number\":4,\"at").unwrap();
         assert_eq!(mirror.after(1).unwrap(), vec![row(2), row(3)]);
+        mirror.append(&[row(4)]).unwrap();
+        assert_eq!(
+            mirror.after(2).unwrap(),
+            vec![row(3), row(4)],
+            "what follows a torn line is whole"
+        );
+    }
+
+    #[test]
+    fn a_mirror_is_not_whole_until_it_was_completed_nor_after_it_could_not_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = Mirror::at(&folder.path().join("not there").join("journal"));
+        assert!(!mirror.is_whole());
+        mirror.set_whole();
+        assert!(mirror.append(&[]).is_err());
+        assert!(!mirror.is_whole());
     }
 }

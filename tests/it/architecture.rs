@@ -217,8 +217,14 @@ fn nothing_stands_on_itself() {
 const HOMES: &[(&str, &[&str])] = &[
     ("diesel", &["store.rs", "store/"]),
     ("diesel_migrations", &["store/migrate.rs"]),
-    ("AnyConn::Sqlite", &["store/conn.rs", "store/dialect.rs"]),
-    ("AnyConn::Postgres", &["store/conn.rs", "store/dialect.rs"]),
+    (
+        "AnyConn::Sqlite",
+        &["store/conn.rs", "store/dialect.rs", "store/dialect/"],
+    ),
+    (
+        "AnyConn::Postgres",
+        &["store/conn.rs", "store/dialect.rs", "store/dialect/"],
+    ),
     ("Self::Sqlite(_)", &["store/conn.rs", "config/"]),
     ("Utc::now", &["clock.rs"]),
     ("SystemTime::now", &["clock.rs"]),

@@ -3,10 +3,11 @@
 //!
 //! Real processes of the real program: killed, stopped, frozen; and a PostgreSQL that is crashed under them.
 
-mod cluster;
+pub(crate) mod cluster;
 mod courier;
 mod frozen;
 mod load;
+mod retiring;
 mod together;
 
 use std::time::{Duration, Instant as Stopwatch};

@@ -73,10 +73,14 @@ impl Installation {
     }
 
     pub(crate) async fn serve(&self) -> Served {
+        self.serve_as(&["serve"]).await
+    }
+
+    pub(crate) async fn serve_as(&self, command: &[&str]) -> Served {
         let number = std::fs::read_dir(self.databases.folder.path()).unwrap().count();
         let log = self.databases.folder.path().join(format!("stderr-{number}"));
         let child = self
-            .command(&["serve"])
+            .command(command)
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()

@@ -177,4 +177,93 @@ on_both! {
         installation.databases.open_orders().batch_execute("UPDATE audit_log SET detail = 'scopes=floor'").unwrap();
         assert_eq!(installation.run(&["prove"]).0.code(), Some(1));
     }
+
+    async fn every_encoding_of_a_planted_value_is_found_in_a_column_and_in_a_log(engine) {
+        let installation = Installation::new(engine);
+        installation.key("orders");
+        let folder = installation.databases.folder.path();
+        let (planted_file, log) = (folder.join("planted"), folder.join("elsewhere.log"));
+        std::fs::write(&planted_file, format!("{}\n", planted::STREET)).unwrap();
+        std::fs::write(&log, "nothing\n").unwrap();
+        let [file, log_file] = [&planted_file, &log].map(|path| path.to_str().unwrap());
+        let prove = || installation.run(&["prove", "--planted-file", file, "--log-file", log_file]);
+        let (status, out, err) = prove();
+        assert!(status.success(), "{out}{err}");
+
+        let street = planted::STREET;
+        let escaped: String = street.encode_utf16().map(|unit| match u8::try_from(unit) {
+            Ok(ascii) => char::from(ascii).to_string(),
+            Err(_) => format!("\\u{unit:04x}"),
+        }).collect();
+        let percent: String = street.bytes().map(|byte| match byte {
+            b'0'..=b'9' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        }).collect();
+        let written = [
+            ("UTF-8", street.to_owned()),
+            ("hexadecimal", data_encoding::HEXLOWER.encode(street.as_bytes())),
+            ("Base64", data_encoding::BASE64.encode(format!("x{street}y").as_bytes())),
+            ("JSON escapes", escaped),
+            ("percent encoding", percent),
+        ];
+        for (form, text) in &written {
+            let leak = format!("UPDATE api_keys SET name = 'before {text} after'");
+            installation.databases.open_orders().batch_execute(&leak).unwrap();
+            let (status, out, _) = prove();
+            let found = out.contains(&format!("as {form}")) && !out.contains(street);
+            assert!(status.code() == Some(1) && found, "{form} in a column: {out}");
+            installation.databases.open_orders().batch_execute("UPDATE api_keys SET name = 'shop'").unwrap();
+            std::fs::write(&log, format!("{{\"at\":\"before {text} after\"}}\n")).unwrap();
+            let (status, out, _) = prove();
+            let found = out.contains("elsewhere.log") && out.contains(&format!("as {form}")) && !out.contains(street);
+            assert!(status.code() == Some(1) && found, "{form} in a log: {out}");
+            std::fs::write(&log, "nothing\n").unwrap();
+        }
+        let (status, out, err) = prove();
+        assert!(status.success(), "{out}{err}");
+    }
+}
+
+#[test]
+fn what_stands_in_a_free_page_or_in_the_write_ahead_log_alone_is_found_by_the_command() {
+    let installation = Installation::new(Engine::Sqlite);
+    installation.key("orders");
+    let planted_file = installation.databases.folder.path().join("planted");
+    std::fs::write(&planted_file, format!("{}\n", planted::STREET)).unwrap();
+    let prove = || installation.run(&["prove", "--planted-file", planted_file.to_str().unwrap()]);
+    let street = planted::STREET;
+    let on_database = |sql: &str| installation.databases.open_orders().batch_execute(sql).unwrap();
+    let in_bytes = |end: &str| {
+        let path = format!("{}{end}", installation.databases.orders.trim_start_matches("sqlite:"));
+        let content = std::fs::read(path).unwrap_or_default();
+        content.windows(street.len()).any(|window| window == street.as_bytes())
+    };
+
+    // A row that was overwritten long ago: its old page is still in the log, and nowhere else.
+    let mut open = installation.databases.open_orders();
+    open.batch_execute(&format!("UPDATE api_keys SET name = '{street}'"))
+        .unwrap();
+    open.batch_execute("UPDATE api_keys SET name = 'shop'").unwrap();
+    assert!(in_bytes("-wal") && !in_bytes(""));
+    let (status, out, _) = prove();
+    assert!(
+        status.code() == Some(1) && out.contains("safelight.db-wal at byte") && !out.contains(street),
+        "{out}"
+    );
+    open.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(open);
+    assert!(prove().0.success());
+
+    // A table that was dropped: no row has it, a free page does.
+    on_database(&format!(
+        "PRAGMA secure_delete = OFF; CREATE TABLE leak (text TEXT); INSERT INTO leak VALUES ('{street}'); DROP TABLE leak"
+    ));
+    assert!(in_bytes("") && !in_bytes("-wal"));
+    let (status, out, _) = prove();
+    assert!(
+        status.code() == Some(1) && out.contains("safelight.db at byte") && !out.contains(street),
+        "{out}"
+    );
+    on_database("VACUUM");
+    assert!(prove().0.success());
 }

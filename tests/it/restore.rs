@@ -8,8 +8,10 @@ use safelight::app::startup::{self, StartError};
 use safelight::app::{audit, prove};
 use serde_json::{Value, json};
 
-use crate::harness::app::{TestApp, WINDOW};
+use crate::harness::app::{Options, TestApp, WINDOW};
+use crate::harness::databases::Engine;
 use crate::harness::{fixtures, planted, rows};
+use crate::process::{Installation, block_on, on_both, order};
 
 async fn reveal(app: &TestApp, id: &str) -> crate::harness::answer::Answer {
     let reason = json!({"reason": planted::REASON});
@@ -193,5 +195,101 @@ on_both_engines! {
         let accepted = app.started_on(copy).await.unwrap();
         reveal(&accepted, &id).await.is(200);
         accepted.finish().await;
+    }
+
+    async fn after_the_loss_of_both_databases_the_mirror_tells_old_copies_what_they_missed(app: &TestApp)
+        with { Options { mirrored: true, ..Options::default() } }
+    {
+        let (waiting, gone, held) = (app.printed().await, app.placed().await, app.placed().await);
+        let key = app.key("orders");
+        let copy = app.databases.with_copied_both();
+        let reason = json!({"reason": planted::REASON});
+        app.post(&app.keys.privacy, &format!("/admin/v1/orders/{gone}/purge"), reason).await.is(200);
+        hold(app, &held).await;
+        let path = format!("/admin/v1/keys/{}", key.split('_').nth(1).unwrap());
+        assert!(app.send(Method::DELETE, Some(&app.keys.admin), &path, None).await.status < 300);
+        app.run_jobs().await;
+        let parcel = app.parcel_of(&waiting).await;
+
+        let restored = app.started_on(copy).await.unwrap();
+        assert_eq!(restored.personal_rows(&gone), [0, 0, 0]);
+        let receipt = restored.get(&restored.keys.privacy, &format!("/admin/v1/purges/{gone}")).await.is(200);
+        assert_eq!(receipt["reason"], "operator");
+        restored.get(&key, "/v1/orders").await.problem(401, "unauthorized");
+        assert_eq!(restored.detail(&held).await["held"], true);
+        assert_eq!(restored.stands(&waiting).await.1, "unknown", "nothing is believed: its courier is asked first");
+        restored.run_jobs().await;
+        assert_eq!(restored.parcel_of(&waiting).await, parcel);
+        assert_eq!(restored.all_parcels().await.len(), 1, "no second parcel");
+        nothing_to_find(&restored).await;
+        restored.finish().await;
+    }
+
+    async fn what_is_neither_in_an_old_vault_nor_in_its_mirror_is_named_before_anything_starts(app: &TestApp)
+        with { Options { mirrored: true, ..Options::default() } }
+    {
+        let (gone, held) = (app.placed().await, app.placed().await);
+        let copies = [app.databases.with_copied_both(), app.databases.with_copied_both()];
+        let [first, second] = copies;
+        hold(app, &held).await;
+        let reason = json!({"reason": planted::REASON});
+        app.post(&app.keys.privacy, &format!("/admin/v1/orders/{gone}/purge"), reason).await.is(200);
+        let mirror = app.databases.mirror.clone().unwrap();
+        let text = std::fs::read_to_string(&mirror).unwrap();
+        std::fs::write(&mirror, text.split_once('\n').unwrap().1).unwrap();
+
+        let missing = refused(app, first).await;
+        assert_eq!(missing, "it misses journal entries 1 to 1, and so does its mirror");
+        let accepted = startup::accept_older(&app.verbs_over(&second)).unwrap().unwrap();
+        assert!(accepted.contains("journal entries 1 to 1"), "{accepted}");
+        let restored = app.started_on(second).await.unwrap();
+        assert_eq!(restored.personal_rows(&gone), [0, 0, 0], "what the mirror has is done again");
+        assert_eq!(restored.detail(&held).await["held"], false, "what nobody has is lost");
+        restored.finish().await;
+    }
+
+    async fn a_mirror_that_could_not_be_written_is_completed_before_anything_else_is_done(app: &TestApp)
+        with { Options { mirrored: true, ..Options::default() } }
+    {
+        let (id, mirror) = (app.placed().await, app.databases.mirror.clone().unwrap());
+        let numbers = || -> Vec<i64> {
+            let text = std::fs::read_to_string(&mirror).unwrap();
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["number"].as_i64().unwrap()).collect()
+        };
+        hold(app, &id).await;
+        assert_eq!(numbers(), [1]);
+        std::fs::remove_file(&mirror).unwrap();
+        std::fs::create_dir(&mirror).unwrap();
+        let path = format!("/admin/v1/orders/{id}/hold");
+        app.send(Method::DELETE, Some(&app.keys.privacy), &path, None).await.problem(503, "unavailable");
+        assert_eq!(app.detail(&id).await["held"], true, "what is not journalled twice is not done");
+        std::fs::remove_dir(&mirror).unwrap();
+        lift(app, &id).await;
+        assert_eq!(numbers(), [1, 2, 3], "the one that failed, too");
+        // One that is set up late, or lost, has everything from the next start on.
+        std::fs::remove_file(&mirror).unwrap();
+        startup::check_pair(&app.verbs_over(&app.databases)).unwrap();
+        assert_eq!(numbers(), [1, 2, 3]);
+    }
+}
+
+on_both! {
+    async fn what_was_decided_when_the_process_died_is_gone_before_the_next_one_is_ready(engine) {
+        let installation = Installation::new(engine);
+        let served = installation.serve().await;
+        let key = installation.key("orders");
+        let placed = served.place(&key, "planted-key-decided", &order()).await.unwrap().is(201);
+        drop(served);
+        let mut conn = installation.databases.open_orders();
+        let id = placed["id"].as_str().unwrap().parse().unwrap();
+        let now = safelight::clock::Clock::system().business_now();
+        safelight::store::conn::write_tx(&mut conn, |conn| {
+            let reason = safelight::domain::retention::PurgeReason::Request;
+            safelight::store::purges::decide_in_tx(conn, &[id], reason, now)
+        }).unwrap();
+        // No worker here that would do it a moment later.
+        let _served = installation.serve_as(&["serve", "--no-workers"]).await;
+        assert_eq!(rows::count(&mut conn, "order_person"), 0);
+        assert_eq!(rows::count(&mut conn, "purge_receipts"), 1);
     }
 }

@@ -118,9 +118,11 @@ pg_start_guard() {
             [ "$word" = watch ] && group=$value
         done
         [ -z "$group" ] || kill -TERM -- "-$group"
-        for _ in 1 2 3; do # more than once: a server that was just being started may not answer yet
-            [ -e "$pg_data/data/postmaster.pid" ] || break
-            pg_as "$pg_bin/pg_ctl" stop -D "$pg_data/data" -m immediate -w -t 20
+        for folder in "$pg_data"/*/; do # also one that a test has copied and started
+            for _ in 1 2 3; do # more than once: a server that was just being started may not answer yet
+                [ -e "$folder/postmaster.pid" ] || break
+                pg_as "$pg_bin/pg_ctl" stop -D "$folder" -m immediate -w -t 20
+            done
         done
         rm -rf "$pg_work"
     ) <"$pg_work/guard" >/dev/null 2>&1 &

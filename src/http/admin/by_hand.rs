@@ -40,7 +40,7 @@ pub struct ShippedBody {
     params(("id" = String, Path, description = "The order's id.")), request_body = ShippedBody,
     responses(
         (status = 200, description = "Booked under that number.", body = OrderBody), WithBody,
-        (status = 409, description = "`not_printed`, `already_booked`, `already_shipped`, `booking_in_progress`, `held` or `illegal_transition`.",
+        (status = 409, description = "`not_printed`, `already_booked`, `already_shipped`, `booking_in_progress`, `held`, `consent_withdrawn` or `illegal_transition`.",
             body = ProblemSchema, content_type = "application/problem+json"),
         (status = 410, description = "`purged` or `unreadable`.", body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, ByKey))]
@@ -129,7 +129,7 @@ pub struct CourierBody {
     params(("id" = String, Path, description = "The order's id.")), request_body = CourierBody,
     responses(
         (status = 200, description = "It carries the order.", body = OrderBody), WithBody,
-        (status = 409, description = "`already_booked`, `already_shipped`, `booking_in_progress`, `held` or `illegal_transition`.",
+        (status = 409, description = "`already_booked`, `already_shipped`, `booking_in_progress`, `held`, `consent_withdrawn` or `illegal_transition`.",
             body = ProblemSchema, content_type = "application/problem+json"),
         (status = 410, description = "`purged` or `unreadable`.", body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, ByKey))]
@@ -152,7 +152,7 @@ pub(in crate::http) async fn courier(
     params(("id" = String, Path, description = "The order's id.")),
     responses(
         (status = 200, description = "On its way to the courier.", body = OrderBody),
-        (status = 409, description = "`not_returned`, `held` or `too_many_attempts`.",
+        (status = 409, description = "`not_returned`, `held`, `restricted`, `consent_withdrawn` or `too_many_attempts`.",
             body = ProblemSchema, content_type = "application/problem+json"),
         (status = 410, description = "`purged` or `unreadable`.", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 422, description = "`cross_border_consent_required`.",

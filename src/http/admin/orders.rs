@@ -46,9 +46,11 @@ pub struct OrdersQuery {
     /// `end_unconfirmed`: an end that only an unsigned push reported was not confirmed by its courier within 7 days.
     trouble: Option<String>,
     /// RFC 3339; from this moment on.
-    created_after: Option<DateTime<Utc>>,
+    #[param(format = DateTime)]
+    created_after: Option<String>,
     /// RFC 3339; before this moment.
-    created_before: Option<DateTime<Utc>>,
+    #[param(format = DateTime)]
+    created_before: Option<String>,
     reference: Option<String>,
     /// How many rows at most, 1 to 200; 50 when it is left out.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
@@ -95,8 +97,10 @@ pub struct SearchBody {
     shipment_state: Option<String>,
     /// `end_unconfirmed`: an end that only an unsigned push reported was not confirmed by its courier within 7 days.
     trouble: Option<String>,
-    created_after: Option<DateTime<Utc>>,
-    created_before: Option<DateTime<Utc>>,
+    #[schema(format = DateTime)]
+    created_after: Option<String>,
+    #[schema(format = DateTime)]
+    created_before: Option<String>,
     reference: Option<String>,
     /// How many rows at most, 1 to 200; 50 when it is left out.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 200)]
@@ -182,7 +186,7 @@ pub struct DetailBody {
 /// One print of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Print)]
-struct PrintBody {
+pub struct PrintBody {
     at: DateTime<Utc>,
     operator: String,
     #[schema(required)]
@@ -192,7 +196,8 @@ struct PrintBody {
 }
 
 impl PrintBody {
-    fn of(row: PrintRow) -> Self {
+    /// The print as it is answered.
+    pub(super) fn of(row: PrintRow) -> Self {
         Self {
             at: row.at.and_utc(),
             operator: row.operator,
@@ -256,7 +261,7 @@ mod tests {
     use crate::http::json::parse;
 
     fn read(body: &str) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
-        parse::<SearchBody>(body.as_bytes())?.read(DateTime::UNIX_EPOCH)
+        parse::<SearchBody>(body.as_bytes())?.read(chrono::DateTime::UNIX_EPOCH)
     }
 
     #[test]

@@ -46,6 +46,12 @@ pub struct StatsBody {
     couriers_paused: i64,
     /// Couriers that do not accept our credentials.
     couriers_unauthorized: i64,
+    /// Requests of data subjects that are not answered yet.
+    subject_requests_open: i64,
+    /// Of those, the ones due within two working days.
+    subject_requests_due_soon: i64,
+    /// Of those, the ones that are late.
+    subject_requests_overdue: i64,
 }
 
 impl StatsBody {
@@ -80,6 +86,9 @@ impl StatsBody {
             ends_unconfirmed: stats.ends_unconfirmed,
             couriers_paused: troubled(State::Paused),
             couriers_unauthorized: troubled(State::Unauthorized),
+            subject_requests_open: stats.requests.open,
+            subject_requests_due_soon: stats.requests.due_soon,
+            subject_requests_overdue: stats.requests.overdue,
         }
     }
 }

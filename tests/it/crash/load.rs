@@ -209,7 +209,7 @@ impl Shop {
 }
 
 /// A whole answer, or none: the connection was refused, or cut, or nothing came.
-async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
+pub(super) async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
     let response = request.timeout(GIVES_UP).send().await.ok()?;
     let status = response.status().as_u16();
     let text = response.text().await.ok()?;

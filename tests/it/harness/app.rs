@@ -22,6 +22,7 @@ use safelight::jobs;
 use safelight::privacy::Secret;
 use safelight::store::{AnyConn, Database};
 use safelight::vault::master::MasterKey;
+use safelight::vault::mirror::Mirror;
 use safelight::vault::{Vault, VaultError, VaultSettings};
 use serde_json::Value;
 
@@ -45,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) fakes: &'static [(&'static str, &'static str, bool)],
     /// Couriers that an order goes on to.
     pub(crate) fallbacks: &'static [&'static str],
+    /// Whether the vault's journal is mirrored.
+    pub(crate) mirrored: bool,
 }
 
 impl Options {
@@ -56,6 +59,7 @@ impl Options {
         courier_reports: false,
         fakes: &[],
         fallbacks: &[],
+        mirrored: false,
     };
 }
 
@@ -179,6 +183,10 @@ fn assemble(
             copy_horizon: COPY_HORIZON.to_std().unwrap(),
         },
     );
+    let vault = match &databases.mirror {
+        Some(path) => vault.mirrored(Mirror::at(path)),
+        None => vault,
+    };
     vault.pair_with(&orders).unwrap();
     let adapter = Configured {
         courier: Arc::new(adapter),
@@ -217,7 +225,10 @@ fn make_key(app: &App, client: &str, scopes: &str) -> String {
 impl TestApp {
     async fn start(engine: Engine, options: Options) -> Self {
         let logged_from = logs::listen();
-        let databases = Databases::migrated(engine);
+        let mut databases = Databases::migrated(engine);
+        if options.mirrored {
+            databases.mirror = Some(databases.folder.path().join("journal.mirror"));
+        }
         let clock = Clock::manual(start_of_time());
         let secret = || Secret::new(planted::WEBHOOK_SECRET.to_owned());
         let courier = sandbox::start(
@@ -342,7 +353,8 @@ impl TestApp {
 
     // Requests
 
-    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's may hold the person.
+    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's and an export's may hold the person,
+    /// and one request of a data subject what was written about it.
     pub(crate) async fn send(&self, method: Method, key: Option<&str>, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.request(method, path);
         if let Some(key) = key {
@@ -352,7 +364,10 @@ impl TestApp {
             request = request.json(body);
         }
         let answer = Answer::read(request.send().await.expect("an answer")).await;
-        if path.ends_with("/reveal") && answer.status == 200 {
+        let one_request =
+            path.contains("/subject-requests/") || (path.ends_with("/subject-requests") && body.is_some());
+        let shows = one_request || path.ends_with("/reveal");
+        if shows && (200..300).contains(&answer.status) {
             answer
         } else {
             answer.holds_no_person()
@@ -428,6 +443,8 @@ impl TestApp {
         while app::print::return_lapsed(&self.app).await.unwrap() > 0 {}
         while app::retention::expire_drafts(&self.app).await.unwrap() > 0 {}
         app::retention::end_stuck(&self.app).await.unwrap();
+        app::rights::restrict::pursue_all(&self.app).await.unwrap();
+        app::rights::remind::remind(&self.app).await.unwrap();
         app::purge::sweep(&self.app, "system").await.unwrap();
         app::upkeep::forget(&self.app).await.unwrap();
     }

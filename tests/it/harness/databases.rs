@@ -44,6 +44,8 @@ pub(crate) struct Databases {
     pub(crate) engine: Engine,
     pub(crate) orders: String,
     pub(crate) vault: String,
+    /// The mirror of the vault's journal, where there is one.
+    pub(crate) mirror: Option<PathBuf>,
     /// Databases of the server that go when this does.
     names: Vec<String>,
 }
@@ -66,6 +68,7 @@ impl Databases {
             engine: Engine::Postgres,
             orders,
             vault,
+            mirror: None,
             names: Vec::new(),
         }
     }
@@ -89,6 +92,7 @@ impl Databases {
                     engine,
                     orders,
                     vault,
+                    mirror: None,
                     names: Vec::new(),
                 }
             }
@@ -107,6 +111,7 @@ impl Databases {
                     engine,
                     orders,
                     vault,
+                    mirror: None,
                     names: names.to_vec(),
                 }
             }
@@ -127,6 +132,15 @@ impl Databases {
         copy
     }
 
+    /// Both as their backups have them now, with the mirror as it is and will be.
+    pub(crate) fn with_copied_both(&self) -> Self {
+        let mut copy = self.beside();
+        copy.orders = self.copied(&self.orders, &mut copy);
+        copy.vault = self.copied(&self.vault, &mut copy);
+        copy.mirror.clone_from(&self.mirror);
+        copy
+    }
+
     /// The same databases, in a folder of its own that has the master key.
     fn beside(&self) -> Self {
         let folder = TempDir::with_prefix("safelight-it-copy-").unwrap();
@@ -140,6 +154,7 @@ impl Databases {
             engine: self.engine,
             orders: self.orders.clone(),
             vault: self.vault.clone(),
+            mirror: None,
             names: Vec::new(),
         }
     }
