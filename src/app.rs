@@ -14,6 +14,7 @@ pub mod error;
 pub mod fallback;
 pub mod heartbeat;
 pub mod hold;
+pub mod inbox;
 pub mod intake;
 pub mod keys;
 pub mod label;

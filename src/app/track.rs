@@ -1,6 +1,7 @@
 //! News of parcels: read from couriers' webhooks, matched to an attempt, applied so that nothing ever moves backwards.
 
 use crate::app::booking::{self, By, Now, note_event, record_booked, step, stray_parcel};
+use crate::app::inbox::Inbox;
 use crate::app::query::living_epochs;
 use crate::app::{App, AppError, people};
 use crate::clock::Instant;
@@ -57,6 +58,7 @@ impl Trust {
 /// None in practice: what fails is answered to the courier.
 pub async fn receive(
     app: &App,
+    inbox: &Inbox,
     courier: &str,
     headers: &[(String, String)],
     body: &[u8],
@@ -84,11 +86,13 @@ pub async fn receive(
     };
     let mut outcome = WebhookOutcome::Accepted;
     let trust = Trust::in_pushes_of(app, adapter.name());
-    for event in events {
-        if let Err(error) = take_in(app, adapter.name(), event, trust).await {
+    let taken = events
+        .into_iter()
+        .map(|event| inbox.take_in(adapter.name(), event, trust));
+    for taken in futures_util::future::join_all(taken).await {
+        if let Err(error) = taken {
             tracing::error!(%error, courier, "a courier's event could not be taken in; it will be sent again");
             outcome = WebhookOutcome::Failed;
-            break;
         }
     }
     Ok(Received::Answer(adapter.acknowledge(&request, outcome)))
@@ -100,32 +104,47 @@ pub async fn receive(
 /// Store or vault.
 pub async fn take_in(app: &App, courier: &'static str, event: CourierEvent, trust: Trust) -> Result<(), AppError> {
     let app_ = app.clone();
-    app.write_sealed(move |conn, ring| {
-        let now = Now::of(&app_.clock);
-        match find_attempt(conn, ring, courier, &event)? {
-            Some(id) => apply_to(conn, ring, &app_, id, &event, trust, now),
-            None => park(conn, ring, courier, &event, now.business),
-        }
-    })
-    .await
+    app.write_sealed(move |conn, ring| match_or_park(conn, ring, &app_, courier, &event, trust, Now::of(&app_.clock)))
+        .await
+}
+
+/// Applies an event to the attempt that it is about, or keeps it until there is one.
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn match_or_park(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
+    courier: &str,
+    event: &CourierEvent,
+    trust: Trust,
+    now: Now,
+) -> Result<(), AppError> {
+    match find_attempt(conn, ring, courier, event)? {
+        Some(attempt) => apply_to(conn, ring, app, attempt.id, event, trust, now),
+        None => park(conn, ring, courier, event, now.business),
+    }
 }
 
 /// The attempt that an event is about: by our reference, else by the courier's id of the booking, else by courier and
 /// tracking number (of several the newest whose order has not ended, for numbers repeat).
-fn find_attempt(
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn find_attempt(
     conn: &mut AnyConn,
     ring: &Keyring,
     courier: &str,
     event: &CourierEvent,
-) -> Result<Option<AttemptId>, AppError> {
+) -> Result<Option<Attempt>, AppError> {
     if let Some(reference) = &event.reference {
-        let attempt = shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier);
-        return Ok(attempt.map(|attempt| attempt.id));
+        return Ok(shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier));
     }
     if let Some(provider_ref) = &event.provider_ref
         && let Some(attempt) = shipments::by_provider_ref(conn, courier, provider_ref)?
     {
-        return Ok(Some(attempt.id));
+        return Ok(Some(attempt));
     }
     let Some(number) = &event.tracking_no else {
         return Ok(None);
@@ -140,8 +159,8 @@ fn find_attempt(
             continue;
         };
         match orders::find(conn, order_id)? {
-            Some(order) if !order.status.is_ended() => return Ok(Some(attempt.id)),
-            Some(_) if ended.is_none() => ended = Some(attempt.id),
+            Some(order) if !order.status.is_ended() => return Ok(Some(attempt)),
+            Some(_) if ended.is_none() => ended = Some(attempt),
             _ => {}
         }
     }
@@ -225,7 +244,10 @@ pub(crate) fn apply_parked(
 }
 
 /// Locks the attempt's order and applies an event to both.
-fn apply_to(
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn apply_to(
     conn: &mut AnyConn,
     ring: &Keyring,
     app: &App,
