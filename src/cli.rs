@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and who does it. The only room that assembles the others.
 
 mod backup;
+mod brokers;
 mod courier;
 mod demo;
 mod embedded;

@@ -92,7 +92,7 @@ impl DatabaseUrl {
     }
 
     /// Whether both are surely the same database, however the URLs are written.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
+    pub fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Sqlite(one), Self::Sqlite(two)) => real_path(one) == real_path(two),
             (Self::Postgres(one), Self::Postgres(two)) => {

@@ -10,10 +10,12 @@ use crate::harness::app::{Options, TestApp, WINDOW};
 use crate::harness::fixtures;
 use crate::harness::{planted, rows};
 
-const FAKE: Options = Options {
-    fakes: &[("second", "CN", true)],
-    ..Options::USUAL
-};
+fn fake() -> Options {
+    Options {
+        fakes: &[("second", "CN", true)],
+        ..Options::default()
+    }
+}
 
 async fn act(app: &TestApp, id: &str, verb: &str, body: Value) -> Answer {
     app.post(&app.keys.ops, &format!("/admin/v1/orders/{id}/{verb}"), body)
@@ -58,7 +60,7 @@ async fn kinds(app: &TestApp, id: &str) -> Vec<String> {
 }
 
 on_both_engines! {
-    async fn an_order_shipped_by_hand_is_booked_under_its_number_and_watched(app: &TestApp) with { FAKE } {
+    async fn an_order_shipped_by_hand_is_booked_under_its_number_and_watched(app: &TestApp) with { fake() } {
         let id = app.printed().await;
         let answer = ship(app, &id, "second").await.is(200);
         assert_eq!((&answer["courier"], &answer["shipment"]["state"]), (&json!("second"), &json!("booked")));
@@ -82,7 +84,7 @@ on_both_engines! {
         assert_eq!(app.detail(&id).await["status"], "delivered");
     }
 
-    async fn only_a_printed_order_is_shipped_by_hand_and_never_over_a_booking(app: &TestApp) with { FAKE } {
+    async fn only_a_printed_order_is_shipped_by_hand_and_never_over_a_booking(app: &TestApp) with { fake() } {
         let placed = app.placed().await;
         ship(app, &placed, "second").await.problem(409, "not_printed");
         app.courier_faults(json!({"drop_before_booking": {"times": 1}})).await;
@@ -137,7 +139,7 @@ on_both_engines! {
         assert_eq!(app.stands(&waiting).await, ("delivered".into(), "cancelled".into()), "it is not booked any more");
     }
 
-    async fn an_order_goes_to_another_courier_until_it_is_booked(app: &TestApp) with { FAKE } {
+    async fn an_order_goes_to_another_courier_until_it_is_booked(app: &TestApp) with { fake() } {
         let (placed, printed) = (app.placed().await, app.printed().await);
         let to_second = json!({"courier": "second"});
         assert_eq!(act(app, &placed, "courier", to_second.clone()).await.is(200)["courier"], "second");

@@ -10,10 +10,12 @@ use crate::harness::app::{Options, TestApp};
 use crate::harness::fixtures;
 use crate::harness::{planted, rows};
 
-const FAKE: Options = Options {
-    fakes: &[("second", "CN", true)],
-    ..Options::USUAL
-};
+fn fake() -> Options {
+    Options {
+        fakes: &[("second", "CN", true)],
+        ..Options::default()
+    }
+}
 
 async fn booked(app: &TestApp) -> String {
     app.booked_as(&fixtures::order_with("/courier", json!("second"))).await
@@ -52,7 +54,7 @@ fn interrupted(app: &TestApp, id: &str, why: CallingOff) {
 }
 
 on_both_engines! {
-    async fn what_the_courier_refuses_stays_booked(app: &TestApp) with { FAKE } {
+    async fn what_the_courier_refuses_stays_booked(app: &TestApp) with { fake() } {
         let id = booked(app).await;
         let refused = || Ok(CancelAnswer::Refused { code: "too_late".to_owned() });
         app.fakes[0].script().cancel.extend([refused(), refused()]);
@@ -65,7 +67,7 @@ on_both_engines! {
         assert_eq!(rows::count(&mut app.conn(), "jobs"), 0);
     }
 
-    async fn where_the_courier_gives_no_answer_a_job_goes_on_asking(app: &TestApp) with { FAKE } {
+    async fn where_the_courier_gives_no_answer_a_job_goes_on_asking(app: &TestApp) with { fake() } {
         let (cancelled, corrected) = (booked(app).await, booked(app).await);
         app.fakes[0].script().mute = Some(CallError::new("timeout"));
         assert_eq!(cancel(app, &cancelled).await.status, 503);
@@ -86,7 +88,7 @@ on_both_engines! {
         assert_eq!(app.detail(&corrected).await["shipment"]["attempts"], 2);
     }
 
-    async fn a_process_killed_between_the_courier_and_its_own_books_is_finished(app: &TestApp) with { FAKE } {
+    async fn a_process_killed_between_the_courier_and_its_own_books_is_finished(app: &TestApp) with { fake() } {
         let (cancelled, corrected) = (booked(app).await, booked(app).await);
         interrupted(app, &cancelled, CallingOff::Cancel);
         interrupted(app, &corrected, CallingOff::Correct);
@@ -97,7 +99,7 @@ on_both_engines! {
         assert_eq!(rows::count(&mut app.conn(), "jobs"), 0);
     }
 
-    async fn a_verb_that_ends_as_it_should_leaves_its_job_nothing_to_do(app: &TestApp) with { FAKE } {
+    async fn a_verb_that_ends_as_it_should_leaves_its_job_nothing_to_do(app: &TestApp) with { fake() } {
         let (cancelled, corrected) = (booked(app).await, booked(app).await);
         cancel(app, &cancelled).await.is(200);
         correct(app, &corrected).await.is(200);
@@ -109,7 +111,7 @@ on_both_engines! {
         assert_eq!(rows::count(&mut app.conn(), "shipment_attempts WHERE calling_off IS NOT NULL"), 0);
     }
 
-    async fn a_parcel_that_left_while_a_job_called_it_off_goes_its_way(app: &TestApp) with { FAKE } {
+    async fn a_parcel_that_left_while_a_job_called_it_off_goes_its_way(app: &TestApp) with { fake() } {
         let id = booked(app).await;
         interrupted(app, &id, CallingOff::Cancel);
         app.fakes[0].script().cancel.push_back(Ok(CancelAnswer::Refused { code: "too_late".to_owned() }));

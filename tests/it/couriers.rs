@@ -9,11 +9,13 @@ use crate::harness::app::{Options, TestApp};
 use crate::harness::fixtures;
 use crate::harness::rows;
 
-const FAKE: Options = Options {
-    fakes: &[("second", "CN", true), ("third", "US", true)],
-    fallbacks: &["third", "second"],
-    ..Options::USUAL
-};
+fn fake() -> Options {
+    Options {
+        fakes: &[("second", "CN", true), ("third", "US", true)],
+        fallbacks: &["third", "second"],
+        ..Options::default()
+    }
+}
 
 async fn courier(app: &TestApp, name: &str) -> Value {
     let all = app.get(&app.keys.ops, "/admin/v1/couriers").await.is(200);
@@ -150,7 +152,7 @@ on_both_engines! {
         assert_eq!(app.stands(&unknown).await.1, "booked");
     }
 
-    async fn a_refused_order_goes_to_the_next_fallback_that_may_carry_it(app: &TestApp) with { FAKE } {
+    async fn a_refused_order_goes_to_the_next_fallback_that_may_carry_it(app: &TestApp) with { fake() } {
         app.courier_faults(json!({"refuse": {"times": 2, "code": "not_served"}})).await;
         let id = app.booked().await;
         let order = app.detail(&id).await;
@@ -167,7 +169,7 @@ on_both_engines! {
         assert_eq!(app.detail(&id).await["courier"], "third");
     }
 
-    async fn when_every_fallback_refuses_too_the_order_waits_for_a_person(app: &TestApp) with { FAKE } {
+    async fn when_every_fallback_refuses_too_the_order_waits_for_a_person(app: &TestApp) with { fake() } {
         app.courier_faults(json!({"refuse": {"times": 1}})).await;
         app.fakes[0].script().always = Some(BookError::fail("not_served"));
         let id = app.printed().await;
@@ -178,7 +180,7 @@ on_both_engines! {
         assert_eq!(app.run_jobs().await, 0);
     }
 
-    async fn an_unknown_outcome_never_falls_back(app: &TestApp) with { FAKE } {
+    async fn an_unknown_outcome_never_falls_back(app: &TestApp) with { fake() } {
         app.courier_faults(json!({"drop_after_booking": {"times": 1}, "down": {"on": ["query"]}})).await;
         let id = app.printed().await;
         for _ in 0..9 {
@@ -190,7 +192,7 @@ on_both_engines! {
         assert!(app.fakes.iter().all(|fake| fake.script().sent.is_empty()));
     }
 
-    async fn a_queue_that_is_paused_for_half_an_hour_hands_its_orders_on(app: &TestApp) with { FAKE } {
+    async fn a_queue_that_is_paused_for_half_an_hour_hands_its_orders_on(app: &TestApp) with { fake() } {
         app.courier_faults(json!({"down": {"on": ["book"]}})).await;
         let ids = printed(app, 7).await;
         for _ in 0..29 {
@@ -208,7 +210,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_lone_order_that_probes_in_vain_goes_on_too(app: &TestApp) with { FAKE } {
+    async fn a_lone_order_that_probes_in_vain_goes_on_too(app: &TestApp) with { fake() } {
         app.courier_faults(json!({"down": {"on": ["book"]}})).await;
         let id = app.printed().await;
         for _ in 0..5 {
@@ -220,7 +222,7 @@ on_both_engines! {
         assert_eq!((app.detail(&id).await["courier"].clone(), app.stands(&id).await.1), (json!("second"), "booked".into()));
     }
 
-    async fn a_courier_abroad_carries_parcels_to_china_only_with_consent(app: &TestApp) with { FAKE } {
+    async fn a_courier_abroad_carries_parcels_to_china_only_with_consent(app: &TestApp) with { fake() } {
         let abroad = fixtures::order_with("/courier", json!("third"));
         let refused = app.place(&app.keys.orders, &abroad).await.problem(422, "cross_border_consent_required");
         assert_eq!(refused["errors"][0]["pointer"], "/courier");

@@ -8,10 +8,12 @@ use crate::harness::app::{Options, TestApp};
 use crate::harness::fixtures;
 use crate::harness::rows;
 
-const UNSIGNED: Options = Options {
-    fakes: &[("second", "CN", false)],
-    ..Options::USUAL
-};
+fn unsigned() -> Options {
+    Options {
+        fakes: &[("second", "CN", false)],
+        ..Options::default()
+    }
+}
 
 async fn booked(app: &TestApp) -> String {
     app.booked_as(&fixtures::order_with("/courier", json!("second"))).await
@@ -34,7 +36,7 @@ async fn troubled(app: &TestApp) -> Value {
 
 on_both_engines! {
     async fn an_end_that_an_unsigned_push_reports_moves_the_order_once_the_courier_confirms_it(app: &TestApp)
-        with { UNSIGNED }
+        with { unsigned() }
     {
         for (status, end) in [
             ("delivered", TrackingStatus::Delivered), ("returned", TrackingStatus::Returned), ("lost", TrackingStatus::Lost),
@@ -61,7 +63,7 @@ on_both_engines! {
         }
     }
 
-    async fn an_end_that_nobody_confirms_within_seven_days_is_trouble(app: &TestApp) with { UNSIGNED } {
+    async fn an_end_that_nobody_confirms_within_seven_days_is_trouble(app: &TestApp) with { unsigned() } {
         let id = booked(app).await;
         pushed(app, &id, "delivered").await;
         for _ in 0..(6 * 24) {
@@ -87,7 +89,7 @@ on_both_engines! {
         assert_eq!(troubled(app).await, json!([]));
     }
 
-    async fn an_unsigned_correction_of_an_end_is_confirmed_too(app: &TestApp) with { UNSIGNED } {
+    async fn an_unsigned_correction_of_an_end_is_confirmed_too(app: &TestApp) with { unsigned() } {
         let id = booked(app).await;
         pushed(app, &id, "delivered").await;
         app.fakes[0].script().status = Some(TrackingStatus::Delivered);
@@ -107,7 +109,7 @@ on_both_engines! {
         assert_eq!(app.detail(&id).await["status"], "delivered");
     }
 
-    async fn an_end_reported_for_a_purged_order_is_acknowledged_and_forgotten(app: &TestApp) with { UNSIGNED } {
+    async fn an_end_reported_for_a_purged_order_is_acknowledged_and_forgotten(app: &TestApp) with { unsigned() } {
         let id = booked(app).await;
         pushed(app, &id, "delivered").await;
         let mark = json!({"status": "lost", "reason": "x"});

@@ -6,6 +6,7 @@ pub(crate) mod app;
 pub(crate) mod databases;
 pub(crate) mod fake;
 pub(crate) mod fixtures;
+pub(crate) mod imitations;
 pub(crate) mod journey;
 pub(crate) mod logs;
 pub(crate) mod planted;

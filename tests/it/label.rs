@@ -10,10 +10,12 @@ use crate::harness::app::{Options, TestApp, WINDOW};
 use crate::harness::fixtures;
 use crate::harness::{planted, rows};
 
-const FAKE: Options = Options {
-    fakes: &[("second", "CN", true)],
-    ..Options::USUAL
-};
+fn fake() -> Options {
+    Options {
+        fakes: &[("second", "CN", true)],
+        ..Options::default()
+    }
+}
 
 fn document() -> Vec<u8> {
     [b"%PDF-1.4 ".as_slice(), planted::NAME.as_bytes(), b"\xff\x00\xfe"].concat()
@@ -58,7 +60,7 @@ async fn refused(app: &TestApp, id: &str, status: u16, code: &str) {
 
 on_both_engines! {
     async fn the_floor_and_operators_get_the_couriers_label_which_is_fetched_once_and_kept_sealed(app: &TestApp)
-        with { FAKE }
+        with { fake() }
     {
         gives_one(app);
         let id = booked(app).await;
@@ -77,7 +79,7 @@ on_both_engines! {
         assert!(!dumped.to_lowercase().contains(&plain[..40]), "it lies there sealed");
     }
 
-    async fn a_retirement_seals_labels_anew(app: &TestApp) with { FAKE } {
+    async fn a_retirement_seals_labels_anew(app: &TestApp) with { fake() } {
         gives_one(app);
         let id = booked(app).await;
         fetch(app, &app.keys.floor, &id).await;
@@ -88,7 +90,7 @@ on_both_engines! {
         assert_eq!(app.fakes[0].script().labels_asked, 1);
     }
 
-    async fn the_purge_destroys_the_label(app: &TestApp) with { FAKE } {
+    async fn the_purge_destroys_the_label(app: &TestApp) with { fake() } {
         gives_one(app);
         let id = booked(app).await;
         fetch(app, &app.keys.floor, &id).await;
@@ -102,7 +104,7 @@ on_both_engines! {
         assert!(receipt.to_string().contains("order_label.sealed"), "{receipt}");
     }
 
-    async fn without_a_label_the_answer_says_why(app: &TestApp) with { FAKE } {
+    async fn without_a_label_the_answer_says_why(app: &TestApp) with { fake() } {
         let printed = app.printed().await;
         refused(app, &printed, 409, "not_booked").await;
         let id = booked(app).await;

@@ -10,10 +10,12 @@ use crate::harness::app::{Options, TestApp};
 use crate::harness::fixtures;
 use crate::harness::{planted, rows};
 
-const FAKE: Options = Options {
-    fakes: &[("second", "CN", true)],
-    ..Options::USUAL
-};
+fn fake() -> Options {
+    Options {
+        fakes: &[("second", "CN", true)],
+        ..Options::default()
+    }
+}
 
 async fn with_second(app: &TestApp) -> String {
     app.booked_as(&fixtures::order_with("/courier", json!("second"))).await
@@ -47,7 +49,7 @@ on_both_engines! {
         assert_eq!(app.run_polls().await, 1);
     }
 
-    async fn an_order_that_ended_otherwise_is_not_asked_for(app: &TestApp) with { FAKE } {
+    async fn an_order_that_ended_otherwise_is_not_asked_for(app: &TestApp) with { fake() } {
         let id = with_second(app).await;
         let mark = json!({"status": "lost", "reason": planted::REASON});
         app.post(&app.keys.ops, &format!("/admin/v1/orders/{id}/mark"), mark).await.is(200);
@@ -59,7 +61,7 @@ on_both_engines! {
         assert!(app.fakes[0].script().tracked.is_empty());
     }
 
-    async fn many_replicas_ask_for_each_parcel_once_in_batches_of_the_couriers_size(app: &TestApp) with { FAKE } {
+    async fn many_replicas_ask_for_each_parcel_once_in_batches_of_the_couriers_size(app: &TestApp) with { fake() } {
         for _ in 0..7 {
             with_second(app).await;
         }
@@ -76,7 +78,7 @@ on_both_engines! {
         assert_eq!(app.run_polls().await, 7);
     }
 
-    async fn a_courier_that_does_not_answer_is_asked_again_later(app: &TestApp) with { FAKE } {
+    async fn a_courier_that_does_not_answer_is_asked_again_later(app: &TestApp) with { fake() } {
         let id = with_second(app).await;
         app.advance(TimeDelta::hours(13));
         app.fakes[0].script().mute = Some(CallError::new("down"));
@@ -91,7 +93,7 @@ on_both_engines! {
         assert_eq!(app.detail(&id).await["status"], "delivered");
     }
 
-    async fn refused_credentials_stop_the_questions_until_a_probe(app: &TestApp) with { FAKE } {
+    async fn refused_credentials_stop_the_questions_until_a_probe(app: &TestApp) with { fake() } {
         with_second(app).await;
         with_second(app).await;
         with_second(app).await;
@@ -107,7 +109,7 @@ on_both_engines! {
         assert_eq!(app.run_polls().await, 3);
     }
 
-    async fn a_booking_accepted_without_a_number_gets_it_later(app: &TestApp) with { FAKE } {
+    async fn a_booking_accepted_without_a_number_gets_it_later(app: &TestApp) with { fake() } {
         app.fakes[0].script().book.push_back(Ok(Booked::under(None)));
         let id = with_second(app).await;
         assert_eq!(app.parcel_of(&id).await.1, None);

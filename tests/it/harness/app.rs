@@ -46,26 +46,24 @@ pub(crate) struct Options {
     pub(crate) fakes: &'static [(&'static str, &'static str, bool)],
     /// Couriers that an order goes on to.
     pub(crate) fallbacks: &'static [&'static str],
+    /// Couriers beside the simulated one.
+    pub(crate) couriers: Vec<Configured>,
     /// Whether the vault's journal is mirrored.
     pub(crate) mirrored: bool,
 }
 
-impl Options {
-    /// As most tests want it.
-    pub(crate) const USUAL: Self = Self {
-        courier_timeout: Duration::from_secs(20),
-        faults: &[],
-        intake_queue: 256,
-        courier_reports: false,
-        fakes: &[],
-        fallbacks: &[],
-        mirrored: false,
-    };
-}
-
 impl Default for Options {
     fn default() -> Self {
-        Self::USUAL
+        Self {
+            courier_timeout: Duration::from_secs(20),
+            faults: &[],
+            intake_queue: 256,
+            courier_reports: false,
+            fakes: &[],
+            fallbacks: &[],
+            couriers: Vec::new(),
+            mirrored: false,
+        }
     }
 }
 
@@ -205,7 +203,7 @@ fn assemble(
     let app = App {
         orders,
         vault: Arc::new(vault),
-        couriers: Couriers::new(configured, "simulated").unwrap(),
+        couriers: Couriers::new(options.couriers.iter().cloned().chain(configured), "simulated").unwrap(),
         clock: clock.clone(),
         settings: Arc::new(settings(options.fallbacks)),
     };
