@@ -2,6 +2,7 @@
 
 mod backup;
 mod brokers;
+mod courier;
 mod demo;
 mod embedded;
 mod first_key;
@@ -102,12 +103,24 @@ enum Command {
     Backup(backup::Options),
     /// Put such a copy back; not while the service runs.
     Restore(backup::Options),
+    /// Couriers.
+    #[command(subcommand)]
+    Courier(CourierCommand),
     /// The simulated courier as a server of its own.
     SandboxCourier(sandbox::Options),
     /// Check the configuration and show every value with where it came from.
     CheckConfig,
     /// Bring both databases to this program's schema.
     Migrate,
+}
+
+#[derive(Debug, Subcommand)]
+enum CourierCommand {
+    /// Try its address, credentials and account with calls that change nothing; exit code 1 where one is not good.
+    Check {
+        /// As in the configuration: `couriers.NAME`.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +172,7 @@ impl Command {
             | Self::Work
             | Self::Restore(_)
             | Self::CheckConfig
+            | Self::Courier(_)
             | Self::Migrate
             | Self::SandboxCourier(_)
             | Self::Demo => false,
@@ -216,6 +230,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Prove(options) => prove::run(&config, options),
         Command::Vault(command) => vault::run(&config, &command),
         Command::Purge { dry_run } => purge::run(&config, dry_run),
+        Command::Courier(CourierCommand::Check { name }) => courier::check(&config, &name),
         Command::CheckConfig => {
             setup::shop(&config)?;
             out::print(&config.effective_toml())?;

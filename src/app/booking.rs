@@ -4,12 +4,12 @@ use crate::app::{AppError, people};
 use crate::clock::{Instant, delta};
 use crate::couriers::{Booked, ParcelRef};
 use crate::domain::contact::Phone;
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{AttemptId, OrderId};
 use crate::domain::job::JobKind;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::person::{Note, TrackingNumber};
 use crate::domain::retention::purge_due_at;
-use crate::domain::shipment::ShipmentState;
+use crate::domain::shipment::{QUIET, ShipmentState, WITHOUT_NUMBER};
 use crate::privacy::Pii;
 use crate::store::orders::{Change, Order, change_in_tx};
 use crate::store::shipments::{self, Attempt, TrackingRow};
@@ -111,6 +111,24 @@ pub(crate) fn note_event(
 /// # Errors
 /// All 99 attempts are used up; the store.
 pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, now: Now) -> Result<(), AppError> {
+    // An order from before an old copy was put back may have this very attempt at the courier already: ask first.
+    let restored_at = meta::number(conn, meta::RESTORED_AT)?;
+    let doubted = (order.created_at.timestamp_micros() <= restored_at).then_some(now.wall);
+    add_attempt(conn, order, courier, doubted, now)?;
+    enqueue_ship(conn, order.id, now)
+}
+
+/// Makes the next attempt of a locked order its current one, without a job to drive it.
+///
+/// # Errors
+/// As [`new_attempt`].
+pub(crate) fn add_attempt(
+    conn: &mut AnyConn,
+    order: &mut Order,
+    courier: &str,
+    doubted: Option<Instant>,
+    now: Now,
+) -> Result<AttemptId, AppError> {
     let number = order.attempt.saturating_add(1);
     if number > 99 {
         return Err(AppError::conflict(
@@ -118,14 +136,11 @@ pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, 
             "all 99 booking attempts of this order are used up",
         ));
     }
-    // An order from before an old copy was put back may have this very attempt at the courier already: ask first.
-    let restored_at = meta::number(conn, meta::RESTORED_AT)?;
-    let doubted = (order.created_at.timestamp_micros() <= restored_at).then_some(now.wall);
-    shipments::add_in_tx(conn, order.id, number, courier, now.business, doubted)?;
+    let id = shipments::add_in_tx(conn, order.id, number, courier, now.business, doubted)?;
     change_in_tx(conn, order.id, &Change::at(now.business).attempt(number, courier))?;
     order.attempt = number;
     order.courier = courier.to_owned();
-    enqueue_ship(conn, order.id, now)
+    Ok(id)
 }
 
 /// Makes sure that the order's current attempt is driven on, at once.
@@ -134,6 +149,15 @@ pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, 
 /// The store.
 pub(crate) fn enqueue_ship(conn: &mut AnyConn, order: OrderId, now: Now) -> Result<(), AppError> {
     jobs::enqueue_in_tx(conn, JobKind::Ship, &order.to_string(), now.business, now.wall)?;
+    Ok(())
+}
+
+/// Makes sure that a job about an attempt runs, at once.
+///
+/// # Errors
+/// The store.
+pub(crate) fn enqueue(conn: &mut AnyConn, kind: JobKind, attempt: AttemptId, now: Now) -> Result<(), AppError> {
+    jobs::enqueue_in_tx(conn, kind, &attempt.to_string(), now.business, now.wall)?;
     Ok(())
 }
 
@@ -152,7 +176,12 @@ pub(crate) fn record_booked(
     now: Instant,
 ) -> Result<(), AppError> {
     if attempt.state != ShipmentState::Booked {
-        let mut change = shipments::Change::at(now).booked(now);
+        let quiet = if booked.tracking_no.is_some() {
+            QUIET
+        } else {
+            WITHOUT_NUMBER
+        };
+        let mut change = shipments::Change::at(now).booked(now).poll_at(Some(now + quiet));
         if let (Some(provider_ref), None) = (&booked.provider_ref, order.purge_decided_at) {
             change = change.provider_ref(provider_ref);
         }
@@ -249,14 +278,7 @@ pub(crate) fn stray_parcel(
         Some(&attempt.courier),
         now.business,
     )?;
-    jobs::enqueue_in_tx(
-        conn,
-        JobKind::CancelParcel,
-        &attempt.id.to_string(),
-        now.business,
-        now.wall,
-    )?;
-    Ok(())
+    enqueue(conn, JobKind::CancelParcel, attempt.id, now)
 }
 
 /// The kind of note that keeps a stray parcel's tracking number.
@@ -300,7 +322,10 @@ pub(crate) fn close_attempt(conn: &mut AnyConn, attempt: &Attempt, now: Instant)
     shipments::change_in_tx(
         conn,
         attempt.id,
-        &shipments::Change::at(now).state(ShipmentState::Cancelled),
+        &shipments::Change::at(now)
+            .state(ShipmentState::Cancelled)
+            .poll_at(None)
+            .calling_off(None),
     )?;
     Ok(())
 }

@@ -2,19 +2,17 @@
 //! the courier's answer decides.
 
 use crate::app::booking::{self, By, Now, close_attempt, refuse_in_flight, step};
+use crate::app::call_off::{booked_parcel, call_off};
 use crate::app::notes;
 use crate::app::query::{lock_visible, visible};
 use crate::app::view::{self, OrderView};
-use crate::app::{App, AppError, Caller, people};
-use crate::couriers::{CancelAnswer, ParcelRef};
+use crate::app::{App, AppError, Caller};
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::shipment::ShipmentState;
 use crate::privacy::Pii;
-use crate::store::AnyConn;
-use crate::store::orders::{self, Change, Order};
-use crate::store::shipments::Attempt;
-use crate::vault::keyring::Keyring;
+use crate::store::orders::{self, Change};
+use crate::store::shipments::CallingOff;
 
 /// Cancels an order; `only_own` is the caller where it may act on its own client's orders alone.
 ///
@@ -58,7 +56,7 @@ pub(crate) async fn by(
         .await?
     };
     if let Some((attempt, parcel)) = &booked {
-        call_off(app, attempt, parcel).await?;
+        call_off(app, attempt, parcel, CallingOff::Cancel).await?;
     }
     let called_off = booked.map(|(attempt, _)| attempt.id);
     let (now, window) = (Now::of(&app.clock), app.settings.window);
@@ -100,59 +98,4 @@ pub(crate) async fn by(
         view::one(conn, Some(ring), order, now.business)
     })
     .await
-}
-
-/// The order's booked parcel, as its courier must be asked about it; `None` where none is booked.
-///
-/// # Errors
-/// A booking is in flight; keys or store.
-pub(crate) fn booked_parcel(
-    conn: &mut AnyConn,
-    ring: &Keyring,
-    order: &Order,
-) -> Result<Option<(Attempt, ParcelRef)>, AppError> {
-    let attempt = booking::current(conn, order)?;
-    refuse_in_flight(attempt.as_ref())?;
-    match attempt {
-        Some(attempt) if attempt.state == ShipmentState::Booked => {
-            let person = people::find(conn, ring, order.id)?;
-            let parcel = booking::parcel_ref(
-                &attempt,
-                person.tracking_of(attempt.number).cloned(),
-                Some(person.recipient.phone),
-            );
-            Ok(Some((attempt, parcel)))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// Calls a booked parcel off at its courier.
-///
-/// # Errors
-/// The courier refuses (409 `not_cancellable`), does not answer, or is no longer configured.
-pub(crate) async fn call_off(app: &App, attempt: &Attempt, parcel: &ParcelRef) -> Result<(), AppError> {
-    let trouble = |code: &str| AppError::Courier {
-        courier: attempt.courier.clone(),
-        code: code.to_owned(),
-    };
-    let courier = app
-        .couriers
-        .get(&attempt.courier)
-        .ok_or_else(|| trouble("courier_not_configured"))?;
-    match courier.cancel(parcel).await {
-        Ok(CancelAnswer::Cancelled) => Ok(()),
-        Ok(CancelAnswer::Refused { code }) => {
-            tracing::info!(
-                courier = attempt.courier,
-                code,
-                "the courier refuses to call a parcel off"
-            );
-            Err(AppError::conflict(
-                "not_cancellable",
-                "the courier no longer calls this parcel off",
-            ))
-        }
-        Err(error) => Err(trouble(&error.code)),
-    }
 }

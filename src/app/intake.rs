@@ -390,6 +390,7 @@ fn fresh_view(new: &Submission) -> OrderView {
             amount: new.order.amount,
             courier: new.courier.clone(),
             minor: new.order.consent.minor,
+            cross_border: new.order.consent.cross_border,
             created_at: new.now,
             updated_at: new.now,
             moved_at: new.now,

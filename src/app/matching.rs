@@ -4,7 +4,6 @@
 use crate::app::query::living_epochs;
 use crate::app::{App, AppError};
 use crate::couriers::{Booked, CourierEvent};
-use crate::domain::ids::AttemptId;
 use crate::privacy::Pii;
 use crate::store::shipments::{self, Attempt, TrackingRow};
 use crate::store::{AnyConn, StoreError, orders};
@@ -22,11 +21,11 @@ pub(crate) fn find_attempt(
     app: &App,
     courier: &str,
     event: &CourierEvent,
-) -> Result<Option<AttemptId>, AppError> {
+) -> Result<Option<Attempt>, AppError> {
     if let Some(reference) = &event.reference {
         match shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier) {
             None => return Ok(None),
-            Some(attempt) if agrees(conn, ring, app, &attempt, event)? => return Ok(Some(attempt.id)),
+            Some(attempt) if agrees(conn, ring, app, &attempt, event)? => return Ok(Some(attempt)),
             Some(attempt) => tracing::warn!(
                 order = %attempt.order_id,
                 courier,
@@ -38,7 +37,7 @@ pub(crate) fn find_attempt(
     if let Some(provider_ref) = &event.provider_ref
         && let Some(attempt) = shipments::by_provider_ref(conn, courier, provider_ref)?
     {
-        return Ok(Some(attempt.id));
+        return Ok(Some(attempt));
     }
     let Some(number) = &event.tracking_no else {
         return Ok(None);
@@ -53,8 +52,8 @@ pub(crate) fn find_attempt(
             continue;
         };
         match orders::find(conn, order_id)? {
-            Some(order) if !order.status.is_ended() => return Ok(Some(attempt.id)),
-            Some(_) if ended.is_none() => ended = Some(attempt.id),
+            Some(order) if !order.status.is_ended() => return Ok(Some(attempt)),
+            Some(_) if ended.is_none() => ended = Some(attempt),
             _ => {}
         }
     }

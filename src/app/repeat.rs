@@ -1,13 +1,16 @@
 //! A booking that may exist already, sent once more: for couriers that can only be asked so.
 
+use chrono::TimeDelta;
+
 use crate::app::booking::Now;
 use crate::app::dispatch::{Next, may_try_again, record, send_to_courier, sending};
-use crate::app::{App, AppError, people};
+use crate::app::{App, AppError, people, standing};
 use crate::clock::Instant;
 use crate::couriers::BookError;
 use crate::domain::job::bounded_retry_after;
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
+use crate::domain::standing::Call;
 use crate::store::orders;
 use crate::store::shipments::{self, Attempt, Change};
 
@@ -40,7 +43,7 @@ pub(super) async fn repeat(app: &App, attempt: Attempt, until: Instant, failures
                 return Ok(Err(Next::Done));
             }
             let Some(courier) = app_.couriers.get(&known.courier) else {
-                return stop("courier_not_configured");
+                return stop(standing::NOT_CONFIGURED);
             };
             // Asked again where it counts: the wait for the lock is over.
             if now.wall >= until {
@@ -58,33 +61,45 @@ pub(super) async fn repeat(app: &App, attempt: Attempt, until: Instant, failures
         Ok(begun) => begun,
         Err(next) => return Ok(next),
     };
-    let (code, after) = match send_to_courier(app, &sent, &request).await? {
-        outcome @ (Ok(_) | Err(BookError::Fail { .. })) => return record(app, &sent, outcome, failures).await,
-        Err(BookError::Retry { code, after }) => (code, after.map(bounded_retry_after)),
-        Err(BookError::Unauthorized { code } | BookError::Unknown { code }) => (code, None),
+    let began_at = app.clock.wall_now();
+    let outcome = send_to_courier(app, &sent, &request).await?;
+    let error = match outcome {
+        Ok(_) | Err(BookError::Fail { .. }) => return record(app, &sent, outcome, failures, Some(began_at)).await,
+        Err(error) => error,
     };
-    still_unknown(app, sent, &code).await?;
-    Ok(if may_try_again(failures) {
-        Next::Retry { code, after }
-    } else {
-        Next::Stop {
+    still_unknown(app, sent, &error, began_at).await?;
+    Ok(match error {
+        // Costs no try: the courier's queue is paused by this very answer.
+        BookError::Unauthorized { .. } => Next::At(app.clock.wall_now() + TimeDelta::minutes(1)),
+        _ if !may_try_again(failures) => Next::Stop {
             code: "cannot_tell".to_owned(),
-        }
+        },
+        BookError::Retry { code, after } => Next::Retry {
+            code,
+            after: after.map(bounded_retry_after),
+        },
+        BookError::Unknown { code } | BookError::Fail { code } => Next::Retry { code, after: None },
     })
 }
 
 /// Notes that nothing more is known of an attempt than before this try.
-async fn still_unknown(app: &App, sent: Attempt, code: &str) -> Result<(), AppError> {
-    let (now, code) = (app.clock.business_now(), code.to_owned());
+async fn still_unknown(app: &App, sent: Attempt, error: &BookError, began_at: Instant) -> Result<(), AppError> {
+    let (now, error) = (Now::of(&app.clock), error.clone());
     app.orders
         .write(move |conn| {
             orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
             let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
-            if attempt.tries != sent.tries || !attempt.state.is_in_flight() {
-                return Ok(());
+            if attempt.tries == sent.tries && attempt.state.is_in_flight() {
+                let change = Change::at(now.business)
+                    .state(ShipmentState::Unknown)
+                    .error(error.code());
+                shipments::change_in_tx(conn, attempt.id, &change)?;
             }
-            let change = Change::at(now).state(ShipmentState::Unknown).error(&code);
-            Ok::<_, AppError>(shipments::change_in_tx(conn, attempt.id, &change)?)
+            let outcome = Err(error);
+            if let Some(heard) = standing::heard_of_booking(&outcome) {
+                standing::note_in_tx(conn, &sent.courier, Call::Book, heard, began_at, now)?;
+            }
+            Ok::<_, AppError>(())
         })
         .await
 }

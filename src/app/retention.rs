@@ -1,7 +1,8 @@
 //! What ends by itself: drafts that nobody confirms, and orders that nothing moves any more. Both are purged at once.
 
 use crate::app::booking::{self, By, Now, step};
-use crate::app::{App, AppError, dispatch, people, purge, track};
+use crate::app::track::Trust;
+use crate::app::{App, AppError, dispatch, people, purge, standing, track};
 use crate::clock::delta;
 use crate::domain::ids::OrderId;
 use crate::domain::order::Step;
@@ -141,16 +142,18 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
         return;
     };
     match attempt.state {
-        ShipmentState::Booked => match courier.track(std::slice::from_ref(&parcel)).await {
-            Ok(events) => {
-                for event in events {
-                    if let Err(error) = track::take_in(app, courier.name(), event).await {
-                        tracing::warn!(%error, order = %id, "the last news of a stuck order could not be taken in");
+        ShipmentState::Booked => {
+            match standing::ask(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
+                Ok(events) => {
+                    for event in events {
+                        if let Err(error) = track::take_in(app, courier.name(), event, Trust::Sure).await {
+                            tracing::warn!(%error, order = %id, "the last news of a stuck order could not be taken in");
+                        }
                     }
                 }
+                Err(error) => tracing::warn!(%error, order = %id, "the courier did not answer about a stuck order"),
             }
-            Err(error) => tracing::warn!(%error, order = %id, "the courier did not answer about a stuck order"),
-        },
+        }
         ShipmentState::Booking | ShipmentState::Unknown => {
             if let Err(error) = dispatch::drive(app, id, 0).await {
                 tracing::warn!(%error, order = %id, "a stuck booking could not be reconciled");

@@ -6,12 +6,12 @@
 //! **count none and mark retired** in one transaction -> **destroy** the keys in the vault. No cache or clock is relied on:
 //! the fence is the epoch's row.
 
-use crate::app::{App, AppError, people, purge, track};
+use crate::app::{App, AppError, label, people, purge, track};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::person::{self};
 use crate::store::shipments::{self, TrackingRow};
-use crate::store::{AnyConn, StoreError, epochs, reseal, subject_requests, subject_texts};
+use crate::store::{AnyConn, StoreError, epochs, labels, reseal, subject_requests, subject_texts};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::StoredEvent;
@@ -192,6 +192,9 @@ fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: Instant) -
             },
         )?;
     }
+    for attempt in labels::attempts_with_one(conn, id)? {
+        reseal_label(conn, ring, id, attempt, epoch)?;
+    }
     for mut remark in person::remarks_of(conn, id)? {
         let plain = match ring.open(remark.epoch, Table::CourierRemark, &remark.id, &remark.sealed) {
             Ok(plain) => plain,
@@ -207,6 +210,23 @@ fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: Instant) -
         reseal::replace_remark_in_tx(conn, &remark)?;
     }
     Ok(true)
+}
+
+/// Re-seals a label: one at a time, for they are large.
+fn reseal_label(conn: &mut AnyConn, ring: &Keyring, id: OrderId, attempt: i16, epoch: i64) -> Result<(), AppError> {
+    let number = u8::try_from(attempt).map_err(|_| StoreError::corrupt("order_label", id))?;
+    let Some(mut label) = labels::find(conn, id, number)? else {
+        return Ok(());
+    };
+    let place = label::place(&label.order_id, attempt);
+    let plain = match ring.open(label.epoch, Table::OrderLabel, &place, &label.sealed) {
+        Ok(plain) => plain,
+        Err(VaultError::KeyGone) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    label.sealed = ring.seal(epoch, Table::OrderLabel, &place, &plain)?;
+    label.epoch = epoch;
+    Ok(labels::replace_in_tx(conn, &label)?)
 }
 
 /// Re-seals one batch of parked events; returns the last one looked at.

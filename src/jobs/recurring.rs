@@ -9,6 +9,7 @@
 //! | restricted orders and unsettled requests gone on with | 1 min | business time |
 //! | data subjects' requests that are due, said in the log | 1 day | business time |
 //! | idempotency keys and parked events forgotten | 1 h | business time |
+//! | parcels without news asked for | 5 min | business time |
 //! | key epochs past the copy horizon retired | an epoch | business time |
 //! | journal entries that nobody applied, applied | 1 min | wall time |
 //! | the audit chain's head told to the vault | 5 s | wall time |
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, AppError, audit, print, purge, retention, retire, rights, startup, upkeep};
+use crate::app::{App, AppError, audit, poll, print, purge, retention, retire, rights, startup, upkeep};
 
 /// However fast business time runs, a loop leaves the databases this much air (wall time).
 const AT_LEAST: Duration = Duration::from_millis(250);
@@ -62,6 +63,13 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         app.clone(),
         stop.clone(),
         |app| async move { retention::end_stuck(&app).await.map(drop) },
+    ));
+    loops.spawn(every(
+        "poll",
+        scaled(5 * MINUTE),
+        app.clone(),
+        stop.clone(),
+        |app| async move { poll::sweep(&app).await.map(drop) },
     ));
     loops.spawn(every(
         "restricted",

@@ -41,6 +41,53 @@ pub fn lock_row(conn: &mut AnyConn, table: &'static str, id: &str) -> Result<boo
     Ok(found.is_some())
 }
 
+/// Locks the row of how a courier stands until the transaction ends and says whether it exists.
+///
+/// # Errors
+/// The database.
+pub fn lock_courier_row(conn: &mut AnyConn, courier: &str) -> Result<bool, StoreError> {
+    const SELECT: &str = "SELECT courier AS id FROM courier_state WHERE courier = $1";
+    let keys: Vec<Key> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT).bind::<Text, _>(courier).load(conn)?,
+        AnyConn::Postgres(conn) => diesel::sql_query(format!("{SELECT} FOR UPDATE"))
+            .bind::<Text, _>(courier)
+            .load(conn)?,
+    };
+    Ok(!keys.is_empty())
+}
+
+/// Ids of at most `limit` parcels of a courier that are to be asked for by `now` (business) and were not asked for since
+/// `asked_before` (wall), longest due first, each locked; those that another transaction holds are passed over.
+///
+/// # Errors
+/// The database.
+pub fn pick_due_polls(
+    conn: &mut AnyConn,
+    courier: &str,
+    now: chrono::NaiveDateTime,
+    asked_before: chrono::NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    use diesel::sql_types::Timestamp;
+    const SELECT: &str = "SELECT id FROM shipment_attempts WHERE courier = $1 AND poll_at <= $2 \
+        AND (polled_at IS NULL OR polled_at <= $3) ORDER BY poll_at LIMIT $4";
+    let keys: Vec<Key> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT)
+            .bind::<Text, _>(courier)
+            .bind::<Timestamp, _>(now)
+            .bind::<Timestamp, _>(asked_before)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?,
+        AnyConn::Postgres(conn) => diesel::sql_query(format!("{SELECT} FOR UPDATE SKIP LOCKED"))
+            .bind::<Text, _>(courier)
+            .bind::<Timestamp, _>(now)
+            .bind::<Timestamp, _>(asked_before)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?,
+    };
+    Ok(keys.into_iter().map(|key| key.id).collect())
+}
+
 /// A row's text key.
 #[derive(QueryableByName)]
 struct Key {

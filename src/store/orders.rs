@@ -59,6 +59,7 @@ pub struct Order {
     pub amount: Money,
     pub courier: String,
     pub minor: bool,
+    pub cross_border: bool,
     pub created_at: Instant,
     pub updated_at: Instant,
     pub moved_at: Instant,
@@ -110,6 +111,7 @@ impl TryFrom<OrderRow> for Order {
             reference: row.reference,
             courier: row.courier,
             minor: row.minor,
+            cross_border: row.cross_border,
             print_lessee: row.print_lessee,
         })
     }
@@ -148,6 +150,8 @@ pub struct Filter {
     pub status: Option<OrderStatus>,
     pub courier: Option<String>,
     pub shipment_state: Option<ShipmentState>,
+    /// Only orders with a reported end that has been waiting to be confirmed since before this moment.
+    pub end_unconfirmed_since: Option<Instant>,
     pub created_after: Option<Instant>,
     pub created_before: Option<Instant>,
     /// Only these orders, where a search by fingerprint found some.
@@ -209,6 +213,14 @@ pub fn list(conn: &mut AnyConn, filter: &Filter, limit: i64) -> Result<Vec<Order
             .filter(shipment_attempts::number.eq(orders::attempt))
             .filter(shipment_attempts::state.eq(state.as_str()));
         query = query.filter(diesel::dsl::exists(current));
+    }
+    if let Some(since) = filter.end_unconfirmed_since {
+        let reported = shipment_attempts::table
+            .filter(shipment_attempts::order_id.eq(orders::id))
+            .filter(shipment_attempts::number.eq(orders::attempt))
+            .filter(shipment_attempts::end_reported_at.le(to_row(since)));
+        query = query.filter(diesel::dsl::exists(reported));
+        query = query.filter(orders::purge_decided_at.is_null());
     }
     if let Some(after) = filter.created_after {
         query = query.filter(orders::created_at.ge(to_row(after)));
@@ -287,6 +299,20 @@ impl Change {
     pub fn attempt(mut self, number: u8, courier: &str) -> Self {
         self.attempt = Some(i16::from(number));
         self.courier = Some(courier.to_owned());
+        self
+    }
+
+    /// Sets who is to carry it, where there is no attempt yet.
+    pub fn courier(mut self, courier: &str) -> Self {
+        self.courier = Some(courier.to_owned());
+        self
+    }
+
+    /// Takes the end back: the order lives again, and its retention clock begins with its next end.
+    pub fn unended(mut self) -> Self {
+        self.ended_at = Some(None);
+        self.first_ended_at = Some(None);
+        self.purge_due_at = Some(None);
         self
     }
 

@@ -7,7 +7,7 @@ use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
 use crate::privacy::classes::classes;
-use crate::store::schema::{courier_remark, order_person, order_tracking, orders, purge_receipts};
+use crate::store::schema::{courier_remark, order_label, order_person, order_tracking, orders, purge_receipts};
 use crate::store::{AnyConn, StoreError, dialect, to_row};
 
 /// A receipt: that, when and why a person's data was destroyed.
@@ -228,6 +228,10 @@ pub fn remains(conn: &mut AnyConn, order: &str) -> Result<Vec<(&'static str, Str
         .filter(courier_remark::order_id.eq(order))
         .count()
         .get_result(conn)?;
+    let labels: i64 = order_label::table
+        .filter(order_label::order_id.eq(order))
+        .count()
+        .get_result(conn)?;
     Ok(vec![
         ("orders.reference", row.reference),
         ("orders.status", row.status),
@@ -243,5 +247,6 @@ pub fn remains(conn: &mut AnyConn, order: &str) -> Result<Vec<(&'static str, Str
         ("rows in order_person", persons.to_string()),
         ("rows in order_tracking", numbers.to_string()),
         ("rows in courier_remark", remarks.to_string()),
+        ("rows in order_label", labels.to_string()),
     ])
 }

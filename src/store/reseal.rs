@@ -34,7 +34,8 @@ pub fn orders_to_reseal(conn: &mut AnyConn, after: Option<OrderId>, limit: i64) 
         "SELECT DISTINCT id FROM (
             SELECT order_id AS id FROM order_person WHERE epoch IN {CLOSED}
             UNION SELECT order_id AS id FROM order_tracking WHERE epoch IN {CLOSED}
-            UNION SELECT order_id AS id FROM courier_remark WHERE epoch IN {CLOSED}) AS old
+            UNION SELECT order_id AS id FROM courier_remark WHERE epoch IN {CLOSED}
+            UNION SELECT order_id AS id FROM order_label WHERE epoch IN {CLOSED}) AS old
          WHERE id > $1 ORDER BY id LIMIT $2"
     );
     let after = after.map_or_else(String::new, |id| id.to_string());
@@ -94,6 +95,7 @@ pub fn count_left(conn: &mut AnyConn) -> Result<i64, StoreError> {
         "order_person",
         "order_tracking",
         "courier_remark",
+        "order_label",
         "parked_events",
         "subject_request_texts",
     ];

@@ -56,6 +56,10 @@ on_both_engines! {
              format!("INSERT INTO courier_remark (id, order_id, attempt, at, epoch, sealed, remark_print) \
                       VALUES ('r', '{id}', 1, '2026-11-23 08:00:00', 1, {bytes}, {bytes})"),
              format!("DELETE FROM courier_remark WHERE order_id = '{id}'")),
+            ("order_label",
+             format!("INSERT INTO order_label (order_id, attempt, content_type, epoch, sealed) \
+                      VALUES ('{id}', 1, 'application/pdf', 1, {bytes})"),
+             format!("DELETE FROM order_label WHERE order_id = '{id}'")),
             ("shipment_attempts",
              format!("UPDATE shipment_attempts SET provider_ref = 'shp_1' WHERE order_id = '{id}'"),
              format!("UPDATE shipment_attempts SET provider_ref = NULL WHERE order_id = '{id}'")),

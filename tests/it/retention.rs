@@ -60,7 +60,7 @@ on_both_engines! {
         for table in rows::tables(&mut conn, app.databases.engine) {
             for row in rows::dump(&mut conn, app.databases.engine, &table) {
                 assert_eq!(planted::find(&planted::UNLOGGED, &row), None, "in {table}");
-                for sealed in ["order_person", "courier_remark", "order_tracking", "parked_events"] {
+                for sealed in ["order_person", "courier_remark", "order_label", "order_tracking", "parked_events"] {
                     assert!(table != sealed, "{table} still has a row");
                 }
             }

@@ -55,6 +55,7 @@ fn booked(person: PersonView) -> OrderView {
             amount,
             courier: "simulated".to_owned(),
             minor: false,
+            cross_border: false,
             created_at: at(0),
             updated_at: at(1),
             moved_at: at(1),
@@ -97,6 +98,9 @@ fn booked(person: PersonView) -> OrderView {
             }),
             last_error: None,
             service: None,
+            polled_at: None,
+            end_reported: None,
+            calling_off: None,
         }),
         held: false,
     }
