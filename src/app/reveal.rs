@@ -56,11 +56,8 @@ fn reveal_in_tx(
     if order.minor || order.is_held(now) {
         let request = reveals::unused(conn, id, &caller.key_id)?;
         // One that was approved and not used in time is over: it is asked for anew.
-        let request = request.filter(|request| {
-            !request
-                .approved_at
-                .is_some_and(|at| from_row(at) + APPROVAL_LASTS <= now)
-        });
+        let request =
+            request.filter(|request| request.approved_at.is_none_or(|at| now < from_row(at) + APPROVAL_LASTS));
         match request {
             Some(request) if request.approved_at.is_some() => approval = Some(request.id),
             // Asked for already, and nobody has approved it yet.

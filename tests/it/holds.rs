@@ -143,7 +143,8 @@ on_both_engines! {
         for (id, answer) in ids.iter().zip(answers) {
             let purged = app.detail(id).await["purged_at"].is_string();
             assert_eq!(answer.status, if purged { 410 } else { 200 }, "{}", answer.text);
-            assert_eq!(journalled(app, "erase", id), i64::from(purged));
+            // Whoever asks for a hold may have locked the order just then: it is journalled again, and destroyed.
+            assert_eq!(journalled(app, "erase", id) > 0, purged);
         }
     }
 

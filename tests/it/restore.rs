@@ -157,7 +157,7 @@ on_both_engines! {
     }
 
     async fn a_copy_from_before_an_erasure_is_known_by_the_journal_alone(app: &TestApp) {
-        let (gone, waiting) = (app.placed().await, app.printed().await);
+        let (waiting, gone) = (app.printed().await, app.placed().await);
         let copy = app.databases.with_copied_orders();
         let mut vault = app.databases.open_vault();
         let head = rows::texts(&mut vault, "value", "vault_meta WHERE key = 'audit_head'");
