@@ -23,9 +23,9 @@ use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
 use crate::store::{AnyConn, StoreError, meta, reseal, to_row};
 
-/// Orders in one round of a sweep, journalled together. Those that one transaction takes are fewer where others wait for
-/// it: [`Database::sweep_size`](crate::store::Database::sweep_size).
-pub(crate) const BATCH: i64 = 500;
+/// Orders in one round of a sweep, decided and journalled together. Those that one transaction destroys are fewer where
+/// others wait for it: [`Database::sweep_size`](crate::store::Database::sweep_size).
+pub(crate) const BATCH: i64 = 600;
 
 /// What a run of retention did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,7 +67,15 @@ pub async fn run(app: &App, actor: &str, dry_run: bool) -> Result<RunReport, App
 pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
     let mut total = again::take_back(app).await?;
     loop {
-        let decided = decide_due(app).await?;
+        let now = app.clock.business_now();
+        let decided = app
+            .orders
+            .write(move |conn| {
+                let due = purges::pick_due_in_tx(conn, now, BATCH)?;
+                decide_with_keys_in_tx(conn, &due, PurgeReason::Retention, now)?;
+                Ok::<_, AppError>(due.len())
+            })
+            .await?;
         let destroyed = destroy_decided(app, actor).await?;
         total += destroyed;
         if decided == 0 && destroyed == 0 {
@@ -75,28 +83,6 @@ pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
         }
     }
     settle(app, total).await?;
-    Ok(total)
-}
-
-/// Decides the purge of one round of what is due; returns how many.
-async fn decide_due(app: &App) -> Result<i64, AppError> {
-    let size = i64::try_from(app.orders.sweep_size()).unwrap_or(BATCH);
-    let mut total = 0;
-    while total < BATCH {
-        let now = app.clock.business_now();
-        let decided = app
-            .orders
-            .write(move |conn| {
-                let due = purges::pick_due_in_tx(conn, now, size)?;
-                decide_with_keys_in_tx(conn, &due, PurgeReason::Retention, now)?;
-                Ok::<_, AppError>(i64::try_from(due.len()).unwrap_or(i64::MAX))
-            })
-            .await?;
-        if decided == 0 {
-            break;
-        }
-        total += decided;
-    }
     Ok(total)
 }
 

@@ -181,12 +181,12 @@ impl Database {
         self.engine
     }
 
-    /// How many orders one transaction of a sweep may take: on SQLite nobody else writes meanwhile, on PostgreSQL only
-    /// whoever wants one of these orders waits.
+    /// How many orders one transaction of a sweep may destroy: on SQLite nobody else writes meanwhile, on PostgreSQL only
+    /// whoever wants one of these orders waits. Every transaction waits for the disk, so fewer is slower.
     pub fn sweep_size(&self) -> usize {
         match self.engine {
-            Engine::Sqlite => 100,
-            Engine::Postgres => 500,
+            Engine::Sqlite => 200,
+            Engine::Postgres => 600,
         }
     }
 
