@@ -4,6 +4,7 @@
 pub mod again;
 pub mod audit;
 pub mod booking;
+pub mod breach;
 pub mod cancel;
 pub mod confirm;
 pub mod correct;
@@ -25,6 +26,7 @@ pub mod resolve;
 pub mod retention;
 pub mod retire;
 pub mod reveal;
+pub mod rights;
 pub mod scan;
 pub mod startup;
 pub mod track;
@@ -38,7 +40,7 @@ pub use error::AppError;
 
 use crate::clock::Clock;
 use crate::couriers::{Couriers, Parcel, Sender};
-use crate::domain::scope::{Scope, Scopes};
+use crate::domain::scope::Scopes;
 use crate::store::{AnyConn, Database};
 use crate::vault::keyring::Keyring;
 use crate::vault::{Vault, VaultError};
@@ -98,9 +100,7 @@ impl Caller {
 
     /// Whether the caller may see orders of all clients.
     pub fn sees_all(&self) -> bool {
-        [Scope::Ops, Scope::Floor, Scope::Privacy]
-            .iter()
-            .any(|scope| self.scopes.allow(*scope))
+        self.scopes.see_all()
     }
 }
 

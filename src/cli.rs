@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and who does it. The only room that assembles the others.
 
 mod backup;
+mod brokers;
 mod demo;
 mod embedded;
 mod first_key;
@@ -151,6 +152,23 @@ enum KeysCommand {
     },
 }
 
+impl Command {
+    /// Whether it asks of a service that has run: in the wrong folder it must not make an empty one and find it well.
+    const fn needs_databases(&self) -> bool {
+        match self {
+            Self::Backup(_) | Self::Prove(_) | Self::Vault(_) | Self::Purge { .. } => true,
+            Self::Keys(command) => !matches!(command, KeysCommand::Create { .. }),
+            Self::Serve { .. }
+            | Self::Work
+            | Self::Restore(_)
+            | Self::CheckConfig
+            | Self::Migrate
+            | Self::SandboxCourier(_)
+            | Self::Demo => false,
+        }
+    }
+}
+
 /// Why a command did not do what it says.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -182,6 +200,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         flags: cli.common.flags(),
     })?;
     let _log = start_log(&config.log)?;
+    if cli.command.as_ref().is_some_and(Command::needs_databases) {
+        setup::databases_exist(&config)?;
+    }
     match cli.command.unwrap_or(Command::Serve { no_workers: false }) {
         Command::Serve { no_workers } => serve::run(
             config,
@@ -199,6 +220,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Vault(command) => vault::run(&config, &command),
         Command::Purge { dry_run } => purge::run(&config, dry_run),
         Command::CheckConfig => {
+            setup::shop(&config)?;
             out::print(&config.effective_toml())?;
             config
                 .warnings()

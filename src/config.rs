@@ -33,8 +33,9 @@ pub use problem::{ConfigError, Problem};
 pub use proxies::TrustedProxies;
 pub use rate::Rate;
 pub use sections::{
-    ClockConfig, CouriersConfig, DatabaseConfig, HttpConfig, IntakeConfig, JobsConfig, LogConfig, LogFormat,
-    ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, SimulatedConfig, VaultConfig,
+    ClockConfig, CouriersConfig, DatabaseConfig, HttpConfig, IntakeConfig, JobsConfig, Kuaidi100Config, LogConfig,
+    LogFormat, ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, SfConfig, SimulatedConfig,
+    VaultConfig,
 };
 
 /// The commented example, which is where the defaults are.

@@ -5,10 +5,20 @@
 //! a request that may have arrived is [`BookError::Unknown`], never a failure.
 
 pub mod client;
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod easypost;
+mod goods;
+pub mod karrio;
+pub mod kuaidi100;
+mod rates;
+pub mod rest;
+pub mod sf;
 pub mod simulated;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +176,12 @@ pub enum Reconciled {
     Booked(Booked),
     /// The courier has nothing under this reference, now. It counts only once the settle time is over.
     NotThere,
+    /// The courier had it and will not carry it: refused or called off for good. Nothing more is sent under this
+    /// reference; the next attempt takes the next.
+    Refused {
+        /// Stable, without personal data.
+        code: String,
+    },
     /// Asking is not possible, but the same id sent again does not book twice before this time (wall).
     SafeToResendUntil(Instant),
     /// No query can tell: a person resolves it.
@@ -279,6 +295,8 @@ pub struct WebhookRequest<'a> {
     pub body: &'a [u8],
     /// The token in the path, for couriers that do not sign.
     pub token: Option<&'a str>,
+    /// Who is calling, as far as our own proxies tell; personal data, to be compared and never logged.
+    pub peer: Option<IpAddr>,
     /// For signature tolerance, wall time.
     pub now: Instant,
 }
@@ -420,6 +438,11 @@ pub trait Courier: Send + Sync + fmt::Debug {
     /// only such a push reports is confirmed by [`track`](Self::track) before an order moves.
     fn signs_webhooks(&self) -> bool {
         true
+    }
+
+    /// Whether two of the courier's own ids are of one booking: `known` is what we keep, `named` what an event says.
+    fn same_booking(&self, known: &str, named: &str) -> bool {
+        known == named
     }
 
     /// Checks authenticity over the raw bytes, then reads the events.

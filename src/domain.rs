@@ -13,4 +13,5 @@ pub mod photo_size;
 pub mod retention;
 pub mod scope;
 pub mod shipment;
+pub mod subject_request;
 pub mod workdays;

@@ -27,6 +27,7 @@ pub mod headers;
 pub mod health;
 pub mod json;
 pub mod metrics;
+mod no_tuples;
 pub mod notice;
 pub mod openapi;
 pub mod orders;

@@ -5,6 +5,7 @@
 //! row that cannot be read is [`StoreError::Corrupt`], naming the row and never its content.
 
 pub mod audit;
+pub mod breach;
 pub mod conn;
 pub mod dialect;
 pub mod epochs;
@@ -27,6 +28,9 @@ pub mod reveals;
 pub mod schema;
 pub mod shipments;
 pub mod stats;
+pub mod subject_orders;
+pub mod subject_requests;
+pub mod subject_texts;
 pub mod timeline;
 pub mod vault_rows;
 

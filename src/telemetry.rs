@@ -19,10 +19,11 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 use crate::config::{LogConfig, LogFormat};
 
 /// Libraries that would fill the log (and at trace level could show what they carry). Whoever needs one names it in
-/// `log.filter`; a bare level there does not wake them.
-const QUIET: &str = "actix_http=warn,actix_server=warn,actix_web=warn,h2=warn,hyper=warn,hyper_util=warn,mio=warn,\
-                     native_tls=warn,openssl=warn,phonenumber=warn,r2d2=warn,reqwest=warn,standardwebhooks=warn,\
-                     tokio_util=warn";
+/// `log.filter`; a bare level there does not wake them. The HTTP dispatcher's errors are its callers' (junk instead of a
+/// request, a connection that went away): anybody could fill the log with them.
+const QUIET: &str = "actix_http=warn,actix_http::h1::dispatcher=off,actix_server=warn,actix_web=warn,h2=warn,\
+                     hyper=warn,hyper_util=warn,mio=warn,native_tls=warn,openssl=warn,phonenumber=warn,r2d2=warn,\
+                     reqwest=warn,standardwebhooks=warn,tokio_util=warn";
 
 /// Why logging could not begin.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! What all who change an order's parcel share: a new attempt, a recorded booking, a step of the order.
 
+use crate::app::query::living_epochs;
 use crate::app::{AppError, people};
 use crate::clock::{Instant, delta};
 use crate::couriers::{Booked, ParcelRef};
@@ -68,7 +69,11 @@ pub(crate) fn step(
     let mut change = change.status(status, now, forward);
     if status.is_ended() {
         let first = order.first_ended_at.unwrap_or(now);
-        let due = purge_due_at(now, first, delta(window));
+        // Who asked to be forgotten waits for the delivery, not for the window after it.
+        let due = match order.restriction {
+            Some(_) => now,
+            None => purge_due_at(now, first, delta(window)),
+        };
         change = change.ended(now, first, due);
         order.ended_at = Some(now);
         order.first_ended_at = Some(first);
@@ -160,6 +165,10 @@ pub(crate) fn record_booked(
         attempt.state = ShipmentState::Booked;
         attempt.booked_at = Some(now);
         note_event(conn, order, "booked", actor, Some(&attempt.courier), now)?;
+    } else if let (Some(service), None) = (&booked.service, &attempt.service) {
+        // Its webhook came before its answer, which alone says what was bought.
+        shipments::change_in_tx(conn, attempt.id, &shipments::Change::at(now).service(service))?;
+        attempt.service = Some(service.clone());
     }
     if let (Some(number), None) = (&booked.tracking_no, order.purge_decided_at) {
         add_tracking(conn, ring, order, attempt, number, now)?;
@@ -167,7 +176,7 @@ pub(crate) fn record_booked(
     Ok(())
 }
 
-/// Adds a tracking number to an attempt of a locked order, unless it is known already.
+/// Adds a tracking number to an attempt of a locked order, unless it is known already; says whether it was new.
 ///
 /// # Errors
 /// Keys or store.
@@ -178,11 +187,11 @@ pub(crate) fn add_tracking(
     attempt: &Attempt,
     number: &Pii<String>,
     now: Instant,
-) -> Result<(), AppError> {
+) -> Result<bool, AppError> {
     let mut person = match people::find(conn, ring, order.id) {
         Ok(person) => person,
         // The person cannot be opened any more: the number has no place to be kept, the parcel goes on.
-        Err(AppError::Gone(_)) => return Ok(()),
+        Err(AppError::Gone(_)) => return Ok(false),
         Err(error) => return Err(error),
     };
     if person
@@ -190,7 +199,7 @@ pub(crate) fn add_tracking(
         .iter()
         .any(|known| known.attempt == attempt.number && known.number == *number)
     {
-        return Ok(());
+        return Ok(false);
     }
     person.tracking.push(TrackingNumber {
         attempt: attempt.number,
@@ -209,7 +218,51 @@ pub(crate) fn add_tracking(
             tracking_print: ring.print(epoch, Kind::Tracking, number.expose())?,
         },
     )?;
-    Ok(())
+    Ok(true)
+}
+
+/// Whose a tracking number is, as far as it is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The attempt that was asked for.
+    This,
+    /// Another attempt with the same courier.
+    Another,
+    /// Not known, or there is no number.
+    Nobody,
+}
+
+/// Who has a tracking number: this attempt, or another one with its courier.
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn holder(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    attempt: &Attempt,
+    number: Option<&Pii<String>>,
+) -> Result<Holder, AppError> {
+    let Some(number) = number else {
+        return Ok(Holder::Nobody);
+    };
+    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let rows = shipments::by_tracking(conn, &prints, Some(&attempt.courier))?;
+    let order = attempt.order_id.to_string();
+    let is_this = |row: &TrackingRow| row.order_id == order && row.attempt == i16::from(attempt.number);
+    Ok(match rows.iter().any(is_this) {
+        true => Holder::This,
+        false if rows.is_empty() => Holder::Nobody,
+        false => Holder::Another,
+    })
+}
+
+/// Whether the courier's own id of a booking is that of another attempt.
+///
+/// # Errors
+/// The store.
+pub(crate) fn is_anothers(conn: &mut AnyConn, attempt: &Attempt, provider_ref: &str) -> Result<bool, AppError> {
+    let known = shipments::by_provider_ref(conn, &attempt.courier, provider_ref)?;
+    Ok(known.is_some_and(|known| known.id != attempt.id))
 }
 
 /// A parcel that should not exist: a late second booking, or one of an order that was called off. It is noted, sealed,

@@ -28,6 +28,21 @@ pub async fn cancel(
     reason: Pii<String>,
 ) -> Result<OrderView, AppError> {
     let owner = only_own.then(|| caller.clone());
+    by(app, caller.actor(), None, owner, id, Some(reason)).await
+}
+
+/// Cancels an order on behalf of `actor`, with a code for its timeline and with the reason that somebody gave, if any.
+///
+/// # Errors
+/// As [`cancel`].
+pub(crate) async fn by(
+    app: &App,
+    actor: String,
+    code: Option<&'static str>,
+    owner: Option<Caller>,
+    id: OrderId,
+    reason: Option<Pii<String>>,
+) -> Result<OrderView, AppError> {
     let now = app.clock.business_now();
     let booked = {
         let owner = owner.clone();
@@ -48,7 +63,7 @@ pub async fn cancel(
         call_off(app, attempt, parcel).await?;
     }
     let called_off = booked.map(|(attempt, _)| attempt.id);
-    let (now, window, actor) = (Now::of(&app.clock), app.settings.window, caller.actor());
+    let (now, window) = (Now::of(&app.clock), app.settings.window);
     app.write_sealed(move |conn, ring| {
         let mut order = lock_visible(conn, id, owner.as_ref())?;
         refuse_held(&order, now.business)?;
@@ -70,7 +85,9 @@ pub async fn cancel(
         if order.status == OrderStatus::Draft {
             change = change.free_reference();
         }
-        notes::add(conn, ring, id, notes::note("cancel_reason", id, &reason), now.business)?;
+        if let Some(reason) = &reason {
+            notes::add(conn, ring, id, notes::note("cancel_reason", id, reason), now.business)?;
+        }
         step(
             conn,
             &mut order,
@@ -78,7 +95,7 @@ pub async fn cancel(
             change,
             &By {
                 actor: &actor,
-                code: None,
+                code,
                 now: now.business,
                 window,
             },

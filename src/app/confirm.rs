@@ -17,6 +17,12 @@ pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderVie
     app.write_sealed(move |conn, ring| {
         let mut order = lock_visible(conn, id, Some(&caller))?;
         refuse_held(&order, now)?;
+        if order.restriction.is_some() {
+            return Err(AppError::conflict(
+                "restricted",
+                "the person asked to be forgotten: the draft is about to be cancelled",
+            ));
+        }
         step(
             conn,
             &mut order,

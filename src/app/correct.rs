@@ -93,6 +93,9 @@ fn allow(order: &Order, now: Now) -> Result<(), AppError> {
         return Err(AppError::Gone("purged"));
     }
     refuse_held(order, now.business)?;
+    if order.is_withdrawn() {
+        return Err(people::withdrawn());
+    }
     match order.status {
         OrderStatus::Cancelled => Err(AppError::conflict(
             "illegal_transition",

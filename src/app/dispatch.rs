@@ -3,16 +3,19 @@
 //! - `pending`: the attempt is stored as `booking`, with its network deadline and its disclosure, **before** anything is
 //!   sent; the answer is recorded on that attempt and that try, however late it comes.
 //! - `booking` whose lease is gone (this job was claimed again): the request may have arrived, so it is `unknown`.
-//! - `unknown`: the courier is asked; "not there" counts only once `settle` is over after the network deadline.
+//! - `unknown`: the courier is asked; "not there" counts only once `settle` is over after the network deadline. Where the
+//!   same reference is safe to send again it is, and the attempt stays `unknown` until an answer says what became of it:
+//!   that the repetition did not arrive says nothing of the first.
 //!
 //! No transaction is open while a socket is.
 
 use std::time::Duration;
 
-use crate::app::booking::{self, Now, note_event, record_booked, stray_parcel};
+use crate::app::booking::{self, Holder, Now, note_event, record_booked, stray_parcel};
 use crate::app::{App, AppError, people, track};
 use crate::clock::{Instant, delta};
 use crate::couriers::{BookError, Booked, BookingRequest, ParcelRef, Reconciled};
+use crate::domain::contact::Recipient;
 use crate::domain::ids::OrderId;
 use crate::domain::job::{bounded_retry_after, retry_wait};
 use crate::domain::order::OrderStatus;
@@ -83,7 +86,7 @@ pub async fn drive(app: &App, id: OrderId, failures: u32) -> Result<Next, AppErr
         }
         Found::Ask(ask) => {
             let (attempt, parcel) = *ask;
-            reconcile(app, attempt, parcel).await
+            reconcile(app, attempt, parcel, failures).await
         }
     }
 }
@@ -105,8 +108,9 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
         match attempt.state {
             ShipmentState::Booked | ShipmentState::Failed | ShipmentState::Cancelled => Ok(Found::Nothing),
             ShipmentState::Pending if order.status != OrderStatus::Printed => Ok(Found::Nothing),
-            // A hold stops everything but storage: nothing personal is handed on. Lifting it drives the attempt on.
-            ShipmentState::Pending if order.is_held(now.business) => Ok(Found::Nothing),
+            // A hold stops everything but storage: nothing personal is handed on. Lifting it drives the attempt on. A
+            // withdrawn consent stops it for good: the order is about to be called off.
+            ShipmentState::Pending if order.is_held(now.business) || order.is_withdrawn() => Ok(Found::Nothing),
             ShipmentState::Pending => start_sending(conn, ring, &app_, &order, attempt, now),
             ShipmentState::Booking => {
                 shipments::change_in_tx(
@@ -158,21 +162,37 @@ fn start_sending(
         Err(AppError::Gone(_)) => return fail(conn, "recipient_unreadable"),
         Err(error) => return Err(error),
     };
-    let deadline = now.wall + delta(courier.deadline());
-    shipments::change_in_tx(
+    let recipient = person.recipient;
+    Ok(Found::Send(Box::new(sending(
         conn,
-        attempt.id,
-        &Change::at(now.business).sending(&attempt, now.wall, deadline),
-    )?;
-    shipments::disclose_in_tx(conn, &attempt, DISCLOSED, now.business)?;
+        app,
+        &attempt,
+        recipient,
+        courier.deadline(),
+        now,
+    )?)))
+}
+
+/// Stores what must be known before an attempt is sent: its state, its deadline, and the disclosure.
+fn sending(
+    conn: &mut AnyConn,
+    app: &App,
+    attempt: &Attempt,
+    consignee: Recipient,
+    deadline: Duration,
+    now: Now,
+) -> Result<(Attempt, BookingRequest), AppError> {
+    let change = Change::at(now.business).sending(attempt, now.wall, now.wall + delta(deadline));
+    shipments::change_in_tx(conn, attempt.id, &change)?;
+    shipments::disclose_in_tx(conn, attempt, DISCLOSED, now.business)?;
     let request = BookingRequest {
         reference: attempt.reference.clone(),
-        consignee: person.recipient,
+        consignee,
         sender: app.settings.sender.clone(),
         parcel: app.settings.parcel.clone(),
     };
     let sent = shipments::find(conn, attempt.id)?.ok_or(AppError::NotFound)?;
-    Ok(Found::Send(Box::new((sent, request))))
+    Ok((sent, request))
 }
 
 fn ask(conn: &mut AnyConn, ring: &Keyring, attempt: Attempt) -> Result<Found, AppError> {
@@ -261,10 +281,18 @@ fn record_success(
     let order = orders::lock_in_tx(conn, attempt.order_id)?.ok_or(AppError::NotFound)?;
     // Read again under the lock.
     let mut attempt = shipments::find(conn, attempt.id)?.ok_or(AppError::NotFound)?;
+    if is_foreign(conn, ring, &attempt, booked)? {
+        return foreign_parcel(conn, &order, &attempt, now);
+    }
     let wanted = order.attempt == attempt.number
         && attempt.state != ShipmentState::Cancelled
         && (order.status == OrderStatus::Printed || order.status.is_shipped());
     if !wanted {
+        if let (Some(provider_ref), None, None) = (&booked.provider_ref, &attempt.provider_ref, order.purge_decided_at)
+        {
+            // Some couriers call a parcel off only by their own id.
+            shipments::change_in_tx(conn, attempt.id, &Change::at(now.business).provider_ref(provider_ref))?;
+        }
         stray_parcel(conn, ring, &order, &attempt, booked.tracking_no.as_ref(), now)?;
         return Ok(Next::Done);
     }
@@ -276,6 +304,37 @@ fn record_success(
     record_booked(conn, ring, &order, &mut attempt, booked, &actor, now.business)?;
     track::apply_parked(conn, ring, app, order, attempt, booked.tracking_no.as_ref(), now)?;
     Ok(Next::Done)
+}
+
+/// Whether an answer names a parcel that is another attempt's: the courier mixed its answers up.
+fn is_foreign(conn: &mut AnyConn, ring: &Keyring, attempt: &Attempt, booked: &Booked) -> Result<bool, AppError> {
+    if booking::holder(conn, ring, attempt, booked.tracking_no.as_ref())? == Holder::Another {
+        return Ok(true);
+    }
+    match &booked.provider_ref {
+        Some(provider_ref) => booking::is_anothers(conn, attempt, provider_ref),
+        None => Ok(false),
+    }
+}
+
+/// Another order's parcel is never taken: what became of this attempt is as unknown as before.
+fn foreign_parcel(conn: &mut AnyConn, order: &Order, attempt: &Attempt, now: Now) -> Result<Next, AppError> {
+    tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "the courier answered with another order's parcel: it is not taken");
+    if attempt.state.is_in_flight() {
+        let change = Change::at(now.business)
+            .state(ShipmentState::Unknown)
+            .error("foreign_parcel");
+        shipments::change_in_tx(conn, attempt.id, &change)?;
+        note_event(
+            conn,
+            order,
+            "booking_unknown",
+            "system",
+            Some("foreign_parcel"),
+            now.business,
+        )?;
+    }
+    Ok(Next::retry("foreign_parcel"))
 }
 
 /// Whether an answer names another parcel than the one that is recorded.
@@ -355,7 +414,7 @@ fn may_try_again(failures: u32) -> bool {
 }
 
 /// Finds out what became of an attempt whose outcome is unknown.
-async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef) -> Result<Next, AppError> {
+async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32) -> Result<Next, AppError> {
     let Some(courier) = app.couriers.get(&attempt.courier) else {
         return Ok(Next::Stop {
             code: "courier_not_configured".to_owned(),
@@ -368,7 +427,12 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef) -> Result<Nex
         // A slow courier may book after we gave up: what is not there yet may still come.
         Ok(Reconciled::NotThere) if asked_at < settled_at => Ok(Next::At(settled_at)),
         Ok(Reconciled::NotThere) => resend(app, attempt).await,
-        Ok(Reconciled::SafeToResendUntil(until)) if asked_at < until => resend(app, attempt).await,
+        Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0).await,
+        // While the first request may still be at work, a second one beside it could be taken for a new order.
+        Ok(Reconciled::SafeToResendUntil(until)) if asked_at < settled_at && settled_at < until => {
+            Ok(Next::At(settled_at))
+        }
+        Ok(Reconciled::SafeToResendUntil(until)) if asked_at < until => repeat(app, attempt, until, failures).await,
         Ok(Reconciled::SafeToResendUntil(_) | Reconciled::CannotTell) => {
             tracing::error!(order = %attempt.order_id, courier = attempt.courier, "no query can tell whether a parcel is booked: a person must resolve it");
             Ok(Next::Stop {
@@ -397,6 +461,77 @@ async fn resend(app: &App, sent: Attempt) -> Result<Next, AppError> {
             }
             shipments::change_in_tx(conn, attempt.id, &Change::at(now).state(ShipmentState::Pending))?;
             Ok(Next::Now)
+        })
+        .await
+}
+
+/// Sends an attempt again that may be booked already, under the same reference, for as long as that books nothing twice.
+/// It stays unknown unless the answer itself says what became of it.
+async fn repeat(app: &App, attempt: Attempt, until: Instant, failures: u32) -> Result<Next, AppError> {
+    let app_ = app.clone();
+    let begun = app
+        .write_sealed(move |conn, ring| {
+            let now = Now::of(&app_.clock);
+            let order = match people::lock(conn, attempt.order_id) {
+                Ok(order) => order,
+                Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Err(Next::Done)),
+                Err(error) => return Err(error),
+            };
+            let known = shipments::find(conn, attempt.id)?.ok_or(AppError::NotFound)?;
+            if known.tries != attempt.tries || known.state != ShipmentState::Unknown {
+                return Ok(Err(Next::Now));
+            }
+            // A hold stops everything but storage; lifting it drives the attempt on.
+            if order.status != OrderStatus::Printed || order.is_held(now.business) {
+                return Ok(Err(Next::Done));
+            }
+            let stop = |code: &str| Ok(Err(Next::Stop { code: code.to_owned() }));
+            let Some(courier) = app_.couriers.get(&known.courier) else {
+                return stop("courier_not_configured");
+            };
+            // Asked again where it counts: the wait for the lock is over.
+            if now.wall >= until {
+                return stop("cannot_tell");
+            }
+            let recipient = match people::find(conn, ring, order.id) {
+                Ok(person) => person.recipient,
+                Err(AppError::Gone(_)) => return stop("recipient_unreadable"),
+                Err(error) => return Err(error),
+            };
+            Ok(Ok(sending(conn, &app_, &known, recipient, courier.deadline(), now)?))
+        })
+        .await?;
+    let (sent, request) = match begun {
+        Ok(begun) => begun,
+        Err(next) => return Ok(next),
+    };
+    let (code, after) = match send_to_courier(app, &sent, &request).await? {
+        outcome @ (Ok(_) | Err(BookError::Fail { .. })) => return record(app, &sent, outcome, failures).await,
+        Err(BookError::Retry { code, after }) => (code, after.map(bounded_retry_after)),
+        Err(BookError::Unauthorized { code } | BookError::Unknown { code }) => (code, None),
+    };
+    still_unknown(app, sent, &code).await?;
+    Ok(if may_try_again(failures) {
+        Next::Retry { code, after }
+    } else {
+        Next::Stop {
+            code: "cannot_tell".to_owned(),
+        }
+    })
+}
+
+/// Notes that nothing more is known of an attempt than before this try.
+async fn still_unknown(app: &App, sent: Attempt, code: &str) -> Result<(), AppError> {
+    let (now, code) = (app.clock.business_now(), code.to_owned());
+    app.orders
+        .write(move |conn| {
+            orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
+            let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
+            if attempt.tries != sent.tries || !attempt.state.is_in_flight() {
+                return Ok(());
+            }
+            let change = Change::at(now).state(ShipmentState::Unknown).error(&code);
+            Ok::<_, AppError>(shipments::change_in_tx(conn, attempt.id, &change)?)
         })
         .await
 }

@@ -364,6 +364,8 @@ fn order_row(new: &Submission) -> OrderRow {
         purge_decided_at: None,
         purge_reason: None,
         purged_at: None,
+        restricted_at: None,
+        restriction: None,
     }
 }
 
@@ -403,6 +405,8 @@ fn fresh_view(new: &Submission) -> OrderView {
             purge_decided_at: None,
             purge_reason: None,
             purged_at: None,
+            restricted_at: None,
+            restriction: None,
         },
         items: items_of(new),
         person: PersonView::Known(Box::new(person_of(new))),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::app::{App, Settings, dispatch};
+use crate::domain::workdays::ANSWER_WITHIN;
 use crate::privacy::classes::{Class, classes};
 
 /// The same in Chinese and in English.
@@ -16,7 +17,7 @@ pub struct Text {
 }
 
 impl Text {
-    fn new(zh: impl Into<String>, en: impl Into<String>) -> Self {
+    pub(crate) fn new(zh: impl Into<String>, en: impl Into<String>) -> Self {
         Self {
             zh: zh.into(),
             en: en.into(),
@@ -271,9 +272,27 @@ fn rights() -> Section {
         title: Text::new("您的权利", "Your rights"),
         paragraphs: vec![
             Text::new(
-                "您可以查阅、复制、更正、删除您的个人信息，撤回同意，并要求解释。核实身份后，我们在 7 个工作日内答复；拒绝时说明理由。",
-                "You may see, copy, correct and delete your personal information, withdraw your consent, and ask for an \
-                 explanation. We answer within 7 working days once we know that it is you; a refusal gives its reasons.",
+                format!(
+                    "您可以查阅、复制、更正、删除您的个人信息，撤回同意，并要求解释。核实身份后，我们在 {ANSWER_WITHIN} \
+                     个工作日内答复；拒绝时说明理由。"
+                ),
+                format!(
+                    "You may see, copy, correct and delete your personal information, withdraw your consent, and ask for an \
+                     explanation. We answer within {ANSWER_WITHIN} working days once we know that it is you; a refusal \
+                     gives its reasons."
+                ),
+            ),
+            Text::new(
+                "要求删除：尚未打印的订单取消并删除，已结束的立即删除，正在打印或投递的在结束后立即删除，不再等待保存期；依法保全的，\
+                 保全结束后删除。",
+                "Asking for deletion: what is not printed yet is cancelled and destroyed, what has ended is destroyed at once, \
+                 what is being printed or delivered as soon as it ends, without the period of keeping; what the law holds, \
+                 when the hold ends.",
+            ),
+            Text::new(
+                "处理您的请求时，身份核实方式和拒绝理由加密保存，随最后一个订单的信息一并删除；请求的种类和日期作为答复记录保留。",
+                "Of your request, how you were verified and the reason of a refusal are kept encrypted and go with the last \
+                 order's information; its kind and dates stay as the record of the answer.",
             ),
             Text::new(
                 "撤回同意：寄出之前，订单取消并删除信息；寄出之后，除完成投递外停止其他处理，结束后删除。撤回不影响此前的处理。",

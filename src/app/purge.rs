@@ -21,7 +21,7 @@ use crate::store::audit::{self, Act};
 use crate::store::journal::NewEntry;
 use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
-use crate::store::{AnyConn, StoreError, meta, reseal, to_row};
+use crate::store::{AnyConn, StoreError, meta, reseal, subject_texts, to_row};
 
 /// Orders in one round of a sweep, decided and journalled together. Those that one transaction destroys are fewer where
 /// others wait for it: [`Database::sweep_size`](crate::store::Database::sweep_size).
@@ -167,6 +167,8 @@ async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, A
                 let locked = purges::lock_decided_in_tx(conn, &ids)?;
                 let count = i64::try_from(locked.len()).unwrap_or(i64::MAX);
                 destroy_in_tx(conn, &locked, &numbers, &actor, now)?;
+                let gone: Vec<OrderId> = locked.iter().map(|decided| decided.id).collect();
+                subject_texts::forget_with_in_tx(conn, &gone)?;
                 meta::applied_in_tx(conn, first, last)?;
                 Ok::<_, AppError>(count)
             })
@@ -286,11 +288,18 @@ pub(crate) async fn leave_no_page(app: &App) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Purges one order because somebody with the privacy scope asks: a draft or placed order is cancelled first.
+/// Purges one order because somebody with the privacy scope asks, for that cause: a draft or placed order is cancelled
+/// first.
 ///
 /// # Errors
 /// Not found, in fulfilment, held, purged already (410), store or vault.
-pub async fn on_request(app: &App, caller: &Caller, id: OrderId, reason: Pii<String>) -> Result<ReceiptRow, AppError> {
+pub async fn on_request(
+    app: &App,
+    caller: &Caller,
+    id: OrderId,
+    cause: PurgeReason,
+    reason: Pii<String>,
+) -> Result<ReceiptRow, AppError> {
     let (actor, window) = (caller.actor(), app.settings.window);
     let app_ = app.clone();
     let decided_by = actor.clone();
@@ -334,17 +343,31 @@ pub async fn on_request(app: &App, caller: &Caller, id: OrderId, reason: Pii<Str
                 actor: &decided_by,
                 action: "purge_request",
                 subject: &id.to_string(),
-                detail: "",
+                detail: &format!("cause={}", cause.as_str()),
                 reason_hash: Some(salted_hash(&reason).1),
             };
             audit::append_in_tx(conn, now.business, &act)?;
-            purges::decide_in_tx(conn, &[id], PurgeReason::Operator, now.business)?;
+            purges::decide_in_tx(conn, &[id], cause, now.business)?;
             Ok(())
         })
         .await?;
     destroy_one(app, id, &actor).await?;
-    receipt(app, id).await
+    // Another request or the sweep may be destroying it just now: its receipt is there when that one commits.
+    for _ in 0..RECEIPT_TRIES {
+        match receipt(app, id).await {
+            Err(AppError::NotFound) => tokio::time::sleep(RECEIPT_WAIT).await,
+            found => return found,
+        }
+    }
+    Err(AppError::conflict(
+        "purge_in_progress",
+        "the order is being purged; ask for its receipt shortly",
+    ))
 }
+
+/// How often, and after which wait, the receipt of a purge that somebody else carries out is looked for.
+const RECEIPT_TRIES: u32 = 50;
+const RECEIPT_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Destroys one order whose purge is decided.
 ///

@@ -1,5 +1,6 @@
 //! Looking at orders: one, lists, searches by fingerprint, timelines, counts.
 
+use crate::app::rights::remind::today_and_soon;
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller, people};
 use crate::clock::delta;
@@ -182,7 +183,7 @@ impl App {
         let warning = chrono::TimeDelta::days(14).min(delta(self.settings.stuck_after));
         let stuck_since = now - delta(self.settings.stuck_after) + warning;
         self.orders
-            .read(move |conn| Ok(stats::read(conn, now, stuck_since)?))
+            .read(move |conn| Ok(stats::read(conn, now, stuck_since, today_and_soon(now))?))
             .await
     }
 

@@ -38,6 +38,9 @@ pub async fn retry(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView,
         if order.is_held(now.business) {
             return Err(AppError::conflict("held", "the order is held: nothing is handed on"));
         }
+        if order.is_withdrawn() {
+            return Err(people::withdrawn());
+        }
         match attempt.state {
             ShipmentState::Failed | ShipmentState::Cancelled => {
                 new_attempt(conn, &mut order, &attempt.courier, now)?;

@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::person::{self};
 use crate::store::shipments::{self, TrackingRow};
-use crate::store::{AnyConn, StoreError, epochs, reseal};
+use crate::store::{AnyConn, StoreError, epochs, reseal, subject_requests, subject_texts};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::StoredEvent;
@@ -103,6 +103,10 @@ async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sy
     }
     let mut after = String::new();
     while let Some(last) = reseal_parked(app, after).await? {
+        after = last;
+    }
+    let mut after = String::new();
+    while let Some(last) = reseal_texts(app, after).await? {
         after = last;
     }
     let now = app.clock.business_now();
@@ -245,6 +249,34 @@ async fn reseal_parked(app: &App, after: String) -> Result<Option<String>, AppEr
             reseal::replace_parked_in_tx(conn, &row)?;
         }
         Ok(rows.last().map(|row| row.id.clone()))
+    })
+    .await
+}
+
+/// Re-seals one batch of what people wrote about requests; returns the last one looked at.
+async fn reseal_texts(app: &App, after: String) -> Result<Option<String>, AppError> {
+    let clock = app.clock.clone();
+    app.write_sealed(move |conn, ring| {
+        let epoch = people::current_epoch(conn, ring, clock.business_now())?;
+        let rows = reseal::texts_to_reseal(conn, &after, BATCH)?;
+        for row in &rows {
+            let id = row.request_id.parse();
+            let id = id.map_err(|_| StoreError::corrupt("subject_request_texts", &row.request_id))?;
+            subject_requests::lock_in_tx(conn, id)?;
+            // Read again under the lock: a refusal may have been written, or the text may be gone.
+            let Some(mut row) = subject_texts::find(conn, id)? else {
+                continue;
+            };
+            let plain = match ring.open(row.epoch, Table::RequestTexts, &row.request_id, &row.sealed) {
+                Ok(plain) => plain,
+                Err(VaultError::KeyGone) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            row.sealed = ring.seal(epoch, Table::RequestTexts, &row.request_id, &plain)?;
+            row.epoch = epoch;
+            subject_texts::replace_in_tx(conn, &row)?;
+        }
+        Ok(rows.last().map(|row| row.request_id.clone()))
     })
     .await
 }

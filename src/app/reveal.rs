@@ -1,5 +1,5 @@
-//! Seeing a recipient whole: needs a scope and a reason, is recorded before it is shown, and for a minor or a held order
-//! needs a second key's approval.
+//! Seeing a recipient whole: needs a scope and a reason, is recorded before it is shown, and for a minor or a held or
+//! restricted order needs a second key's approval.
 
 use chrono::TimeDelta;
 
@@ -10,7 +10,9 @@ use crate::domain::contact::Recipient;
 use crate::domain::ids::{OrderId, RowId};
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
-use crate::store::{AnyConn, from_row, reveals};
+use crate::store::orders::Order;
+use crate::store::reveals::{self, RevealRow};
+use crate::store::{AnyConn, from_row};
 use crate::vault::keyring::Keyring;
 
 /// Business time that an approval may be used in. Whoever approves answers for a look that is about to be taken: a day
@@ -53,12 +55,8 @@ fn reveal_in_tx(
     let order = people::lock(conn, id)?;
     let recipient = people::find(conn, ring, id)?.recipient;
     let mut approval = None;
-    if order.minor || order.is_held(now) {
-        let request = reveals::unused(conn, id, &caller.key_id)?;
-        // One that was approved and not used in time is over: it is asked for anew.
-        let request =
-            request.filter(|request| request.approved_at.is_none_or(|at| now < from_row(at) + APPROVAL_LASTS));
-        match request {
+    if takes_two(&order, now) {
+        match asked_for(conn, id, &caller.key_id, now)? {
             Some(request) if request.approved_at.is_some() => approval = Some(request.id),
             // Asked for already, and nobody has approved it yet.
             Some(request) => {
@@ -77,6 +75,24 @@ fn reveal_in_tx(
     }
     record_with_reason(conn, ring, caller, "reveal", id, reason, now)?;
     Ok(Revealed::Recipient(Box::new(recipient)))
+}
+
+/// Whether a second key must approve before the person of this order is shown: a minor's, a held one's, and where nothing
+/// but the delivery may go on.
+pub(crate) fn takes_two(order: &Order, now: Instant) -> bool {
+    order.minor || order.is_held(now) || order.restriction.is_some()
+}
+
+/// A key's request for an order that was not used yet; one that was approved and not used in time is over, and is asked
+/// for anew.
+pub(crate) fn asked_for(
+    conn: &mut AnyConn,
+    id: OrderId,
+    key: &str,
+    now: Instant,
+) -> Result<Option<RevealRow>, AppError> {
+    let request = reveals::unused(conn, id, key)?;
+    Ok(request.filter(|request| request.approved_at.is_none_or(|at| now < from_row(at) + APPROVAL_LASTS)))
 }
 
 /// Approves another key's request; the approval lasts a day.

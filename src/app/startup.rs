@@ -2,14 +2,14 @@
 //!
 //! Both hold the number of the journal's last entry, a counter that is turned, vault first, at every start and before
 //! every booking, and the newest entry of the audit chain. **Orders behind the vault** in any of them: an old copy was put
-//! back. The journal is replayed from the copy's number
-//! (what was purged is purged again, revoked keys stay revoked, holds hold), and no attempt is sent before the courier
-//! was asked about it. **Vault behind the orders**: the wrong vault, or an old copy of it: the service does not start.
+//! back. The journal is replayed from the copy's number (what was purged is purged again, revoked keys stay revoked, holds
+//! hold, requests of data subjects and withdrawn consents are known), and no attempt is sent before the courier was asked
+//! about it. **Vault behind the orders**: the wrong vault, or an old copy of it: the service does not start.
 
 use std::time::Duration;
 
 use crate::app::booking::{Now, enqueue_ship};
-use crate::app::{App, AppError, audit};
+use crate::app::{App, AppError, audit, rights};
 use crate::clock::delta;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
@@ -24,6 +24,10 @@ pub(crate) const ERASE: &str = "erase";
 pub(crate) const REVOKE_KEY: &str = "revoke_key";
 /// A journal entry: this order is held until the moment in the detail (microseconds), or no longer (empty).
 pub(crate) const HOLD: &str = "hold";
+/// A journal entry: nothing but the delivery of this order may go on; the detail is why.
+pub(crate) const RESTRICT: &str = "restrict";
+/// A journal entry: a data subject's request as it stood then; the detail is its facts.
+pub(crate) const SUBJECT_REQUEST: &str = "subject_request";
 /// A journal entry: an old copy of the orders was put back here; what the audit chain lost is in the detail.
 pub(crate) const RESTORED: &str = "restored";
 /// A journal entry: a person took an audit chain that does not fit the vault; what it lost is in the detail.
@@ -317,6 +321,7 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 change_in_tx(conn, id, &change)?;
             }
         }
+        RESTRICT | SUBJECT_REQUEST => rights::replay(conn, entry, now)?,
         // Noted for whoever reads the journal; the chain of the copy that is put back next says its own.
         RESTORED | CHAIN_ACCEPTED | LOST => {}
         other => tracing::error!(

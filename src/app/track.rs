@@ -1,6 +1,8 @@
 //! News of parcels: read from couriers' webhooks, matched to an attempt, applied so that nothing ever moves backwards.
 
-use crate::app::booking::{self, By, Now, note_event, record_booked, step, stray_parcel};
+use std::net::IpAddr;
+
+use crate::app::booking::{self, By, Holder, Now, note_event, record_booked, step, stray_parcel};
 use crate::app::query::living_epochs;
 use crate::app::{App, AppError, people};
 use crate::clock::Instant;
@@ -41,6 +43,7 @@ pub async fn receive(
     headers: &[(String, String)],
     body: &[u8],
     token: Option<&str>,
+    peer: Option<IpAddr>,
 ) -> Result<Received, AppError> {
     let Some(adapter) = app.couriers.get(courier) else {
         return Ok(Received::UnknownCourier);
@@ -49,6 +52,7 @@ pub async fn receive(
         headers,
         body,
         token,
+        peer,
         now: app.clock.wall_now(),
     };
     let events = match adapter.read_webhook(&request) {
@@ -81,7 +85,7 @@ pub async fn take_in(app: &App, courier: &'static str, event: CourierEvent) -> R
     let app_ = app.clone();
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
-        match find_attempt(conn, ring, courier, &event)? {
+        match find_attempt(conn, ring, &app_, courier, &event)? {
             Some(id) => apply_to(conn, ring, &app_, id, &event, now),
             None => park(conn, ring, courier, &event, now.business),
         }
@@ -90,16 +94,26 @@ pub async fn take_in(app: &App, courier: &'static str, event: CourierEvent) -> R
 }
 
 /// The attempt that an event is about: by our reference, else by the courier's id of the booking, else by courier and
-/// tracking number (of several the newest whose order has not ended, for numbers repeat).
+/// tracking number (of several the newest whose order has not ended, for numbers repeat). A reference that the rest of
+/// the event contradicts does not count: with some couriers nobody signed it.
 fn find_attempt(
     conn: &mut AnyConn,
     ring: &Keyring,
+    app: &App,
     courier: &str,
     event: &CourierEvent,
 ) -> Result<Option<AttemptId>, AppError> {
     if let Some(reference) = &event.reference {
-        let attempt = shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier);
-        return Ok(attempt.map(|attempt| attempt.id));
+        match shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier) {
+            None => return Ok(None),
+            Some(attempt) if agrees(conn, ring, app, &attempt, event)? => return Ok(Some(attempt.id)),
+            Some(attempt) => tracing::warn!(
+                order = %attempt.order_id,
+                courier,
+                code = event.code,
+                "an event came under the reference of another parcel than it is about; the reference is not believed"
+            ),
+        }
     }
     if let Some(provider_ref) = &event.provider_ref
         && let Some(attempt) = shipments::by_provider_ref(conn, courier, provider_ref)?
@@ -125,6 +139,33 @@ fn find_attempt(
         }
     }
     Ok(ended)
+}
+
+/// Whether an event under an attempt's reference can be about that attempt: where it names the booking or the parcel a
+/// second time, both must be the same. A number decides where it is known at all, then the courier's own id; another
+/// number than the attempt's is another parcel.
+fn agrees(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
+    attempt: &Attempt,
+    event: &CourierEvent,
+) -> Result<bool, AppError> {
+    match booking::holder(conn, ring, attempt, event.tracking_no.as_ref())? {
+        Holder::This => return Ok(true),
+        Holder::Another => return Ok(false),
+        Holder::Nobody => {}
+    }
+    if let Some(named) = &event.provider_ref {
+        if let Some(known) = &attempt.provider_ref {
+            let same = app.couriers.get(&attempt.courier);
+            return Ok(same.map_or(known == named, |courier| courier.same_booking(known, named)));
+        }
+        if booking::is_anothers(conn, attempt, named)? {
+            return Ok(false);
+        }
+    }
+    Ok(event.tracking_no.is_none() || !shipments::has_tracking(conn, attempt)?)
 }
 
 /// Keeps an event sealed until its booking becomes known.
@@ -225,6 +266,7 @@ fn apply_to(
     };
     let mut attempt = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
     let current = order.attempt == attempt.number;
+    let was_booked = attempt.state == ShipmentState::Booked;
     match attempt.state {
         ShipmentState::Booked => {}
         // There is no parcel, and none was thought to be.
@@ -246,10 +288,18 @@ fn apply_to(
             return Ok(());
         }
     }
-    if let Some(number) = &event.tracking_no {
-        booking::add_tracking(conn, ring, &order, &attempt, number, now.business)?;
+    let mut new = Vec::new();
+    for number in [&event.tracking_no, &event.new_tracking_no].into_iter().flatten() {
+        if booking::add_tracking(conn, ring, &order, &attempt, number, now.business)? || !was_booked {
+            new.push(number);
+        }
     }
-    apply(conn, ring, app, &mut order, &mut attempt, event, now)
+    apply(conn, ring, app, &mut order, &mut attempt, event, now)?;
+    // A number that was not known before may have news waiting under it.
+    for number in new {
+        apply_parked(conn, ring, app, order.clone(), attempt.clone(), Some(number), now)?;
+    }
+    Ok(())
 }
 
 /// Applies an event to a locked order and its booked attempt.

@@ -37,7 +37,8 @@ impl Options {
 
 const ELSEWHERE: &str = "this database is on PostgreSQL: use its own tools, as deploy/RUNBOOK.md says";
 
-/// Writes a copy while the service goes on. An older copy in the folder is replaced only by a whole new one.
+/// Writes a copy while the service goes on. An older copy in the folder is replaced only by a whole new one; what a
+/// service uses is never.
 ///
 /// # Errors
 /// In words for whoever typed it.
@@ -49,8 +50,9 @@ pub(super) fn backup(config: &Config, options: &Options) -> Result<(), Failure> 
     if !path.exists() {
         return Err(format!("there is no database at {}", path.display()).into());
     }
-    std::fs::create_dir_all(&options.dir)?;
+    std::fs::create_dir_all(&options.dir).map_err(|error| format!("{}: {error}", options.dir.display()))?;
     let copy = options.copy();
+    refuse_live(config, &copy)?;
     let draft = copy.with_extension("db.new");
     remove_if_there(&draft)?;
     let name = draft.to_str().ok_or("the folder's path is not UTF-8")?;
@@ -101,6 +103,30 @@ pub(super) fn restore(config: &Config, options: &Options) -> Result<(), Failure>
         "restored: {}. Start the service: it replays what the copy missed",
         path.display()
     ))?;
+    Ok(())
+}
+
+/// A copy must never land on a database in use: its service would go on writing into a file that is no longer there.
+fn refuse_live(config: &Config, copy: &Path) -> Result<(), Failure> {
+    let at_copy = DatabaseUrl::Sqlite(copy.to_owned());
+    if [&config.database.url, &config.vault.url]
+        .into_iter()
+        .any(|url| url.same_as(&at_copy))
+    {
+        let why = format!(
+            "{} is the database in use: give another folder for the copy",
+            copy.display()
+        );
+        return Err(why.into());
+    }
+    // Or one of another service: its lock or its log beside it says so.
+    if [".lock", "-wal"].into_iter().any(|end| with_end(copy, end).exists()) {
+        let why = format!(
+            "a service has used {}: give another folder for the copy",
+            copy.display()
+        );
+        return Err(why.into());
+    }
     Ok(())
 }
 

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::{App, Settings};
-use crate::cli::Failure;
+use crate::cli::{Failure, brokers};
 use crate::clock::{Clock, Instant, Scale};
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{self, Config, DatabaseUrl};
+use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
+use crate::couriers::sf::{Sf, SfConfig};
 use crate::couriers::simulated::{Simulated, SimulatedConfig};
 use crate::couriers::{Configured, Couriers, Parcel, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
@@ -60,7 +62,7 @@ pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App
     Ok(App {
         orders,
         vault: Arc::new(vault),
-        couriers: couriers(config, simulated)?,
+        couriers: couriers(config, simulated, &clock)?,
         clock,
         settings: Arc::new(shop(config)?),
     })
@@ -143,7 +145,7 @@ pub(super) fn business_clock(config: &Config, orders: &Database) -> Result<Clock
     Ok(Clock::scaled(Scale { origin, speed }))
 }
 
-fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers, Failure> {
+fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> Result<Couriers, Failure> {
     let mut configured = Vec::new();
     if let Some(at) = simulated {
         let courier = Simulated::new(SimulatedConfig {
@@ -156,11 +158,96 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>) -> Result<Couriers,
             region: config.couriers.simulated.region.clone(),
         });
     }
+    configured.extend(sf(&config.couriers.sf, clock)?);
+    configured.extend(kuaidi100(config, clock)?);
+    configured.extend(brokers::easypost(config)?);
+    configured.extend(brokers::karrio(config)?);
     Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
 }
 
-fn shop(config: &Config) -> Result<Settings, Failure> {
+/// SF, once it has credentials.
+fn sf(config: &config::SfConfig, clock: &Clock) -> Result<Option<Configured>, Failure> {
+    let (Some(partner_id), Some(checkword)) = (&config.partner_id, &config.checkword) else {
+        return Ok(None);
+    };
+    let courier = Sf::new(
+        SfConfig {
+            base_url: config.base_url.clone(),
+            partner_id: partner_id.trim().to_owned(),
+            checkword: checkword.clone(),
+            monthly_card: config.monthly_card.clone(),
+            express_type_id: config.express_type_id,
+            push_tokens: config.push_tokens.clone(),
+            push_addresses: config.push_addresses.clone(),
+            timeout: config.timeout,
+        },
+        clock.clone(),
+    )?;
+    Ok(Some(Configured {
+        courier: Arc::new(courier),
+        region: config.region.clone(),
+    }))
+}
+
+/// Kuaidi100, once it has a key; what it needs besides was asked for when the configuration was read.
+fn kuaidi100(config: &Config, clock: &Clock) -> Result<Option<Configured>, Failure> {
+    let section = &config.couriers.kuaidi100;
+    let (Some(key), Some(customer), Some(secret), Some(salt), Some(courier_code), Some(public_url)) = (
+        &section.key,
+        &section.customer,
+        &section.secret,
+        &section.salt,
+        &section.courier_code,
+        &config.http.public_url,
+    ) else {
+        return Ok(None);
+    };
+    let courier = Kuaidi100::new(
+        Kuaidi100Config {
+            order_url: section.order_url.clone(),
+            query_url: section.query_url.clone(),
+            subscribe_url: section.subscribe_url.clone(),
+            public_url: public_url.clone(),
+            key: key.clone(),
+            customer: customer.trim().to_owned(),
+            secret: secret.clone(),
+            salt: salt.clone(),
+            courier_code: courier_code.clone(),
+            timeout: section.timeout,
+        },
+        clock.clone(),
+    )?;
+    Ok(Some(Configured {
+        courier: Arc::new(courier),
+        region: section.region.clone(),
+    }))
+}
+
+/// Refuses where a SQLite file is not there: a command that asks must not make an empty database and find it well.
+///
+/// # Errors
+/// Which file is missing.
+pub(super) fn databases_exist(config: &Config) -> Result<(), Failure> {
+    for url in [&config.database.url, &config.vault.url] {
+        if let DatabaseUrl::Sqlite(path) = url
+            && !path.exists()
+        {
+            let why = format!(
+                "there is no database at {}: run this where the service runs, or with its --config",
+                path.display()
+            );
+            return Err(why.into());
+        }
+    }
+    Ok(())
+}
+
+/// The shop's rules and its own address, checked as every recipient's is.
+///
+/// # Errors
+/// In words for whoever wrote the configuration.
+pub(super) fn shop(config: &Config) -> Result<Settings, Failure> {
     let sender = &config.sender;
     let mut errors = FieldErrors::new();
     let parts = RecipientParts {

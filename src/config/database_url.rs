@@ -32,6 +32,26 @@ pub enum DatabaseUrlError {
     SqlitePath,
 }
 
+/// The file's one name, whether it is there already or not.
+fn real_path(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let mut real = PathBuf::new();
+    for step in std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .components()
+    {
+        match step {
+            std::path::Component::ParentDir => {
+                real.pop();
+            }
+            step => real.push(step),
+        }
+    }
+    real
+}
+
 impl FromStr for DatabaseUrl {
     type Err = DatabaseUrlError;
 
@@ -72,12 +92,9 @@ impl DatabaseUrl {
     }
 
     /// Whether both are surely the same database, however the URLs are written.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
+    pub fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Sqlite(one), Self::Sqlite(two)) => {
-                let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.components().collect());
-                real(one) == real(two)
-            }
+            (Self::Sqlite(one), Self::Sqlite(two)) => real_path(one) == real_path(two),
             (Self::Postgres(one), Self::Postgres(two)) => {
                 one.expose() == two.expose() || self.address().is_some_and(|address| other.address() == Some(address))
             }
@@ -188,6 +205,7 @@ mod tests {
     #[test]
     fn the_same_database_is_known_however_it_is_written() {
         assert!(url("sqlite:data/./a.db").same_as(&url("sqlite://data/a.db")));
+        assert!(url("sqlite:./data/../data/a.db").same_as(&url("sqlite:data/a.db")));
         assert!(url("postgres://u:p@h/d").same_as(&url("postgresql://v@h/d?sslmode=require")));
         assert!(!url("postgres://h/orders").same_as(&url("postgres://h/vault")));
         assert!(!url("sqlite:a.db").same_as(&url("sqlite:b.db")));

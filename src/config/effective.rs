@@ -84,6 +84,10 @@ fn show(kind: Kind, value: &Value) -> String {
     let plain = |value: &Value| serde_json::to_string(value).unwrap_or_else(|_| "\"***\"".to_owned());
     match kind {
         Kind::Secret => "\"***\"".to_owned(),
+        Kind::Secrets => {
+            let shown = vec!["\"***\""; value.as_array().map_or(1, <[Value]>::len)];
+            format!("[{}]", shown.join(", "))
+        }
         Kind::Database => match value.as_str().map(str::parse) {
             Some(Ok(url @ DatabaseUrl::Sqlite(_))) => plain(&Value::from(url.to_string())),
             Some(Ok(url @ DatabaseUrl::Postgres(_))) => plain(&Value::from(format!("{url}?***"))),

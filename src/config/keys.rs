@@ -10,6 +10,8 @@ pub(super) enum Kind {
     Text,
     /// A credential: never printed, may be given as `<key>_file`.
     Secret,
+    /// Several that count alike, so that one can be replaced without a gap; `<key>_file` has one a line.
+    Secrets,
     /// Where a database is; may hold a password, so treated as a secret.
     Database,
     Path,
@@ -28,6 +30,7 @@ impl Kind {
     pub(super) const fn expected(self) -> &'static str {
         match self {
             Self::Text | Self::Secret => "text in quotes",
+            Self::Secrets => "a list of texts, such as [\"...\"]",
             Self::Database => "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE in quotes",
             Self::Path => "a path in quotes",
             Self::Flag => "true or false",
@@ -42,7 +45,7 @@ impl Kind {
     }
 
     pub(super) const fn is_secret(self) -> bool {
-        matches!(self, Self::Secret | Self::Database)
+        matches!(self, Self::Secret | Self::Secrets | Self::Database)
     }
 }
 
@@ -103,6 +106,40 @@ pub(super) const KEYS: &[Key] = &[
     key("couriers.simulated.webhook_secret", Kind::Secret),
     key("couriers.simulated.region", Kind::Text),
     key("couriers.simulated.timeout", Kind::Duration),
+    key("couriers.sf.base_url", Kind::Text),
+    key("couriers.sf.partner_id", Kind::Text),
+    key("couriers.sf.checkword", Kind::Secret),
+    key("couriers.sf.monthly_card", Kind::Secret),
+    key("couriers.sf.express_type_id", Kind::Number),
+    key("couriers.sf.push_tokens", Kind::Secrets),
+    key("couriers.sf.push_addresses", Kind::Networks),
+    key("couriers.sf.region", Kind::Text),
+    key("couriers.sf.timeout", Kind::Duration),
+    key("couriers.kuaidi100.order_url", Kind::Text),
+    key("couriers.kuaidi100.query_url", Kind::Text),
+    key("couriers.kuaidi100.subscribe_url", Kind::Text),
+    key("couriers.kuaidi100.key", Kind::Secret),
+    key("couriers.kuaidi100.customer", Kind::Text),
+    key("couriers.kuaidi100.secret", Kind::Secret),
+    key("couriers.kuaidi100.salt", Kind::Secret),
+    key("couriers.kuaidi100.courier_code", Kind::Text),
+    key("couriers.kuaidi100.region", Kind::Text),
+    key("couriers.kuaidi100.timeout", Kind::Duration),
+    key("couriers.easypost.base_url", Kind::Text),
+    key("couriers.easypost.api_key", Kind::Secret),
+    key("couriers.easypost.webhook_secret", Kind::Secret),
+    key("couriers.easypost.carrier", Kind::Text),
+    key("couriers.easypost.service", Kind::Text),
+    key("couriers.easypost.carrier_account", Kind::Text),
+    key("couriers.easypost.region", Kind::Text),
+    key("couriers.easypost.timeout", Kind::Duration),
+    key("couriers.karrio.base_url", Kind::Text),
+    key("couriers.karrio.token", Kind::Secret),
+    key("couriers.karrio.webhook_secret", Kind::Secret),
+    key("couriers.karrio.service", Kind::Text),
+    key("couriers.karrio.carrier_ids", Kind::Names),
+    key("couriers.karrio.region", Kind::Text),
+    key("couriers.karrio.timeout", Kind::Duration),
     key("clock.speed", Kind::Number),
     key("intake.queue", Kind::Number),
     key("intake.batch", Kind::Number),
@@ -115,7 +152,7 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The couriers that this build can speak to.
-pub const COURIERS: &[&str] = &["simulated"];
+pub const COURIERS: &[&str] = &["simulated", "sf", "kuaidi100", "easypost", "karrio"];
 
 /// The kind of a key's value, `<secret>_file` included; `None` for a key that there is not.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {
@@ -208,13 +245,11 @@ mod tests {
 
     #[test]
     fn a_courier_that_this_build_lacks_is_called_that() {
-        for name in ["couriers.sf.partner_id", "couriers.sf.region"] {
-            assert_eq!(
-                explained(name, false),
-                "this build has no courier \"sf\" (it has: simulated)"
-            );
+        for name in ["couriers.pigeon.partner_id", "couriers.pigeon.region"] {
+            let expected = format!("this build has no courier \"pigeon\" (it has: {})", COURIERS.join(", "));
+            assert_eq!(explained(name, false), expected);
         }
-        assert!(explained("couriers.karrio", true).contains("no courier \"karrio\""));
+        assert!(explained("couriers.pigeon", true).contains("no courier \"pigeon\""));
         assert!(explained("couriers.simulated.partner_id", false).starts_with("unknown key"));
     }
 

@@ -89,7 +89,7 @@ impl Layer {
         let value = match keys::kind_of(&key) {
             Some(Kind::Flag) => text.trim().parse::<bool>().map(Value::from).ok(),
             Some(Kind::Number) => text.trim().parse::<u32>().map(Value::from).ok(),
-            Some(Kind::Names | Kind::Networks) => Some(list(text)),
+            Some(Kind::Names | Kind::Networks | Kind::Secrets) => Some(list(text)),
             _ => None,
         };
         self.put(key, value.unwrap_or_else(|| Value::from(text)), problems);
@@ -218,7 +218,10 @@ impl Layers {
                     Some(Ok(secret)) => {
                         let entry = Entry {
                             written_as: file_key.clone(),
-                            value: Value::from(secret),
+                            value: match key.kind {
+                                Kind::Secrets => lines(&secret),
+                                _ => Value::from(secret),
+                            },
                         };
                         layer.entries.insert(key.name.to_owned(), entry);
                     }
@@ -250,6 +253,12 @@ fn read_secret(path: &Path) -> Result<String, String> {
         return Err(format!("the file {} is empty", path.display()));
     }
     Ok(secret.to_owned())
+}
+
+/// Every line that has something on it.
+fn lines(text: &str) -> Value {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Value::from(lines.map(Value::from).collect::<Vec<_>>())
 }
 
 fn defaults(problems: &mut Vec<Problem>) -> Layer {

@@ -15,13 +15,7 @@ pub struct TrustedProxies(Vec<IpNet>);
 impl TrustedProxies {
     /// Reads addresses (`10.0.0.1`) and networks (`10.0.0.0/8`); `None` if one is neither.
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Option<Self> {
-        let network = |entry: &S| {
-            let text = entry.as_ref().trim();
-            text.parse::<IpNet>()
-                .ok()
-                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-        };
-        entries.iter().map(network).collect::<Option<Vec<_>>>().map(Self)
+        parse_networks(entries).map(Self)
     }
 
     /// Whether this peer is one of them. An IPv4 peer on an IPv6 socket (`::ffff:10.0.0.1`) counts as IPv4.
@@ -43,9 +37,24 @@ impl TrustedProxies {
 
 impl<'de> Deserialize<'de> for TrustedProxies {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = Vec::<String>::deserialize(deserializer)?;
-        Self::parse(&entries).ok_or_else(|| serde::de::Error::custom(format!("expected {EXPECTED}")))
+        networks(deserializer).map(Self)
     }
+}
+
+/// Reads a list of addresses and networks.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let entries = Vec::<String>::deserialize(deserializer)?;
+    parse_networks(&entries).ok_or_else(|| serde::de::Error::custom(format!("expected {EXPECTED}")))
+}
+
+fn parse_networks<S: AsRef<str>>(entries: &[S]) -> Option<Vec<IpNet>> {
+    let network = |entry: &S| {
+        let text = entry.as_ref().trim();
+        text.parse::<IpNet>()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    };
+    entries.iter().map(network).collect()
 }
 
 #[cfg(test)]

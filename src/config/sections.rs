@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::{DatabaseUrl, Rate, TrustedProxies, duration};
+use super::{DatabaseUrl, Rate, TrustedProxies, duration, proxies};
 use crate::privacy::Secret;
 
 /// `[http]`: the door.
@@ -151,6 +152,14 @@ pub struct CouriersConfig {
     pub settle: Duration,
     /// Always there, for development.
     pub simulated: SimulatedConfig,
+    /// Configured once it has credentials.
+    pub sf: SfConfig,
+    /// In use once it has a key.
+    pub kuaidi100: Kuaidi100Config,
+    /// Configured once its `api_key` is set.
+    pub easypost: EasypostConfig,
+    /// Configured once its `token` is set.
+    pub karrio: KarrioConfig,
 }
 
 /// `[couriers.simulated]`.
@@ -165,6 +174,110 @@ pub struct SimulatedConfig {
     pub base_url: Option<String>,
     /// What it signs its webhooks with; `Some` unless embedded.
     pub webhook_secret: Option<Secret<String>>,
+    /// The country it handles data in, two letters, ISO 3166.
+    pub region: String,
+    /// Wall time that one call may take, more than 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+/// `[couriers.sf]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SfConfig {
+    /// Where its gateway is.
+    pub base_url: String,
+    /// Our customer code.
+    pub partner_id: Option<String>,
+    /// What requests are signed with.
+    pub checkword: Option<Secret<String>>,
+    /// The account that pays, ten digits.
+    pub monthly_card: Option<Secret<String>>,
+    /// The product that is booked.
+    pub express_type_id: u32,
+    /// Each of them stands for a signature of SF's pushes.
+    pub push_tokens: Vec<Secret<String>>,
+    /// Where pushes may come from; empty: anywhere.
+    #[serde(deserialize_with = "proxies::networks")]
+    pub push_addresses: Vec<IpNet>,
+    /// The country it handles data in, two letters, ISO 3166.
+    pub region: String,
+    /// Wall time that one call may take, more than 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+impl SfConfig {
+    /// Whether somebody means to use it.
+    pub const fn is_configured(&self) -> bool {
+        self.partner_id.is_some() || self.checkword.is_some()
+    }
+}
+
+/// `[couriers.kuaidi100]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kuaidi100Config {
+    /// The order desk, `borderapi.do`.
+    pub order_url: String,
+    /// The query, `query.do`.
+    pub query_url: String,
+    /// The subscription, `poll`.
+    pub subscribe_url: String,
+    /// The authorisation key.
+    pub key: Option<Secret<String>>,
+    /// The customer id that queries are signed with.
+    pub customer: Option<String>,
+    /// What orders are signed with.
+    pub secret: Option<Secret<String>>,
+    /// What its pushes are signed with; chosen by us.
+    pub salt: Option<Secret<String>>,
+    /// The company that carries, such as `yuantong`.
+    pub courier_code: Option<String>,
+    /// The country it handles data in, two letters, ISO 3166.
+    pub region: String,
+    /// Wall time that one call may take, more than 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+/// `[couriers.easypost]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EasypostConfig {
+    /// With `/v2`.
+    pub base_url: String,
+    /// Who we are there.
+    pub api_key: Option<Secret<String>>,
+    /// What it signs its webhooks with; `Some` where there is a key.
+    pub webhook_secret: Option<Secret<String>>,
+    /// Buy only from this carrier.
+    pub carrier: Option<String>,
+    /// Buy only this service.
+    pub service: Option<String>,
+    /// Buy only through this account.
+    pub carrier_account: Option<String>,
+    /// The country it handles data in, two letters, ISO 3166.
+    pub region: String,
+    /// Wall time that one call may take, more than 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+/// `[couriers.karrio]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KarrioConfig {
+    /// Without `/v1`; `Some` where there is a token.
+    pub base_url: Option<String>,
+    /// Who we are there.
+    pub token: Option<Secret<String>>,
+    /// What it sends with its webhooks; `Some` where there is a token.
+    pub webhook_secret: Option<Secret<String>>,
+    /// Buy only this service.
+    pub service: Option<String>,
+    /// Buy only through these accounts; all where empty.
+    pub carrier_ids: Vec<String>,
     /// The country it handles data in, two letters, ISO 3166.
     pub region: String,
     /// Wall time that one call may take, more than 0.

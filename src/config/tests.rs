@@ -113,6 +113,28 @@ fn without_any_configuration_everything_is_as_the_contract_says() {
         simulated.embedded && !simulated.allow && simulated.base_url.is_none() && simulated.webhook_secret.is_none()
     );
     assert_eq!((&*simulated.region, simulated.timeout), ("CN", Duration::from_secs(10)));
+    let sf = &couriers.sf;
+    assert!(!sf.is_configured() && sf.monthly_card.is_none() && sf.push_tokens.is_empty());
+    assert_eq!(
+        (
+            &*sf.base_url,
+            sf.express_type_id,
+            sf.push_addresses.len(),
+            &*sf.region,
+            sf.timeout
+        ),
+        (
+            "https://bspgw.sf-express.com/std/service",
+            1,
+            0,
+            "CN",
+            Duration::from_secs(10)
+        )
+    );
+    let kuaidi100 = &couriers.kuaidi100;
+    assert!(kuaidi100.key.is_none() && kuaidi100.salt.is_none() && kuaidi100.courier_code.is_none());
+    assert_eq!(kuaidi100.order_url, "https://poll.kuaidi100.com/order/borderapi.do");
+    assert_eq!((&*kuaidi100.region, kuaidi100.timeout), ("CN", Duration::from_secs(10)));
     let parcel = &config.parcel;
     assert_eq!(
         (parcel.weight_g, parcel.length_mm, parcel.width_mm, parcel.height_mm),
@@ -196,6 +218,36 @@ fn the_example_with_every_commented_key_switched_on_is_accepted_and_each_one_cou
     assert!(config.http.public_url.is_some() && config.sender.company.is_some() && config.log.file.is_some());
     assert!(config.vault.master_key_previous_file.is_some() && config.vault.journal_mirror.is_some());
     assert!(config.couriers.simulated.base_url.is_some() && config.couriers.simulated.webhook_secret.is_some());
+    assert!(config.couriers.sf.partner_id.is_some() && config.couriers.sf.checkword.is_some());
+    assert!(config.couriers.sf.monthly_card.is_some());
+    let kuaidi100 = &config.couriers.kuaidi100;
+    assert!(kuaidi100.key.is_some() && kuaidi100.secret.is_some() && kuaidi100.salt.is_some());
+    assert!(kuaidi100.customer.is_some() && kuaidi100.courier_code.is_some());
+}
+
+#[test]
+fn kuaidi100_is_in_use_once_it_has_a_key_and_every_missing_key_is_named() {
+    let problems = given("[couriers.kuaidi100]\nkey = \"k\"").refused();
+    for missing in [
+        "couriers.kuaidi100.customer",
+        "couriers.kuaidi100.secret",
+        "couriers.kuaidi100.salt",
+        "couriers.kuaidi100.courier_code",
+        "http.public_url",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(missing)),
+            "{missing} is not in {problems:#?}"
+        );
+    }
+    given("[couriers]\ndefault = \"kuaidi100\"").is_refused_with("couriers.kuaidi100.key: is needed");
+    let whole = "[couriers.kuaidi100]\nkey = \"k\"\ncustomer = \"c\"\nsecret = \"s\"\nsalt = \"salt\"\n\
+                 courier_code = \"yuantong\"\n[http]\npublic_url = ";
+    given(&format!("{whole}\"https://orders.example.cn\"")).load();
+    let long = format!("https://{}.cn", "a".repeat(150));
+    given(&format!("{whole}\"{long}\"")).is_refused_with("http.public_url: must have at most 150 bytes");
+    given(&format!("{}\"https://a.cn\"", whole.replace("yuantong", "YuanTong")))
+        .is_refused_with("couriers.kuaidi100.courier_code: must be a company's code in small letters");
 }
 
 #[test]
@@ -260,13 +312,13 @@ fn a_named_file_must_exist_and_the_usual_one_need_not() {
 
 #[test]
 fn unknown_keys_are_refused_with_their_place_and_what_may_have_been_meant() {
-    let problems = given("[retention]\nwindw = \"1d\"\n[http]\nport = 80\n[couriers.sf]\nkey = 1\n[nonsense]\n")
+    let problems = given("[retention]\nwindw = \"1d\"\n[http]\nport = 80\n[couriers.pigeon]\nkey = 1\n[nonsense]\n")
         .env("SAFELIGHT__RETENTION__WINDWO", "1d")
         .refused();
     for expected in [
         "retention.windw: unknown key; did you mean retention.window? (file safelight.toml)",
         "http.port: unknown key (file safelight.toml)",
-        "couriers.sf: this build has no courier \"sf\" (it has: simulated) (file safelight.toml)",
+        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, sf, kuaidi100, easypost, karrio) (file safelight.toml)",
         "nonsense: unknown key (file safelight.toml)",
         "retention.windwo: unknown key; did you mean SAFELIGHT__RETENTION__WINDOW? \
          (environment SAFELIGHT__RETENTION__WINDWO)",
@@ -319,7 +371,7 @@ fn every_value_of_a_wrong_type_is_reported_at_once_with_what_is_expected() {
 fn no_value_is_ever_repeated_in_an_error() {
     let secret = "hunter2";
     let wrong = |name: &str| match keys::kind_of(name).unwrap() {
-        Kind::Text | Kind::Secret | Kind::Path => None,
+        Kind::Text | Kind::Secret | Kind::Secrets | Kind::Path => None,
         _ => Some(secret),
     };
     for key in KEYS {
@@ -327,7 +379,8 @@ fn no_value_is_ever_repeated_in_an_error() {
         let (section, name) = key.name.rsplit_once('.').unwrap();
         for toml in [
             format!("[{section}]\n{name} = \"{value}\""),
-            format!("[{section}]\n{name} = [\"{value}\"]"),
+            // Lists of words may hold any; none may hold lists.
+            format!("[{section}]\n{name} = [[\"{value}\"]]"),
         ] {
             let problems = given(&toml).refused().join("\n");
             assert!(problems.contains(key.name) && !problems.contains(secret), "{problems}");
@@ -373,6 +426,42 @@ fn a_secret_may_come_from_a_file_without_its_last_newline() {
         shown.contains("# environment SAFELIGHT__COURIERS__SIMULATED__WEBHOOK_SECRET_FILE"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_list_of_secrets_is_read_from_everywhere_and_shown_nowhere() {
+    let tokens = |config: &Config| -> Vec<String> {
+        let tokens = config.couriers.sf.push_tokens.iter();
+        tokens.map(|token| token.expose().clone()).collect()
+    };
+    let by_file = given("[couriers.sf]\npush_tokens_file = \"tokens\"").file("tokens", "hunter2\n\n hunter3 \n");
+    let by_env = given("").env("SAFELIGHT__COURIERS__SF__PUSH_TOKENS", "hunter2, hunter3");
+    let by_toml = given("[couriers.sf]\npush_tokens = [\"hunter2\", \"hunter3\"]");
+    for given in [by_file, by_env, by_toml] {
+        let config = given.load();
+        assert_eq!(tokens(&config), ["hunter2", "hunter3"]);
+        let shown = format!("{}\n{config:?}", config.effective_toml());
+        assert!(!shown.contains("hunter"), "{shown}");
+        assert!(shown.contains("push_tokens = [\"***\", \"***\"]"), "{shown}");
+    }
+    given("[couriers.sf]\npush_tokens = \"hunter2\"")
+        .is_refused_with("couriers.sf.push_tokens: expected a list of texts");
+}
+
+#[test]
+fn what_would_make_sf_dangerous_or_dear_is_warned_about() {
+    let credentials = "[couriers.sf]\npartner_id = \"X\"\ncheckword = \"hunter2\"\n";
+    let warned = |toml: &str| given(&format!("{credentials}{toml}")).load().warnings().join("\n");
+    let bare = warned("base_url = \"http://sf.example.cn/std/service\"");
+    for word in ["is not https", "push_tokens is empty", "monthly_card is not set"] {
+        assert!(bare.contains(word), "{bare}");
+    }
+    let weak = warned("push_tokens = [\"short\"]\nmonthly_card = \"7551234567\"");
+    assert!(weak.contains("can be guessed") && !weak.contains("https"), "{weak}");
+    let local =
+        "base_url = \"http://127.0.0.1:9\"\npush_tokens = [\"0123456789abcdef\"]\nmonthly_card = \"7551234567\"";
+    assert!(!warned(local).contains("couriers.sf"));
+    assert!(!given("").load().warnings().join("\n").contains("couriers.sf"));
 }
 
 #[test]
@@ -441,16 +530,60 @@ fn limits_hold_and_the_place_of_the_value_is_named() {
         ),
         ("[print]\nlease = \"500ms\"", "print.lease: must be at least 1s"),
         (
-            "[couriers]\ndefault = \"sf\"",
+            "[couriers]\ndefault = \"pigeon\"",
             "couriers.default: this build has these couriers: simulated",
         ),
         (
-            "[couriers]\nfallbacks = [\"sf\"]",
+            "[couriers]\nfallbacks = [\"pigeon\"]",
             "couriers.fallbacks: this build has these couriers: simulated",
+        ),
+        (
+            "[couriers]\ndefault = \"sf\"",
+            "couriers.sf.partner_id: is needed to book with SF",
+        ),
+        (
+            "[couriers]\nfallbacks = [\"sf\"]",
+            "couriers.sf.checkword: is needed to book with SF",
+        ),
+        (
+            "[couriers.sf]\npartner_id = \"X\"",
+            "couriers.sf.checkword: is needed to book with SF",
+        ),
+        (
+            "[couriers.sf]\nbase_url = \"bspgw.sf-express.com\"",
+            "couriers.sf.base_url: expected an http:// or https:// URL",
+        ),
+        (
+            "[couriers.sf]\npush_tokens = [\"a\", \" \"]",
+            "couriers.sf.push_tokens: must not hold an empty token",
+        ),
+        (
+            "[couriers.sf]\npush_addresses = [\"sf-express.com\"]",
+            "couriers.sf.push_addresses: expected a list of IP addresses",
         ),
         (
             "[couriers]\nfallbacks = [\"simulated\"]",
             "couriers.fallbacks: must not name couriers.default",
+        ),
+        (
+            "[couriers.easypost]\napi_key = \"EZTK1\"",
+            "couriers.easypost.webhook_secret: is needed where",
+        ),
+        (
+            "[couriers.easypost]\nbase_url = \"http://api.easypost.com/v2\"",
+            "couriers.easypost.base_url: expected an https://",
+        ),
+        (
+            "[couriers.karrio]\ntoken = \"key_1\"",
+            "couriers.karrio.base_url: is needed where",
+        ),
+        (
+            "[couriers.karrio]\ntoken = \"key_1\"",
+            "couriers.karrio.webhook_secret: is needed where",
+        ),
+        (
+            "[couriers.karrio]\nbase_url = \"http://karrio:5002\"",
+            "couriers.karrio.base_url: expected an https://",
         ),
         (
             "[couriers.simulated]\nembedded = false",

@@ -1,14 +1,19 @@
 //! What no single value can tell: limits, values that contradict each other, and what is allowed only on a machine that
 //! nobody else can reach. Judges and changes nothing; opens no database and no file.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{COURIERS, Config, Problem};
+use super::{COURIERS, Config, Problem, SfConfig};
+use crate::privacy::Secret;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// Characters of a push token that nobody guesses; it is all that shows who sends.
+const SHORTEST_TOKEN: usize = 16;
 
 /// The longest that a person may be kept after an order's end.
 const LONGEST_WINDOW: Duration = Duration::from_secs(365 * 86_400);
@@ -84,6 +89,10 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     for (key, country) in [
         ("sender.country", &sender.country),
         ("couriers.simulated.region", &config.couriers.simulated.region),
+        ("couriers.sf.region", &config.couriers.sf.region),
+        ("couriers.kuaidi100.region", &config.couriers.kuaidi100.region),
+        ("couriers.easypost.region", &config.couriers.easypost.region),
+        ("couriers.karrio.region", &config.couriers.karrio.region),
     ] {
         check(
             is_country(country),
@@ -146,6 +155,38 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
             needed,
         );
     }
+    found.extend(brokers(config));
+    let mut check = |holds: bool, key: &str, message: &str| {
+        if !holds {
+            found.push(Problem::new(key, message));
+        }
+    };
+
+    let sf = &couriers.sf;
+    check(is_web_url(&sf.base_url), "couriers.sf.base_url", WEB_URL);
+    check(!sf.timeout.is_zero(), "couriers.sf.timeout", "must be more than 0");
+    check(
+        sf.express_type_id >= 1,
+        "couriers.sf.express_type_id",
+        "must be at least 1",
+    );
+    let given = |secret: &Secret<String>| !secret.expose().trim().is_empty();
+    check(
+        sf.push_tokens.iter().all(given),
+        "couriers.sf.push_tokens",
+        "must not hold an empty token",
+    );
+    if sf.is_configured() || couriers.default == "sf" || couriers.fallbacks.iter().any(|name| name == "sf") {
+        let needed = "is needed to book with SF";
+        let partner = sf.partner_id.as_ref().is_some_and(|id| !id.trim().is_empty());
+        check(partner, "couriers.sf.partner_id", needed);
+        check(
+            sf.checkword.as_ref().is_some_and(given),
+            "couriers.sf.checkword",
+            needed,
+        );
+    }
+    kuaidi100(config, &mut check);
 
     let filter = tracing_subscriber::EnvFilter::builder().parse(&config.log.filter);
     check(
@@ -153,6 +194,107 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         "log.filter",
         "expected levels such as \"info\" or \"info,safelight::jobs=debug\"",
     );
+    found
+}
+
+/// Bytes of `http.public_url` that leave room for the rest of a callback's address, of which Kuaidi100 takes 200.
+const LONGEST_PUBLIC_URL: usize = 150;
+
+fn kuaidi100(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
+    let kuaidi100 = &config.couriers.kuaidi100;
+    for (key, url) in [
+        ("couriers.kuaidi100.order_url", &kuaidi100.order_url),
+        ("couriers.kuaidi100.query_url", &kuaidi100.query_url),
+        ("couriers.kuaidi100.subscribe_url", &kuaidi100.subscribe_url),
+    ] {
+        check(is_web_url(url), key, WEB_URL);
+    }
+    check(
+        !kuaidi100.timeout.is_zero(),
+        "couriers.kuaidi100.timeout",
+        "must be more than 0",
+    );
+    let named = |name: &String| name == "kuaidi100";
+    if kuaidi100.key.is_none() && !named(&config.couriers.default) && !config.couriers.fallbacks.iter().any(named) {
+        return;
+    }
+    let given = |secret: &Option<Secret<String>>| secret.as_ref().is_some_and(|text| !text.expose().trim().is_empty());
+    let written = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+    for (holds, key) in [
+        (given(&kuaidi100.key), "couriers.kuaidi100.key"),
+        (written(&kuaidi100.customer), "couriers.kuaidi100.customer"),
+        (given(&kuaidi100.secret), "couriers.kuaidi100.secret"),
+        (given(&kuaidi100.salt), "couriers.kuaidi100.salt"),
+        (written(&kuaidi100.courier_code), "couriers.kuaidi100.courier_code"),
+    ] {
+        check(holds, key, "is needed to book with Kuaidi100");
+    }
+    let small = |code: &String| {
+        code.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    check(
+        kuaidi100.courier_code.as_ref().is_none_or(small),
+        "couriers.kuaidi100.courier_code",
+        "must be a company's code in small letters, such as \"yuantong\"",
+    );
+    let url = config.http.public_url.as_deref();
+    check(
+        url.is_some(),
+        "http.public_url",
+        "is needed to book with Kuaidi100: it sends its news there",
+    );
+    check(
+        url.is_none_or(|url| url.len() <= LONGEST_PUBLIC_URL),
+        "http.public_url",
+        "must have at most 150 bytes: Kuaidi100 takes callback addresses of at most 200",
+    );
+}
+
+/// EasyPost and Karrio: configured once their credential is set; then the rest must be there too.
+fn brokers(config: &Config) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut check = |holds: bool, key: &str, message: &str| {
+        if !holds {
+            found.push(Problem::new(key, message));
+        }
+    };
+    let (easypost, karrio) = (&config.couriers.easypost, &config.couriers.karrio);
+    check(
+        is_private_url(&easypost.base_url),
+        "couriers.easypost.base_url",
+        PRIVATE_URL,
+    );
+    check(
+        !easypost.timeout.is_zero(),
+        "couriers.easypost.timeout",
+        "must be more than 0",
+    );
+    check(
+        !karrio.timeout.is_zero(),
+        "couriers.karrio.timeout",
+        "must be more than 0",
+    );
+    if let Some(url) = &karrio.base_url {
+        check(is_private_url(url), "couriers.karrio.base_url", PRIVATE_URL);
+    }
+    let set =
+        |secret: &Option<Secret<String>>| secret.as_ref().is_some_and(|secret| !secret.expose().trim().is_empty());
+    if easypost.api_key.is_some() {
+        let needed = "is needed where couriers.easypost.api_key is set";
+        check(set(&easypost.api_key), "couriers.easypost.api_key", "must not be empty");
+        check(
+            set(&easypost.webhook_secret),
+            "couriers.easypost.webhook_secret",
+            needed,
+        );
+    }
+    if karrio.token.is_some() {
+        let needed = "is needed where couriers.karrio.token is set";
+        check(set(&karrio.token), "couriers.karrio.token", "must not be empty");
+        check(karrio.base_url.is_some(), "couriers.karrio.base_url", needed);
+        check(set(&karrio.webhook_secret), "couriers.karrio.webhook_secret", needed);
+    }
     found
 }
 
@@ -186,10 +328,42 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             "sender.street is the placeholder: parcels would be sent from an address that is not yours".to_owned(),
         );
     }
+    let sf = &config.couriers.sf;
+    if sf.is_configured() {
+        found.extend(sf_warnings(sf));
+    }
     if config.vault.copy_horizon < DAY && config.clock.speed == 1 {
         found.push("vault.copy_horizon is less than a day: every order is re-sealed again and again".to_owned());
     }
     found
+}
+
+fn sf_warnings(sf: &SfConfig) -> Vec<String> {
+    let mut found = Vec::new();
+    let plain = Url::parse(&sf.base_url).is_ok_and(|url| url.scheme() == "http" && !is_this_machine(&url));
+    if plain {
+        found.push("couriers.sf.base_url is not https: recipients would be readable on the way".to_owned());
+    }
+    if sf.push_tokens.is_empty() {
+        found.push(
+            "couriers.sf.push_tokens is empty: what SF pushes is refused, for it does not sign; put in a long random \
+             token and give SF the address that ends in it"
+                .to_owned(),
+        );
+    }
+    if sf.push_tokens.iter().any(|token| token.expose().len() < SHORTEST_TOKEN) {
+        found.push("couriers.sf.push_tokens has one that can be guessed: use 32 random characters".to_owned());
+    }
+    if sf.monthly_card.is_none() {
+        found.push("couriers.sf.monthly_card is not set: SF would have every parcel paid in cash".to_owned());
+    }
+    found
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn is_loopback(config: &Config) -> bool {
@@ -208,6 +382,20 @@ fn is_web_url(text: &str) -> bool {
             && url.fragment().is_none()
             && !text.ends_with('/')
     })
+}
+
+const PRIVATE_URL: &str = "expected an https:// URL without user, password, parameters or a slash at the end; http:// only \
+                           on this machine (127.0.0.1, localhost): it would show the recipients to everybody between";
+
+fn is_private_url(text: &str) -> bool {
+    let loopback = |url: &Url| match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
+        Some("localhost") => true,
+        Some(host) => host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback()),
+        None => false,
+    };
+    is_web_url(text) && Url::parse(text).is_ok_and(|url| url.scheme() == "https" || loopback(&url))
 }
 
 fn is_country(text: &str) -> bool {

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::clock::Instant;
 use crate::domain::contact::{Recipient, RecipientParts};
-use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
+use crate::domain::invalid::{FieldErrors, Invalid, bounded_text, moment};
 use crate::domain::money::Money;
 use crate::domain::photo_size::{self, PhotoSize};
 use crate::privacy::Pii;
@@ -74,7 +74,7 @@ pub struct NewOrderParts<'a> {
     pub courier: Option<&'a str>,
     pub confirm: bool,
     pub policy_version: &'a str,
-    pub accepted_at: Instant,
+    pub accepted_at: &'a str,
     pub legal_basis: Option<&'a str>,
     pub courier_sharing: bool,
     pub cross_border: bool,
@@ -210,15 +210,12 @@ fn in_range(value: i64, min: i16, max: i16) -> Result<i16, Invalid> {
 
 fn parse_consent(parts: &NewOrderParts<'_>, now: Instant, errors: &mut FieldErrors) -> Option<Consent> {
     let policy_version = errors.take("/consent/policy_version", bounded_text(parts.policy_version, 1, 64));
-    let earliest = chrono::DateTime::UNIX_EPOCH;
-    let accepted_at = if parts.accepted_at > now + TimeDelta::minutes(5) {
-        Err(Invalid::new("out_of_range", "must be at most 5 minutes ahead"))
-    } else if parts.accepted_at < earliest {
-        Err(Invalid::new("out_of_range", "must not be before 1970"))
-    } else {
-        // Whole microseconds, the finest that both engines keep.
-        Ok(Instant::from_timestamp_micros(parts.accepted_at.timestamp_micros()).unwrap_or(earliest))
-    };
+    let accepted_at = moment(parts.accepted_at).and_then(|at| {
+        if at > now + TimeDelta::minutes(5) {
+            return Err(Invalid::new("out_of_range", "must be at most 5 minutes ahead"));
+        }
+        Ok(at)
+    });
     let accepted_at = errors.take("/consent/accepted_at", accepted_at);
     let legal_basis = match parts.legal_basis {
         None | Some("contract") => Ok(LegalBasis::Contract),

@@ -64,6 +64,10 @@ id!(
     JobId
 );
 id!(
+    /// A data subject's request.
+    RequestId
+);
+id!(
     /// Anything else that needs a sortable id: events, remarks, disclosures, prints, reveals.
     RowId
 );

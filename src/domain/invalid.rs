@@ -1,4 +1,8 @@
-//! How a value says that it is not what it must be, without repeating it.
+//! How a value says that it is not what it must be, without repeating it; and the readers that more than one value needs.
+
+use chrono::{DateTime, TimeDelta};
+
+use crate::clock::Instant;
 
 /// Why a single value was refused. `detail` is written for the caller and never holds the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,17 +68,46 @@ impl FieldErrors {
     }
 }
 
-/// Refuses control characters (NUL among them), which PostgreSQL cannot hold and no label can print.
+/// Refuses control characters: NUL, which PostgreSQL cannot hold, and everything else that no label can print, line
+/// breaks of Unicode and marks that turn the direction of what follows among them.
 pub fn without_control(text: &str) -> Result<(), Invalid> {
-    if text.chars().any(char::is_control) {
-        return Err(Invalid::new("control_character", "must not contain control characters"));
+    let turns = |c: char| matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');
+    if text.chars().any(|c| c.is_control() || turns(c)) {
+        return Err(control_character());
     }
     Ok(())
 }
 
+/// What a text with control characters is told.
+pub fn control_character() -> Invalid {
+    Invalid::new("control_character", "must not contain control characters")
+}
+
+/// Reads a moment that both engines can hold, in whole microseconds.
+///
+/// # Errors
+/// `invalid_format`, `out_of_range`.
+pub fn moment(text: &str) -> Result<Instant, Invalid> {
+    let at = DateTime::parse_from_rfc3339(text).map_err(|_| {
+        Invalid::new(
+            "invalid_format",
+            "must be a time as RFC 3339 writes it: 2026-11-23T08:00:00Z",
+        )
+    })?;
+    let latest = DateTime::UNIX_EPOCH + TimeDelta::days(365 * 1000);
+    Instant::from_timestamp_micros(at.timestamp_micros())
+        .filter(|at| (DateTime::UNIX_EPOCH..latest).contains(at))
+        .ok_or_else(|| Invalid::new("out_of_range", "must be a time after 1970 and before 2969"))
+}
+
+/// Space, and what looks like none at all.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}')
+}
+
 /// Trims, then checks for control characters and that between `min` and `max` characters (not bytes) are left.
 pub fn bounded_text(text: &str, min: usize, max: usize) -> Result<String, Invalid> {
-    let trimmed = text.trim();
+    let trimmed = text.trim_matches(is_blank);
     without_control(trimmed)?;
     let length = trimmed.chars().count();
     if length < min {

@@ -63,6 +63,11 @@ impl PurgeReason {
         }
     }
 
+    /// Whether the purge comes by itself, without anybody's asking for it.
+    pub const fn is_unasked(self) -> bool {
+        matches!(self, Self::Retention | Self::DraftExpired | Self::Stuck)
+    }
+
     /// Reads the spelling of [`as_str`](Self::as_str).
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)

@@ -57,6 +57,13 @@ impl Scopes {
         scopes.filter(|s| !s.is_empty()).map(Self::new)
     }
 
+    /// Whether orders of all clients are seen.
+    pub fn see_all(&self) -> bool {
+        [Scope::Ops, Scope::Floor, Scope::Privacy]
+            .iter()
+            .any(|scope| self.allow(*scope))
+    }
+
     /// Whether `scope` is carried; `admin` implies all.
     pub fn allow(&self, scope: Scope) -> bool {
         self.0.contains(&scope) || self.0.contains(&Scope::Admin)

@@ -2,6 +2,7 @@
 //! file a resource; each handler's signature says the scope it needs.
 
 pub mod audit;
+pub mod breach;
 pub mod holds;
 pub mod jobs;
 pub mod keys;
@@ -11,3 +12,5 @@ pub mod privacy;
 pub mod purges;
 pub mod shipment;
 pub mod stats;
+pub mod subject_export;
+pub mod subject_requests;

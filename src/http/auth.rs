@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
@@ -102,9 +103,13 @@ pub(super) fn check_address(request: &HttpRequest) -> Result<(), Problem> {
     let Some(limits) = request.app_data::<Data<RateLimits>>() else {
         return Ok(());
     };
+    limits.check_address(client_address_of(request))
+}
+
+/// Who is calling, behind our own proxies.
+pub(super) fn client_address_of(request: &HttpRequest) -> IpAddr {
     let trusted = request.app_data::<Data<TrustedProxies>>();
-    let address = client_address::client_of(trusted.map_or(&TrustedProxies::default(), |trusted| trusted), request);
-    limits.check_address(address)
+    client_address::client_of(trusted.map_or(&TrustedProxies::default(), |trusted| trusted), request)
 }
 
 async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {

@@ -9,6 +9,7 @@ use serde_path_to_error::Segment;
 
 use crate::domain::invalid::FieldError;
 use crate::http::body::{self, Extracting};
+use crate::http::no_tuples::NoTuples;
 use crate::http::problem::Problem;
 use crate::http::shape;
 
@@ -61,7 +62,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| Problem::malformed_json())?;
     // Well-formedness first: otherwise a wrong type in a truncated body would be answered before the truncation.
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| Problem::malformed_json())?;
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
+    serde_path_to_error::deserialize(NoTuples(&mut serde_json::Deserializer::from_str(text))).map_err(|error| {
         if error.inner().is_data() {
             Problem::invalid_body(vec![field_error(&error)])
         } else {
@@ -291,7 +292,13 @@ mod tests {
                 "/recipient/fone",
                 "unknown_field",
             ),
-            (r#"["13800138000"]"#.into(), "/0", "wrong_type"),
+            (r#"["13800138000"]"#.into(), "", "wrong_type"),
+            (
+                r#"{"recipient":["张三","13800138000"],"items":[]}"#.into(),
+                "/recipient",
+                "wrong_type",
+            ),
+            (format!(r#"{{{recipient},"items":[[8]]}}"#), "/items/0", "wrong_type"),
             (r#""13800138000""#.into(), "", "wrong_type"),
         ];
         for (body, pointer, code) in cases {

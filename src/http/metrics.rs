@@ -45,6 +45,9 @@ gauges! {
     PurgesDue = "safelight_purges_due", "Orders whose retention window is over.";
     PurgesOverdue = "safelight_purges_overdue", "Orders that should have been purged a day ago or more.";
     NearlyStuck = "safelight_orders_nearly_stuck", "Orders that nothing moved for so long that they are ended soon.";
+    RequestsOpen = "safelight_subject_requests_open", "Requests of data subjects that are not answered yet.";
+    RequestsDueSoon = "safelight_subject_requests_due_soon", "Open requests of data subjects that are due within two working days.";
+    RequestsOverdue = "safelight_subject_requests_overdue", "Open requests of data subjects whose answer is late.";
     EventsParked = "safelight_events_parked", "Authentic courier events that match no booking yet.";
 }
 

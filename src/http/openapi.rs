@@ -41,6 +41,10 @@ pub struct ProblemSchema {
     pub code: String,
     /// The request's id, also in `X-Request-Id`.
     pub request_id: String,
+    /// Of `reference_taken`: the order that has the reference.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
     /// The fields of the body that are wrong, all of them.
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,6 +92,9 @@ impl Modify for BearerKey {
         admin::privacy::reveal, admin::privacy::approve, admin::privacy::disclosures,
         admin::holds::put, admin::holds::delete,
         admin::purges::purge_one, admin::purges::list, admin::purges::read, admin::purges::run,
+        admin::subject_requests::create, admin::subject_requests::list, admin::subject_requests::read,
+        admin::subject_export::read, admin::subject_requests::complete, admin::subject_requests::refuse,
+        admin::breach::list, admin::breach::search,
         admin::audit::list, admin::audit::verify,
         admin::keys::create, admin::keys::list, admin::keys::revoke,
         system::livez, system::readyz, system::scrape, notice::read,

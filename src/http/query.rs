@@ -4,9 +4,9 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::error::QueryPayloadError;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::http::problem::Problem;
 use crate::http::shape;
@@ -20,17 +20,19 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(match web::Query::<T>::from_query(request.query_string()) {
-            Ok(query) => Ok(Self(query.into_inner())),
-            Err(QueryPayloadError::Deserialize(error)) => Err(refusal(&error.to_string())),
-            Err(_) => Err(Problem::invalid_query("The query string cannot be read.")),
-        })
+        let pairs = form_urlencoded::parse(request.query_string().as_bytes());
+        let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        ready(read.map(Self).map_err(|error| refusal(&error)))
     }
 }
 
-fn refusal(message: &str) -> Problem {
-    let shape = shape::explain(message);
-    let which = shape.field.map_or_else(
+fn refusal(error: &serde_path_to_error::Error<serde_urlencoded::de::Error>) -> Problem {
+    let shape = shape::explain(&error.inner().to_string());
+    let named = match error.path().iter().next() {
+        Some(Segment::Map { key }) if shape::is_plain_name(key) => Some(key.clone()),
+        _ => None,
+    };
+    let which = shape.field.or(named).map_or_else(
         || "A query parameter".to_owned(),
         |name| format!("The query parameter `{name}`"),
     );
@@ -73,11 +75,11 @@ mod tests {
             ),
             (
                 "reference=a&dry_run=13800138000",
-                "A query parameter is not in the right format.",
+                "The query parameter `dry_run` is not in the right format.",
             ),
             (
                 "reference=a&dry_run=%E5%BC%A0%E4%B8%89",
-                "A query parameter is not in the right format.",
+                "The query parameter `dry_run` is not in the right format.",
             ),
         ] {
             let answer = of(query).await;

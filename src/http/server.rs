@@ -121,9 +121,18 @@ macro_rules! routes {
         pub const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),+];
 
         fn register(cfg: &mut ServiceConfig) {
-            $(cfg.service(web::resource($path)$(.route(web::$method().to($handler)))+);)+
+            $(
+                let resource = web::resource($path);
+                $(let resource = routes!(@on resource, $method, $handler);)+
+                cfg.service(resource);
+            )+
         }
     };
+    // Whatever can be got can be asked for its head alone (RFC 9110, 9.1).
+    (@on $resource:ident, get, $handler:path) => {
+        $resource.route(web::get().to($handler)).route(web::head().to($handler))
+    };
+    (@on $resource:ident, $method:ident, $handler:path) => { $resource.route(web::$method().to($handler)) };
 }
 
 // Looked through from the top: what is called most comes first, and a word before the `{id}` that would take it.
@@ -156,6 +165,13 @@ routes! {
     "/admin/v1/orders/{id}/purge" { post: admin::purges::purge_one }
     "/admin/v1/purges" { get: admin::purges::list }
     "/admin/v1/purges/{order_id}" { get: admin::purges::read }
+    "/admin/v1/subject-requests" { post: admin::subject_requests::create, get: admin::subject_requests::list }
+    "/admin/v1/subject-requests/{id}" { get: admin::subject_requests::read }
+    "/admin/v1/subject-requests/{id}/export" { get: admin::subject_export::read }
+    "/admin/v1/subject-requests/{id}/complete" { post: admin::subject_requests::complete }
+    "/admin/v1/subject-requests/{id}/refuse" { post: admin::subject_requests::refuse }
+    "/admin/v1/breach" { get: admin::breach::list }
+    "/admin/v1/breach/search" { post: admin::breach::search }
     "/admin/v1/retention/run" { post: admin::purges::run }
     "/admin/v1/disclosures" { get: admin::privacy::disclosures }
     "/admin/v1/audit" { get: admin::audit::list }

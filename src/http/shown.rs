@@ -60,6 +60,10 @@ pub struct OrderBody {
     purged_at: Option<DateTime<Utc>>,
     /// Whether a hold stops the purge.
     held: bool,
+    /// Only where the person asked to be forgotten, or withdrew consent: since when nothing but the delivery goes on. The
+    /// order is purged as soon as it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restricted_at: Option<DateTime<Utc>>,
 }
 
 /// A recipient as everybody may see it.
@@ -141,6 +145,7 @@ impl OrderBody {
             purge_due_at: order.purge_due_at,
             purged_at: order.purged_at,
             held: view.held,
+            restricted_at: order.restricted_at,
         }
     }
 

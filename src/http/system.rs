@@ -113,6 +113,9 @@ fn set(stats: &Stats, app: &App, metrics: &Metrics) {
         (Gauge::PurgesDue, stats.purge_due),
         (Gauge::PurgesOverdue, stats.purge_overdue),
         (Gauge::NearlyStuck, stats.nearly_stuck),
+        (Gauge::RequestsOpen, stats.requests.open),
+        (Gauge::RequestsDueSoon, stats.requests.due_soon),
+        (Gauge::RequestsOverdue, stats.requests.overdue),
         (Gauge::EventsParked, stats.events_parked),
     ] {
         metrics.set(gauge, value);

@@ -60,7 +60,8 @@ async fn take_in(
 ) -> Result<HttpResponse, Problem> {
     let courier: String = segment(request, "courier")?;
     let headers = readable_headers(request);
-    match track::receive(app, &courier, &headers, body, token).await? {
+    let peer = Some(auth::client_address_of(request));
+    match track::receive(app, &courier, &headers, body, token, peer).await? {
         Received::Answer(answer) => {
             let status = StatusCode::from_u16(answer.status)
                 .map_err(|_| Problem::internal("a courier's acknowledgement has no valid status"))?;

@@ -6,6 +6,8 @@
 //! | retention sweep | 10 min | business time |
 //! | drafts that expired | 10 min | business time |
 //! | stuck orders | 1 h | business time |
+//! | restricted orders and unsettled requests gone on with | 1 min | business time |
+//! | data subjects' requests that are due, said in the log | 1 day | business time |
 //! | idempotency keys and parked events forgotten | 1 h | business time |
 //! | key epochs past the copy horizon retired | 1/24 of an epoch | business time |
 //! | orders that the journal says are erased, purged again | an epoch | business time |
@@ -19,7 +21,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, AppError, again, audit, print, purge, retention, retire, startup, upkeep};
+use crate::app::{App, AppError, again, audit, print, purge, retention, retire, rights, startup, upkeep};
 
 /// However fast business time runs, a loop leaves the databases this much air (wall time).
 const AT_LEAST: Duration = Duration::from_millis(250);
@@ -61,6 +63,20 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         app.clone(),
         stop.clone(),
         |app| async move { retention::end_stuck(&app).await.map(drop) },
+    ));
+    loops.spawn(every(
+        "restricted",
+        scaled(MINUTE),
+        app.clone(),
+        stop.clone(),
+        |app| async move { rights::restrict::pursue_all(&app).await.map(drop) },
+    ));
+    loops.spawn(every(
+        "reminders",
+        scaled(24 * HOUR),
+        app.clone(),
+        stop.clone(),
+        |app| async move { rights::remind::remind(&app).await.map(drop) },
     ));
     loops.spawn(every("journal", MINUTE, app.clone(), stop.clone(), |app| async move {
         startup::catch_up(&app).await.map(drop)

@@ -37,6 +37,8 @@ pub struct Column {
     pub class: Class,
     /// Why it is there.
     pub why: String,
+    /// Where it stands when a person's data is exported (see [`exported_at`]), or `no: ` and why it does not.
+    pub export: Option<String>,
 }
 
 /// One table.
@@ -47,6 +49,8 @@ pub struct Table {
     pub purge: Option<Purge>,
     /// When what is derived or personal goes.
     pub goes: Option<String>,
+    /// Where its facts stand when a person's data is exported (see [`exported_at`]), or `no: ` and why they do not.
+    pub export: Option<String>,
     /// Its columns, by name.
     pub columns: BTreeMap<String, Column>,
 }
@@ -69,6 +73,15 @@ pub struct Classes {
     pub orders: BTreeMap<String, Table>,
     /// The vault, by table.
     pub vault: BTreeMap<String, Table>,
+}
+
+/// The places in an export (JSON pointers, of its first order) that an `export` names; none where it says `no: `.
+pub fn exported_at(export: &str) -> Vec<&str> {
+    if export.starts_with("no: ") {
+        Vec::new()
+    } else {
+        export.split_whitespace().collect()
+    }
 }
 
 static CLASSES: LazyLock<Classes> = LazyLock::new(|| {
@@ -129,6 +142,29 @@ mod tests {
             classes().vault.values().all(|table| table.purge.is_none()),
             "the vault holds no personal data"
         );
+    }
+
+    /// A new personal column, or a new table about orders, is not forgotten in what a person is shown.
+    #[test]
+    fn whatever_is_kept_of_a_person_says_where_it_stands_in_an_export_or_why_not() {
+        let said = |export: &Option<String>| {
+            let export = export.as_deref().unwrap_or_default();
+            let places = exported_at(export);
+            places.iter().all(|place| place.starts_with('/')) && (!places.is_empty() || export.len() > "no: ".len())
+        };
+        for (name, table) in &classes().orders {
+            for (column, classed) in &table.columns {
+                match classed.class {
+                    Class::Fact => assert!(classed.export.is_none(), "{name}.{column}: facts are exported by table"),
+                    Class::Derived | Class::Personal => {
+                        assert!(said(&classed.export), "{name}.{column} says nothing of the export");
+                    }
+                }
+            }
+            if table.columns.contains_key("order_id") {
+                assert!(said(&table.export), "{name} says nothing of the export");
+            }
+        }
     }
 
     #[test]

@@ -16,24 +16,25 @@ pub use sweep::{
     open_purges,
 };
 
-/// Locks an order's row until the transaction ends and says whether it exists. On SQLite the transaction holds the
-/// database's only write lock already.
+/// Locks a row until the transaction ends and says whether it exists; the table is code, never input. On SQLite the
+/// transaction holds the database's only write lock already.
 ///
 /// # Errors
 /// The database.
-pub fn lock_order_row(conn: &mut AnyConn, id: &str) -> Result<bool, StoreError> {
+pub fn lock_row(conn: &mut AnyConn, table: &'static str, id: &str) -> Result<bool, StoreError> {
     #[derive(QueryableByName)]
     struct Found {
         #[diesel(sql_type = Text)]
         #[expect(dead_code, reason = "only its presence counts")]
         id: String,
     }
+    let select = format!("SELECT id FROM {table} WHERE id = $1");
     let found: Option<Found> = match conn {
-        AnyConn::Sqlite(conn) => diesel::sql_query("SELECT id FROM orders WHERE id = $1")
+        AnyConn::Sqlite(conn) => diesel::sql_query(select)
             .bind::<Text, _>(id)
             .get_result(conn)
             .optional()?,
-        AnyConn::Postgres(conn) => diesel::sql_query("SELECT id FROM orders WHERE id = $1 FOR UPDATE")
+        AnyConn::Postgres(conn) => diesel::sql_query(select + " FOR UPDATE")
             .bind::<Text, _>(id)
             .get_result(conn)
             .optional()?,

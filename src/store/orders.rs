@@ -9,6 +9,7 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
 use crate::domain::shipment::ShipmentState;
+use crate::domain::subject_request::Restriction;
 use crate::store::schema::{order_items, orders, shipment_attempts};
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
@@ -44,6 +45,8 @@ pub struct OrderRow {
     pub(crate) purge_decided_at: Option<NaiveDateTime>,
     pub(crate) purge_reason: Option<String>,
     pub(crate) purged_at: Option<NaiveDateTime>,
+    pub(crate) restricted_at: Option<NaiveDateTime>,
+    pub(crate) restriction: Option<String>,
 }
 
 /// The facts of an order, read and checked.
@@ -71,6 +74,8 @@ pub struct Order {
     pub purge_decided_at: Option<Instant>,
     pub purge_reason: Option<PurgeReason>,
     pub purged_at: Option<Instant>,
+    pub restricted_at: Option<Instant>,
+    pub restriction: Option<Restriction>,
 }
 
 impl TryFrom<OrderRow> for Order {
@@ -88,6 +93,10 @@ impl TryFrom<OrderRow> for Order {
                 Some(reason) => Some(PurgeReason::parse(reason).ok_or_else(corrupt)?),
                 None => None,
             },
+            restriction: match &row.restriction {
+                Some(restriction) => Some(Restriction::parse(restriction).ok_or_else(corrupt)?),
+                None => None,
+            },
             created_at: from_row(row.created_at),
             updated_at: from_row(row.updated_at),
             moved_at: from_row(row.moved_at),
@@ -99,6 +108,7 @@ impl TryFrom<OrderRow> for Order {
             first_held_at: row.first_held_at.map(from_row),
             purge_decided_at: row.purge_decided_at.map(from_row),
             purged_at: row.purged_at.map(from_row),
+            restricted_at: row.restricted_at.map(from_row),
             client: row.client,
             reference: row.reference,
             courier: row.courier,
@@ -112,6 +122,11 @@ impl Order {
     /// Whether a hold stops everything but storage, now.
     pub fn is_held(&self, now: Instant) -> bool {
         self.hold_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether consent was withdrawn: nothing of the person is handed on or changed any more.
+    pub fn is_withdrawn(&self) -> bool {
+        self.restriction == Some(Restriction::ConsentWithdrawn)
     }
 }
 
@@ -162,7 +177,7 @@ pub fn find(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError
 /// # Errors
 /// The database, or a corrupt row.
 pub fn lock_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError> {
-    if dialect::lock_order_row(conn, &id.to_string())? {
+    if dialect::lock_row(conn, "orders", &id.to_string())? {
         find(conn, id)
     } else {
         Ok(None)
@@ -244,6 +259,8 @@ pub struct Change {
     purge_due_at: Option<Option<NaiveDateTime>>,
     hold_until: Option<Option<NaiveDateTime>>,
     first_held_at: Option<NaiveDateTime>,
+    restricted_at: Option<NaiveDateTime>,
+    restriction: Option<&'static str>,
 }
 
 impl Change {
@@ -305,6 +322,16 @@ impl Change {
         self
     }
 
+    /// Lets nothing but the delivery go on; an order that has ended is due at once.
+    pub fn restrict(mut self, restriction: Restriction, now: Instant, ended: bool) -> Self {
+        self.restricted_at = Some(to_row(now));
+        self.restriction = Some(restriction.as_str());
+        if ended {
+            self.purge_due_at = Some(Some(to_row(now)));
+        }
+        self
+    }
+
     /// Sets or lifts a hold.
     pub fn hold(mut self, until: Option<Instant>) -> Self {
         self.hold_until = Some(until.map(to_row));
@@ -349,7 +376,7 @@ pub fn pick_printable_in_tx(
     let lapsed = dialect::pick_and_lock(
         conn,
         "orders",
-        "status = 'printing' AND print_lease_until <= $1 AND purge_decided_at IS NULL \
+        "status = 'printing' AND print_lease_until <= $1 AND purge_decided_at IS NULL AND restricted_at IS NULL \
          AND (hold_until IS NULL OR hold_until <= $2)",
         "print_lease_until",
         &[to_row(wall), to_row(now)],
@@ -360,7 +387,7 @@ pub fn pick_printable_in_tx(
         dialect::pick_and_lock(
             conn,
             "orders",
-            "status = 'placed' AND purge_decided_at IS NULL AND created_at <= $1 \
+            "status = 'placed' AND purge_decided_at IS NULL AND restricted_at IS NULL AND created_at <= $1 \
              AND (hold_until IS NULL OR hold_until <= $1)",
             "id",
             &[to_row(now)],

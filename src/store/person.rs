@@ -103,6 +103,21 @@ pub fn orders_by_phone(conn: &mut AnyConn, prints: &[Vec<u8>]) -> Result<Vec<Str
         .load(conn)?)
 }
 
+/// Every order whose phone has one of these fingerprints, oldest first: what a person's request is about.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn every_order_by_phone(conn: &mut AnyConn, prints: &[Vec<u8>]) -> Result<Vec<OrderId>, StoreError> {
+    let ids: Vec<String> = order_person::table
+        .filter(order_person::phone_print.eq_any(prints))
+        .order(order_person::order_id)
+        .select(order_person::order_id)
+        .load(conn)?;
+    ids.into_iter()
+        .map(|id| id.parse().map_err(|_| StoreError::corrupt("order_person", &id)))
+        .collect()
+}
+
 /// Stores a courier's remark of an order locked by [`lock_for_writing_in_tx`].
 ///
 /// # Errors

@@ -60,12 +60,27 @@ pub fn pick_due_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Ve
     )?)
 }
 
-/// Marks locked orders: from here no hold, claim or change is taken.
+/// Marks locked orders: from here no hold, claim or change is taken. Where what a person asked for has made the order due,
+/// that is the reason, whatever came to decide it.
 ///
 /// # Errors
 /// The database.
 pub fn decide_in_tx(conn: &mut AnyConn, ids: &[OrderId], reason: PurgeReason, now: Instant) -> Result<(), StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    if reason.is_unasked() {
+        diesel::update(
+            orders::table
+                .filter(orders::id.eq_any(&ids))
+                .filter(orders::restriction.is_not_null())
+                .filter(orders::purge_decided_at.is_null()),
+        )
+        .set((
+            orders::purge_decided_at.eq(to_row(now)),
+            orders::purge_reason.eq(orders::restriction),
+            orders::updated_at.eq(to_row(now)),
+        ))
+        .execute(conn)?;
+    }
     dialect::mark_decided(conn, &ids, reason.as_str(), to_row(now))
 }
 

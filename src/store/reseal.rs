@@ -6,7 +6,10 @@ use diesel::sql_types::{BigInt, Text};
 use crate::domain::ids::OrderId;
 use crate::store::parked::ParkedRow;
 use crate::store::person::RemarkRow;
-use crate::store::schema::{courier_remark, key_epochs, order_person, order_tracking, parked_events};
+use crate::store::schema::{
+    courier_remark, key_epochs, order_person, order_tracking, parked_events, subject_request_texts,
+};
+use crate::store::subject_texts::TextRow;
 use crate::store::{AnyConn, StoreError};
 
 #[derive(QueryableByName)]
@@ -64,13 +67,36 @@ pub fn parked_to_reseal(conn: &mut AnyConn, after: &str, limit: i64) -> Result<V
         .load(conn)?)
 }
 
+/// Texts of requests under a closed epoch, by request.
+///
+/// # Errors
+/// The database.
+pub fn texts_to_reseal(conn: &mut AnyConn, after: &str, limit: i64) -> Result<Vec<TextRow>, StoreError> {
+    let closed = key_epochs::table
+        .filter(key_epochs::state.eq("closed"))
+        .select(key_epochs::id);
+    Ok(subject_request_texts::table
+        .filter(subject_request_texts::epoch.eq_any(closed))
+        .filter(subject_request_texts::request_id.gt(after))
+        .order(subject_request_texts::request_id)
+        .limit(limit)
+        .select(TextRow::as_select())
+        .load(conn)?)
+}
+
 /// How many rows are left under closed epochs.
 ///
 /// # Errors
 /// The database.
 pub fn count_left(conn: &mut AnyConn) -> Result<i64, StoreError> {
     const CLOSED: &str = "(SELECT id FROM key_epochs WHERE state = 'closed')";
-    let tables = ["order_person", "order_tracking", "courier_remark", "parked_events"];
+    let tables = [
+        "order_person",
+        "order_tracking",
+        "courier_remark",
+        "parked_events",
+        "subject_request_texts",
+    ];
     let counts: Vec<String> = tables
         .iter()
         .map(|table| format!("(SELECT count(*) FROM {table} WHERE epoch IN {CLOSED})"))

@@ -37,6 +37,18 @@ pub fn unused(conn: &mut AnyConn, order: OrderId, key: &str) -> Result<Option<Re
         .optional()?)
 }
 
+/// Every request for an order, oldest first.
+///
+/// # Errors
+/// The database.
+pub fn of_order(conn: &mut AnyConn, order: OrderId) -> Result<Vec<RevealRow>, StoreError> {
+    Ok(reveals::table
+        .filter(reveals::order_id.eq(order.to_string()))
+        .order(reveals::id)
+        .select(RevealRow::as_select())
+        .load(conn)?)
+}
+
 /// A request by its id.
 ///
 /// # Errors

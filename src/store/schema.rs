@@ -62,6 +62,8 @@ diesel::table! {
         purge_decided_at -> Nullable<Timestamp>,
         purge_reason -> Nullable<Text>,
         purged_at -> Nullable<Timestamp>,
+        restricted_at -> Nullable<Timestamp>,
+        restriction -> Nullable<Text>,
     }
 }
 
@@ -242,6 +244,39 @@ diesel::table! {
 }
 
 diesel::table! {
+    subject_requests (id) {
+        id -> Text,
+        kind -> Text,
+        state -> Text,
+        role -> Text,
+        by_phone -> Bool,
+        received_at -> Timestamp,
+        due_on -> Text,
+        due_official -> Bool,
+        created_at -> Timestamp,
+        created_by -> Text,
+        closed_at -> Nullable<Timestamp>,
+        closed_by -> Nullable<Text>,
+        journal -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    subject_request_orders (request_id, order_id) {
+        request_id -> Text,
+        order_id -> Text,
+    }
+}
+
+diesel::table! {
+    subject_request_texts (request_id) {
+        request_id -> Text,
+        epoch -> BigInt,
+        sealed -> Binary,
+    }
+}
+
+diesel::table! {
     vault_meta (key) {
         key -> Text,
         value -> Text,
@@ -270,6 +305,7 @@ diesel::table! {
 }
 
 diesel::joinable!(shipment_attempts -> orders (order_id));
+diesel::joinable!(subject_request_orders -> orders (order_id));
 diesel::allow_tables_to_appear_in_same_query!(
     meta,
     key_epochs,
@@ -289,4 +325,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     purge_receipts,
     audit_log,
     reveals,
+    subject_requests,
+    subject_request_orders,
+    subject_request_texts,
 );

@@ -353,6 +353,18 @@ pub fn by_tracking(
     Ok(query.load(conn)?)
 }
 
+/// Whether an attempt has a tracking number at all.
+///
+/// # Errors
+/// The database.
+pub fn has_tracking(conn: &mut AnyConn, attempt: &Attempt) -> Result<bool, StoreError> {
+    let of_attempt = order_tracking::table
+        .filter(order_tracking::order_id.eq(attempt.order_id.to_string()))
+        .filter(order_tracking::attempt.eq(i16::from(attempt.number)));
+    let found: i64 = of_attempt.count().get_result(conn)?;
+    Ok(found > 0)
+}
+
 /// A hand-over of personal fields to a third party.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = disclosures)]

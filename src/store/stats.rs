@@ -1,12 +1,12 @@
 //! Counts for operators and gauges.
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 
 use crate::clock::Instant;
 use crate::store::schema::{jobs, orders, parked_events, shipment_attempts};
-use crate::store::{AnyConn, StoreError, from_row, purges, to_row};
+use crate::store::{AnyConn, StoreError, from_row, purges, subject_requests, to_row};
 
 /// How things stand.
 #[derive(Debug, Clone)]
@@ -27,13 +27,21 @@ pub struct Stats {
     pub purge_done: i64,
     /// Not ended and without a step forward since the given moment.
     pub nearly_stuck: i64,
+    /// Requests of data subjects.
+    pub requests: subject_requests::Open,
 }
 
-/// Counts everything, at `now`; `stuck_since` is the moment before which an order without a step is in trouble.
+/// Counts everything, at `now`; `stuck_since` is the moment before which an order without a step is in trouble, `today` and
+/// `soon` the days in China until which answers to data subjects are late or due soon.
 ///
 /// # Errors
 /// The database.
-pub fn read(conn: &mut AnyConn, now: Instant, stuck_since: Instant) -> Result<Stats, StoreError> {
+pub fn read(
+    conn: &mut AnyConn,
+    now: Instant,
+    stuck_since: Instant,
+    (today, soon): (NaiveDate, NaiveDate),
+) -> Result<Stats, StoreError> {
     let by_status: Vec<(String, i64)> = orders::table
         .group_by(orders::status)
         .select((orders::status, count_star()))
@@ -84,6 +92,7 @@ pub fn read(conn: &mut AnyConn, now: Instant, stuck_since: Instant) -> Result<St
             .filter(orders::status.ne("draft"))
             .count()
             .get_result(conn)?,
+        requests: subject_requests::count_open(conn, today, soon)?,
         by_status,
     })
 }

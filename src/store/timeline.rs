@@ -71,6 +71,19 @@ pub fn lapsed_from(conn: &mut AnyConn, order: OrderId, actor: &str) -> Result<bo
     })
 }
 
+/// Whether an order's timeline has an entry of that kind.
+///
+/// # Errors
+/// The database.
+pub fn has(conn: &mut AnyConn, order: OrderId, kind: &str) -> Result<bool, StoreError> {
+    let known: i64 = order_events::table
+        .filter(order_events::order_id.eq(order.to_string()))
+        .filter(order_events::kind.eq(kind))
+        .count()
+        .get_result(conn)?;
+    Ok(known > 0)
+}
+
 /// An order's timeline, oldest first, at most the last thousand entries.
 ///
 /// # Errors

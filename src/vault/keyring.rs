@@ -103,6 +103,8 @@ pub enum Table {
     CourierRemark,
     /// `parked_events`, by its id.
     ParkedEvents,
+    /// `subject_request_texts`, by the request's id.
+    RequestTexts,
 }
 
 impl Table {
@@ -112,6 +114,7 @@ impl Table {
             Self::OrderPerson => "order_person",
             Self::CourierRemark => "courier_remark",
             Self::ParkedEvents => "parked_events",
+            Self::RequestTexts => "subject_request_texts",
         }
     }
 }
@@ -142,6 +145,7 @@ struct Epoch {
     person: SealKey,
     remark: SealKey,
     parked: SealKey,
+    texts: SealKey,
     prints: Zeroizing<[u8; KEY_LENGTH]>,
 }
 
@@ -151,6 +155,7 @@ impl Epoch {
             person: SealKey::new(key.clone(), Table::OrderPerson.name()),
             remark: SealKey::new(key.clone(), Table::CourierRemark.name()),
             parked: SealKey::new(key.clone(), Table::ParkedEvents.name()),
+            texts: SealKey::new(key.clone(), Table::RequestTexts.name()),
             prints: derive(key, "safelight fingerprints"),
         }
     }
@@ -160,6 +165,7 @@ impl Epoch {
             Table::OrderPerson => &self.person,
             Table::CourierRemark => &self.remark,
             Table::ParkedEvents => &self.parked,
+            Table::RequestTexts => &self.texts,
         }
     }
 }

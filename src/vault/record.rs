@@ -81,6 +81,51 @@ pub fn person_from_bytes(bytes: &[u8]) -> Option<PersonRecord> {
     })
 }
 
+/// What people wrote about a data subject's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestText {
+    /// How the requester was verified.
+    pub verified_by: Option<Pii<String>>,
+    /// Why the request was refused.
+    pub refusal: Option<Pii<String>>,
+    /// The salt of the refusal's hash in the audit log.
+    pub salt: Option<Pii<String>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRequestText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    v: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s: Option<String>,
+}
+
+impl RequestText {
+    /// As bytes to be sealed.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let plain = |text: &Option<Pii<String>>| text.as_ref().map(|text| text.expose().clone());
+        let stored = StoredRequestText {
+            v: plain(&self.verified_by),
+            r: plain(&self.refusal),
+            s: plain(&self.salt),
+        };
+        #[expect(clippy::expect_used, reason = "strings always serialise")]
+        Zeroizing::new(serde_json::to_vec(&stored).expect("plain values serialise"))
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let stored: StoredRequestText = serde_json::from_slice(bytes).ok()?;
+        Some(Self {
+            verified_by: stored.v.map(Pii::new),
+            refusal: stored.r.map(Pii::new),
+            salt: stored.s.map(Pii::new),
+        })
+    }
+}
+
 /// A courier's event that waits for its booking, as it is sealed.
 #[derive(Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields of couriers::CourierEvent in plain types")]
@@ -139,5 +184,16 @@ mod tests {
         };
         assert_eq!(person_from_bytes(&person_to_bytes(&person)), Some(person));
         assert_eq!(person_from_bytes(b"{}"), None);
+    }
+
+    #[test]
+    fn what_was_written_about_a_request_reads_back() {
+        let text = RequestText {
+            verified_by: Some(Pii::new("工单 4711".to_owned())),
+            refusal: Some(Pii::new("不是本人".to_owned())),
+            salt: None,
+        };
+        assert_eq!(RequestText::from_bytes(&text.to_bytes()), Some(text));
+        assert_eq!(RequestText::from_bytes(b"[]"), None);
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod app;
 pub(crate) mod databases;
 pub(crate) mod fixtures;
+pub(crate) mod imitations;
 pub(crate) mod journey;
 pub(crate) mod logs;
 pub(crate) mod planted;

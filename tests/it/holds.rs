@@ -57,6 +57,17 @@ on_both_engines! {
         assert_eq!(app.personal_rows(&id), [0, 0, 0]);
     }
 
+    async fn a_held_draft_does_not_expire(app: &TestApp) {
+        let id = app.placed_as(&fixtures::draft()).await;
+        hold_until(app, &id, app.clock.business_now() + TimeDelta::days(5)).await.is(200);
+        app.advance(TimeDelta::days(4));
+        app.run_upkeep().await;
+        assert_eq!((app.stands(&id).await.0.as_str(), app.personal_rows(&id)[0]), ("draft", 1));
+        app.advance(TimeDelta::days(2));
+        app.run_upkeep().await;
+        assert_eq!(app.personal_rows(&id), [0, 0, 0]);
+    }
+
     async fn a_hold_ends_by_itself(app: &TestApp) {
         let id = app.delivered().await;
         hold_until(app, &id, app.clock.business_now() + WINDOW + TimeDelta::days(5)).await.is(200);

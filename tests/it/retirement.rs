@@ -237,6 +237,10 @@ fn a_backup_made_under_the_running_service_is_restored_and_what_it_missed_is_don
             .to_owned();
         let (status, out, err) = installation.run(&["backup", "copies"]);
         assert!(status.success(), "{out}{err}");
+        for (target, which) in [("data", None), ("vault", Some("--vault"))] {
+            let refused = installation.run(&["backup", target].into_iter().chain(which).collect::<Vec<_>>());
+            assert!(!refused.0.success(), "a copy never lands on a database in use");
+        }
         let reason = json!({"reason": planted::REASON});
         served
             .post(&key, &format!("/admin/v1/orders/{gone}/purge"), reason)

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bookings;
+mod contract;
 mod restarts;
 mod webhooks;
 
@@ -206,6 +207,7 @@ impl Received {
             headers: &self.headers,
             body: &self.body,
             token: None,
+            peer: None,
             now: clock.wall_now(),
         };
         courier.read_webhook(&request).map(|mut events| events.remove(0))

@@ -9,7 +9,7 @@ use phonenumber::metadata::DATABASE;
 use phonenumber::{Mode, PhoneNumber};
 
 use crate::domain::contact::{Country, corrupt};
-use crate::domain::invalid::{Invalid, without_control};
+use crate::domain::invalid::{Invalid, control_character};
 use crate::privacy::{Pii, mask};
 
 /// Digits of an E.164 number, its country code included. The shortest in use has seven (Niue).
@@ -124,7 +124,9 @@ fn invalid() -> Invalid {
 /// The digits, with `+` in front where the number is international.
 fn dialled(text: &str) -> Result<String, Invalid> {
     let text = text.trim();
-    without_control(text)?;
+    if text.chars().any(char::is_control) {
+        return Err(control_character());
+    }
     if text.is_empty() {
         return Err(Invalid::new("required", "must not be empty"));
     }

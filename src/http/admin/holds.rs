@@ -2,13 +2,13 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::{App, hold};
+use crate::clock::Instant;
 use crate::domain::ids::OrderId;
-use crate::domain::invalid::FieldErrors;
+use crate::domain::invalid::{FieldErrors, moment};
 use crate::http::app_error::invalid;
 use crate::http::auth::{Keyed, Privacy};
 use crate::http::documented::{ByKey, OfOne, WithBody};
@@ -31,16 +31,16 @@ pub struct HoldBody {
     reason: Pii<String>,
     /// RFC 3339; in the future, and not further ahead than `retention.max_hold` from when the order was first
     /// held: renewing does not go past that.
-    until: DateTime<Utc>,
+    #[schema(format = DateTime)]
+    until: String,
 }
 
 impl HoldBody {
-    fn read(self) -> Result<(Pii<String>, DateTime<Utc>), Problem> {
+    fn read(self) -> Result<(Pii<String>, Instant), Problem> {
         let mut errors = FieldErrors::new();
-        match reason::parse(&self.reason, &mut errors) {
-            Some(reason) => Ok((reason, self.until)),
-            None => Err(invalid(errors.into_vec())),
-        }
+        let reason = reason::parse(&self.reason, &mut errors);
+        let until = errors.take("/until", moment(&self.until));
+        reason.zip(until).ok_or_else(|| invalid(errors.into_vec()))
     }
 }
 

@@ -43,9 +43,11 @@ pub struct OrdersQuery {
     /// `pending`, `booking`, `unknown`, `booked`, `failed` or `cancelled`.
     shipment_state: Option<String>,
     /// RFC 3339; from this moment on.
-    created_after: Option<DateTime<Utc>>,
+    #[param(format = DateTime)]
+    created_after: Option<String>,
     /// RFC 3339; before this moment.
-    created_before: Option<DateTime<Utc>>,
+    #[param(format = DateTime)]
+    created_before: Option<String>,
     reference: Option<String>,
     /// How many rows at most, 1 to 200; 50 when it is left out.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
@@ -89,8 +91,10 @@ pub struct SearchBody {
     status: Option<String>,
     courier: Option<String>,
     shipment_state: Option<String>,
-    created_after: Option<DateTime<Utc>>,
-    created_before: Option<DateTime<Utc>>,
+    #[schema(format = DateTime)]
+    created_after: Option<String>,
+    #[schema(format = DateTime)]
+    created_before: Option<String>,
     reference: Option<String>,
     /// How many rows at most, 1 to 200; 50 when it is left out.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 200)]
@@ -175,7 +179,7 @@ pub struct DetailBody {
 /// One print of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Print)]
-struct PrintBody {
+pub struct PrintBody {
     at: DateTime<Utc>,
     operator: String,
     #[schema(required)]
@@ -185,7 +189,8 @@ struct PrintBody {
 }
 
 impl PrintBody {
-    fn of(row: PrintRow) -> Self {
+    /// The print as it is answered.
+    pub(super) fn of(row: PrintRow) -> Self {
         Self {
             at: row.at.and_utc(),
             operator: row.operator,

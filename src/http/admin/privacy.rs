@@ -40,7 +40,8 @@ pub struct RevealedBody {
 }
 
 impl RevealedBody {
-    fn of(recipient: &Recipient) -> Self {
+    /// The recipient in the clear.
+    pub(super) fn of(recipient: &Recipient) -> Self {
         let address = &recipient.address;
         Self {
             name: recipient.name.expose().to_owned(),
@@ -66,7 +67,7 @@ pub struct RequestBody {
 
 /// See the whole recipient
 ///
-/// For a minor's or a held order another key must approve the request first; then ask again.
+/// For a minor's, a held or a restricted order another key must approve the request first; then ask again.
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/reveal", operation_id = "reveal_recipient", tag = "Privacy", security(("api_key" = ["privacy"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
     responses(

@@ -8,8 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::{App, purge};
 use crate::domain::ids::OrderId;
+use crate::domain::invalid::FieldErrors;
+use crate::domain::retention::PurgeReason;
+use crate::http::app_error::invalid;
 use crate::http::auth::{Keyed, Privacy};
 use crate::http::documented::{ByKey, OfOne, WithBody, WithQuery};
+use crate::http::filters::one_of;
 use crate::http::finish::to_the_end;
 use crate::http::json::Json;
 use crate::http::openapi::ProblemSchema;
@@ -17,7 +21,8 @@ use crate::http::page::{Page, PageQuery, PageRequest};
 use crate::http::path::{PathId, segment};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::http::reason::ReasonBody;
+use crate::http::reason;
+use crate::privacy::Pii;
 use crate::store::purges::ReceiptRow;
 
 /// That, when and why what identified a person was destroyed.
@@ -25,7 +30,8 @@ use crate::store::purges::ReceiptRow;
 #[schema(as = PurgeReceipt)]
 pub struct ReceiptBody {
     order_id: String,
-    /// Such as `retention`, `operator`, `request`, `stuck`, `draft_expired` or `key_destroyed`.
+    /// `retention`, `draft_expired`, `stuck`, `request`, `consent_withdrawn`, `minor_without_guardian`, `key_destroyed` or
+    /// `operator`.
     reason: String,
     decided_at: DateTime<Utc>,
     purged_at: DateTime<Utc>,
@@ -41,7 +47,8 @@ pub struct ReceiptBody {
 }
 
 impl ReceiptBody {
-    fn of(row: ReceiptRow) -> Self {
+    /// The receipt as it is answered.
+    pub(super) fn of(row: ReceiptRow) -> Self {
         Self {
             order_id: row.order_id,
             reason: row.reason,
@@ -55,11 +62,47 @@ impl ReceiptBody {
     }
 }
 
+/// Why an order is purged.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Purge)]
+pub struct PurgeBody {
+    /// Why, in words; of it only a salted hash stays.
+    #[schema(value_type = String, min_length = 1, max_length = 500)]
+    reason: Pii<String>,
+    /// What the receipt says: `operator` (when it is left out), `request` (the person asked) or `minor_without_guardian`
+    /// (collected from a minor without a guardian's consent).
+    cause: Option<String>,
+}
+
+impl PurgeBody {
+    fn read(self) -> Result<(PurgeReason, Pii<String>), Problem> {
+        const CAUSES: [PurgeReason; 3] = [
+            PurgeReason::Operator,
+            PurgeReason::Request,
+            PurgeReason::MinorWithoutGuardian,
+        ];
+        let mut errors = FieldErrors::new();
+        let reason = reason::parse(&self.reason, &mut errors);
+        let cause = match self.cause {
+            None => Some(PurgeReason::Operator),
+            Some(text) => {
+                let known = CAUSES.into_iter().find(|cause| cause.as_str() == text);
+                errors.take("/cause", known.ok_or_else(|| one_of(&CAUSES.map(PurgeReason::as_str))))
+            }
+        };
+        match (cause, reason) {
+            (Some(cause), Some(reason)) => Ok((cause, reason)),
+            _ => Err(invalid(errors.into_vec())),
+        }
+    }
+}
+
 /// Purge an order now
 ///
 /// Draft and placed orders are cancelled first; ended ones are purged at once.
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/purge", operation_id = "purge_order", tag = "Privacy", security(("api_key" = ["privacy"])),
-    params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
+    params(("id" = String, Path, description = "The order's id.")), request_body = PurgeBody,
     responses(
         (status = 200, description = "Purged.", body = ReceiptBody), WithBody,
         (status = 409, description = "`in_fulfilment` or `held`.",
@@ -73,11 +116,11 @@ pub(in crate::http) async fn purge_one(
         caller,
         given: (PathId(id), Json(body)),
         ..
-    }: Keyed<Privacy, (PathId<OrderId>, Json<ReasonBody>)>,
+    }: Keyed<Privacy, (PathId<OrderId>, Json<PurgeBody>)>,
 ) -> Result<HttpResponse, Problem> {
-    let reason = body.read()?;
+    let (cause, reason) = body.read()?;
     let app = app.get_ref().clone();
-    let receipt = to_the_end(async move { purge::on_request(&app, &caller, id, reason).await }).await?;
+    let receipt = to_the_end(async move { purge::on_request(&app, &caller, id, cause, reason).await }).await?;
     Ok(HttpResponse::Ok().json(ReceiptBody::of(receipt)))
 }
 

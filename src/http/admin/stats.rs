@@ -38,6 +38,12 @@ pub struct StatsBody {
     purge_done: i64,
     /// Orders that nothing moved for so long that they are ended soon.
     nearly_stuck: i64,
+    /// Requests of data subjects that are not answered yet.
+    subject_requests_open: i64,
+    /// Of those, the ones due within two working days.
+    subject_requests_due_soon: i64,
+    /// Of those, the ones that are late.
+    subject_requests_overdue: i64,
 }
 
 impl StatsBody {
@@ -61,6 +67,9 @@ impl StatsBody {
             purge_overdue: stats.purge_overdue,
             purge_done: stats.purge_done,
             nearly_stuck: stats.nearly_stuck,
+            subject_requests_open: stats.requests.open,
+            subject_requests_due_soon: stats.requests.due_soon,
+            subject_requests_overdue: stats.requests.overdue,
         }
     }
 }

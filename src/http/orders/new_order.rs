@@ -1,6 +1,5 @@
 //! The body of `POST /v1/orders`: its shape, its defaults, and its way into the domain, which checks the values.
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -65,7 +64,8 @@ struct ConsentBody {
     #[schema(example = "2024-06", max_length = 64)]
     policy_version: String,
     /// At most five minutes ahead.
-    accepted_at: DateTime<Utc>,
+    #[schema(format = DateTime)]
+    accepted_at: String,
     /// That the courier is told name, phone and address; without it nothing is placed.
     courier_sharing: bool,
     /// `contract` (when it is left out) or `consent`.
@@ -109,7 +109,7 @@ impl NewOrderBody {
             courier: self.courier.as_deref(),
             confirm: self.confirm,
             policy_version: &self.consent.policy_version,
-            accepted_at: self.consent.accepted_at,
+            accepted_at: &self.consent.accepted_at,
             legal_basis: self.consent.legal_basis.as_deref(),
             courier_sharing: self.consent.courier_sharing,
             cross_border: self.consent.cross_border,
@@ -204,11 +204,20 @@ mod tests {
     #[test]
     fn every_wrong_value_is_named_at_once_where_it_stands() {
         let mut body = with("/reference", json!("张三"));
+        body["consent"]["accepted_at"] = json!("yesterday");
         body["items"][0]["copies"] = json!(1000);
         body["recipient"]["phone"] = json!("1");
         let refused = read(&body).unwrap_err();
         let mut pointers: Vec<&str> = refused.errors().iter().map(|error| error.pointer.as_str()).collect();
         pointers.sort_unstable();
-        assert_eq!(pointers, ["/items/0/copies", "/recipient/phone", "/reference"]);
+        assert_eq!(
+            pointers,
+            [
+                "/consent/accepted_at",
+                "/items/0/copies",
+                "/recipient/phone",
+                "/reference"
+            ]
+        );
     }
 }

@@ -69,6 +69,8 @@ fn booked(person: PersonView) -> OrderView {
             purge_decided_at: None,
             purge_reason: None,
             purged_at: None,
+            restricted_at: None,
+            restriction: None,
         },
         items: vec![ItemRow {
             order_id: id.to_string(),

@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) intake_queue: usize,
     /// Whether the courier sends webhooks; otherwise tests send them themselves.
     pub(crate) courier_reports: bool,
+    /// Couriers beside the simulated one.
+    pub(crate) couriers: Vec<Configured>,
     /// Whether the vault's journal is mirrored.
     pub(crate) mirrored: bool,
 }
@@ -52,6 +54,7 @@ impl Default for Options {
             faults: &[],
             intake_queue: 256,
             courier_reports: false,
+            couriers: Vec::new(),
             mirrored: false,
         }
     }
@@ -144,11 +147,11 @@ fn settings() -> Settings {
 }
 
 /// The verbs over these databases, with the master key of their folder.
-fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, timeout: Duration) -> App {
+fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, options: &Options) -> App {
     let adapter = Simulated::new(SimulatedConfig {
         base_url: courier.base_url(),
         webhook_secret: Secret::new(planted::WEBHOOK_SECRET.to_owned()),
-        timeout,
+        timeout: options.courier_timeout,
     })
     .unwrap();
     let orders = Database::new(databases.orders_url(), 6);
@@ -176,7 +179,7 @@ fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, time
     App {
         orders,
         vault: Arc::new(vault),
-        couriers: Couriers::new([adapter], "simulated").unwrap(),
+        couriers: Couriers::new(options.couriers.iter().cloned().chain([adapter]), "simulated").unwrap(),
         clock: clock.clone(),
         settings: Arc::new(settings()),
     }
@@ -212,7 +215,7 @@ impl TestApp {
             clock.clone(),
         )
         .unwrap();
-        let app = assemble(&databases, &clock, &courier, options.courier_timeout);
+        let app = assemble(&databases, &clock, &courier, &options);
         app.vault.make_ahead(&app.orders).unwrap();
         startup::check_pair(&app).unwrap();
         let mut served = Self::serve(app, databases, Arc::new(courier), None, options).await;
@@ -226,7 +229,7 @@ impl TestApp {
     /// # Errors
     /// Why it must not start.
     pub(crate) async fn started_on(&self, databases: Databases) -> Result<Self, StartError> {
-        let app = assemble(&databases, &self.clock, &self.courier, Duration::from_secs(20));
+        let app = assemble(&databases, &self.clock, &self.courier, &Options::default());
         match app.vault.make_ahead(&app.orders) {
             Ok(()) | Err(VaultError::Older) => {}
             Err(error) => panic!("{error}"),
@@ -243,7 +246,7 @@ impl TestApp {
 
     /// The verbs over such databases, for what is done while no service runs on them.
     pub(crate) fn verbs_over(&self, databases: &Databases) -> App {
-        assemble(databases, &self.clock, &self.courier, Duration::from_secs(20))
+        assemble(databases, &self.clock, &self.courier, &Options::default())
     }
 
     async fn serve(
@@ -321,7 +324,8 @@ impl TestApp {
 
     // Requests
 
-    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's may hold the person.
+    /// Sends a request and reads the answer; `body` as JSON. No answer but a reveal's and an export's may hold the person,
+    /// and one request of a data subject what was written about it.
     pub(crate) async fn send(&self, method: Method, key: Option<&str>, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.request(method, path);
         if let Some(key) = key {
@@ -331,7 +335,10 @@ impl TestApp {
             request = request.json(body);
         }
         let answer = Answer::read(request.send().await.expect("an answer")).await;
-        if path.ends_with("/reveal") && answer.status == 200 {
+        let one_request =
+            path.contains("/subject-requests/") || (path.ends_with("/subject-requests") && body.is_some());
+        let shows = one_request || path.ends_with("/reveal");
+        if shows && (200..300).contains(&answer.status) {
             answer
         } else {
             answer.holds_no_person()
@@ -402,6 +409,8 @@ impl TestApp {
         while app::print::return_lapsed(&self.app).await.unwrap() > 0 {}
         while app::retention::expire_drafts(&self.app).await.unwrap() > 0 {}
         app::retention::end_stuck(&self.app).await.unwrap();
+        app::rights::restrict::pursue_all(&self.app).await.unwrap();
+        app::rights::remind::remind(&self.app).await.unwrap();
         app::purge::sweep(&self.app, "system").await.unwrap();
         app::upkeep::forget(&self.app).await.unwrap();
     }

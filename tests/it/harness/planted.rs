@@ -40,7 +40,7 @@ pub(crate) const PERSON: [&str; 9] = [
 ];
 
 /// What may stand in no log: the person, and what some scopes may see.
-pub(crate) const UNLOGGED: [&str; 16] = [
+pub(crate) const UNLOGGED: [&str; 18] = [
     "植入",
     "司马",
     "诸葛更正",
@@ -53,6 +53,8 @@ pub(crate) const UNLOGGED: [&str; 16] = [
     "secret-face",
     "planted-photos",
     "SFPLANTED",
+    "94001PLANTED",
+    "1ZPLANTED",
     "planted-key-",
     "cGxhbnRlZC13ZWJob29r",
     "Bearer sl_",

@@ -124,6 +124,7 @@ async fn an_authentic_message_of_another_kind_is_malformed() {
             headers: &headers,
             body: body.as_bytes(),
             token: None,
+            peer: None,
             now,
         };
         assert_eq!(
@@ -141,6 +142,7 @@ async fn a_webhook_is_acknowledged_with_200_and_a_failure_with_503() {
         headers: &[],
         body: b"",
         token: None,
+        peer: None,
         now: world.clock.wall_now(),
     };
     let answer = |status, body: &str| WebhookAnswer {

@@ -1,0 +1,78 @@
+//! The adapter against an imitation of Karrio, over real sockets.
+
+#[expect(dead_code, reason = "shared with tests/it, which uses the rest")]
+mod imitation;
+mod recorded;
+mod speaking;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Karrio, KarrioConfig};
+use crate::couriers::contract::server::{self, Reply, Request};
+use crate::couriers::contract::{self, Push, Subject};
+use crate::couriers::{Booked, Courier};
+use crate::domain::ids::BookingReference;
+use crate::privacy::Secret;
+use imitation::{Imitation, TOKEN, WEBHOOK_SECRET};
+
+fn config(base_url: &str, timeout: Duration) -> KarrioConfig {
+    KarrioConfig {
+        base_url: base_url.to_owned(),
+        token: Secret::new(TOKEN.to_owned()),
+        webhook_secret: Secret::new(WEBHOOK_SECRET.to_owned()),
+        service: None,
+        carrier_ids: Vec::new(),
+        timeout,
+    }
+}
+
+fn adapter(base_url: &str) -> Karrio {
+    Karrio::new(config(base_url, Duration::from_secs(20))).unwrap()
+}
+
+#[async_trait]
+impl Subject for Imitation {
+    fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    fn adapter(&self, base_url: &str, timeout: Duration) -> Arc<dyn Courier> {
+        Arc::new(Karrio::new(config(base_url, timeout)).unwrap())
+    }
+
+    fn books(&self, request: &Request) -> bool {
+        request.path.ends_with("/purchase")
+    }
+
+    async fn parcels(&self) -> usize {
+        self.purchases()
+    }
+
+    fn sends_once(&self) -> bool {
+        true
+    }
+
+    fn credentials_refused(&self) -> Option<Reply> {
+        Some(imitation::error(401, "invalid_token"))
+    }
+
+    fn webhook(&self, booked: &Booked, _reference: &BookingReference) -> Push {
+        let id = booked.provider_ref.as_deref().unwrap();
+        Push {
+            headers: vec![("x-event-id".to_owned(), WEBHOOK_SECRET.to_owned())],
+            body: self.report(id, "picked_up", "10:00 AM"),
+            token: None,
+        }
+    }
+
+    /// The secret itself is sent: it says who, and nothing of what.
+    fn signs_the_body(&self) -> bool {
+        false
+    }
+}
+
+contract::adapter_keeps_the_contract!(Imitation::start());

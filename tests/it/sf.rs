@@ -1,0 +1,326 @@
+//! Orders that SF Express carries: the whole service with its adapter, against an imitation of SF's gateway.
+
+#[path = "../../src/couriers/sf/tests/imitation.rs"]
+mod imitation;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use reqwest::Method;
+use safelight::clock::Clock;
+use safelight::couriers::Configured;
+use safelight::couriers::sf::{Sf, SfConfig};
+use safelight::privacy::Secret;
+use serde_json::{Value, json};
+
+use crate::harness::answer::Answer;
+use crate::harness::app::{Options, SETTLE, TestApp};
+use crate::harness::databases::Engine;
+use crate::harness::{fixtures, planted, rows};
+use imitation::{Act, Call, Imitation};
+
+const TOKEN: &str = "SFPLANTED-push-token-0123456789";
+const CREATE: &str = "EXP_RECE_CREATE_ORDER";
+
+/// How long one call may take.
+const TIMEOUT: TimeDelta = TimeDelta::seconds(10);
+
+/// Runs one test body on a fresh service that has an SF which does what the script says.
+fn with_sf(engine: Engine, script: fn(&Call) -> Act, body: impl AsyncFnOnce(&TestApp, &Imitation)) {
+    let sf = Imitation::start(script);
+    let config = SfConfig {
+        base_url: sf.url(),
+        partner_id: imitation::PARTNER.to_owned(),
+        checkword: Secret::new(imitation::CHECKWORD.to_owned()),
+        monthly_card: Some(Secret::new("7551234567".to_owned())),
+        express_type_id: 1,
+        push_tokens: vec![Secret::new(TOKEN.to_owned())],
+        // Where the tests call from: nothing would be believed if the service did not know who calls.
+        push_addresses: vec!["127.0.0.0/8".parse().unwrap()],
+        timeout: TIMEOUT.to_std().unwrap(),
+    };
+    let options = Options {
+        couriers: vec![Configured {
+            courier: Arc::new(Sf::new(config, Clock::system()).unwrap()),
+            region: "CN".to_owned(),
+        }],
+        ..Options::default()
+    };
+    crate::harness::app::run(engine, options, async |app: &TestApp| body(app, &sf).await);
+}
+
+/// A module a test, as `on_both_engines!` makes it, for bodies that also get SF.
+macro_rules! with_sf_on_both_engines {
+    ($(async fn $name:ident($app:ident, $sf:ident) when $script:expr; $body:block)*) => {
+        $(mod $name {
+            use super::*;
+
+            fn run_on(engine: Engine) {
+                with_sf(engine, $script, async |$app: &TestApp, $sf: &Imitation| $body);
+            }
+
+            #[test]
+            fn on_sqlite() {
+                run_on(Engine::Sqlite);
+            }
+
+            #[test]
+            fn on_postgres() {
+                run_on(Engine::Postgres);
+            }
+        })*
+    };
+}
+
+fn honest(_: &Call) -> Act {
+    Act::honestly()
+}
+
+fn losing_the_first(call: &Call) -> Act {
+    match call.service.as_str() {
+        CREATE if call.nth == 0 => Act::losing_the_answer(),
+        _ => Act::honestly(),
+    }
+}
+
+/// Half of the answers to bookings are lost, and the fifteenth takes long enough to be interrupted.
+fn losing_half(call: &Call) -> Act {
+    match call.service.as_str() {
+        CREATE if call.nth == 14 => Act {
+            wait: Duration::from_secs(3),
+            ..Act::honestly()
+        },
+        CREATE if call.nth.is_multiple_of(2) => Act::losing_the_answer(),
+        _ => Act::honestly(),
+    }
+}
+
+fn busy_at_first(call: &Call) -> Act {
+    match (call.service.as_str(), call.nth) {
+        (CREATE, 0) => Act::saying(
+            200,
+            "Retry-After: 90\r\n",
+            r#"{"apiResultCode":"A1005","apiErrorMsg":"限流"}"#,
+        ),
+        _ => Act::honestly(),
+    }
+}
+
+fn order() -> Value {
+    fixtures::order_with("/courier", json!("sf"))
+}
+
+/// A node of a route, now.
+fn node(app: &TestApp, reference: &str, waybill: &str, operation: &str) -> Value {
+    let beijing = app.clock.business_now() + TimeDelta::hours(8);
+    json!({"mailno": waybill, "acceptAddress": "深圳市", "reasonName": "", "orderid": reference, "reasonCode": "",
+        "acceptTime": beijing.format("%Y-%m-%d %H:%M:%S").to_string(), "remark": planted::REMARK, "opCode": operation,
+        "id": beijing.timestamp_micros().to_string()})
+}
+
+async fn pushed(app: &TestApp, token: &str, body: String) -> Answer {
+    let request = app.request(Method::POST, &format!("/webhooks/sf/{token}")).body(body);
+    Answer::read(request.send().await.unwrap()).await.holds_no_person()
+}
+
+/// Something happens to an order's parcel: SF knows it, and pushes it.
+async fn hears(app: &TestApp, sf: &Imitation, id: &str, operation: &str) {
+    let (reference, waybill) = app.parcel_of(id).await;
+    let node = node(app, &reference, &waybill.unwrap(), operation);
+    sf.moves(
+        &reference,
+        operation,
+        node["acceptTime"].as_str().unwrap(),
+        planted::REMARK,
+    );
+    let answer = pushed(app, TOKEN, json!({"Body": {"WaybillRoute": [node]}}).to_string()).await;
+    assert_eq!(answer.is(200), json!({"return_code": "0000", "return_msg": "成功"}));
+    app.run_jobs().await;
+    app.advance(TimeDelta::seconds(1));
+}
+
+async fn retry(app: &TestApp, id: &str) {
+    let path = format!("/admin/v1/orders/{id}/shipment/retry");
+    app.send(Method::POST, Some(&app.keys.ops), &path, None).await.is(200);
+    app.run_jobs().await;
+}
+
+with_sf_on_both_engines! {
+    async fn an_order_is_booked_moved_and_delivered(app, sf) when honest; {
+        let id = app.booked_as(&order()).await;
+        let (reference, waybill) = app.parcel_of(&id).await;
+        assert_eq!(sf.order(&reference).unwrap().waybill, waybill);
+        for (operation, status) in
+            [("647", "printed"), ("54", "shipped"), ("31", "shipped"), ("204", "shipped"), ("80", "delivered")]
+        {
+            hears(app, sf, &id, operation).await;
+            assert_eq!(app.detail(&id).await["status"], status, "{operation}");
+        }
+        // Late, twice: nothing moves back.
+        hears(app, sf, &id, "31").await;
+        assert_eq!(app.detail(&id).await["status"], "delivered");
+        // What SF was told has nothing of the client's.
+        let told = sf.calls(CREATE)[0].data.to_string();
+        assert!(!told.contains("KD2026") && told.contains(planted::PHONE));
+    }
+
+    async fn a_lost_answer_is_reconciled_and_the_parcel_is_booked_once(app, sf) when losing_the_first; {
+        let id = app.booked_as(&order()).await;
+        let (reference, waybill) = app.parcel_of(&id).await;
+        assert_eq!((sf.parcels(), sf.order(&reference).unwrap().waybill), (1, waybill));
+        assert_eq!(sf.calls(CREATE).len(), 1, "asked, and not sent again");
+    }
+
+    async fn an_sf_that_is_asked_too_often_is_given_the_time_it_wants(app, sf) when busy_at_first; {
+        let id = app.printed_as(&order()).await;
+        app.run_jobs().await;
+        assert_eq!((app.stands(&id).await.1, sf.parcels()), ("pending".to_owned(), 0));
+        app.advance(TimeDelta::seconds(91));
+        app.run_jobs().await;
+        assert_eq!((app.stands(&id).await.1, sf.parcels()), ("booked".to_owned(), 1));
+    }
+
+    async fn forty_parcels_are_booked_once_though_half_the_answers_are_lost_and_the_worker_is_killed(app, sf)
+        when losing_half;
+    {
+        let mut ids = Vec::new();
+        for _ in 0..40 {
+            ids.push(app.placed_as(&order()).await);
+        }
+        app.claim(100).await;
+        for id in &ids {
+            app.print(id).await.is(200);
+        }
+        {
+            let working = std::pin::pin!(app.run_jobs());
+            let killed = std::pin::pin!(app.until("SF has the fifteenth", async || sf.parcels() >= 15));
+            let first = futures_util::future::select(working, killed).await;
+            assert!(matches!(first, futures_util::future::Either::Right(_)), "the worker was killed at work");
+        }
+        // What it held is free when its leases are over; another worker goes on with the same database.
+        for _ in 0..6 {
+            app.advance(TIMEOUT + SETTLE + TimeDelta::minutes(1));
+            app.run_jobs().await;
+        }
+        assert_eq!(sf.parcels(), 40, "one parcel an order, and no other");
+        let mut sent: Vec<String> =
+            sf.calls(CREATE).iter().map(|call| call.data["orderId"].as_str().unwrap().to_owned()).collect();
+        let calls = sent.len();
+        sent.sort();
+        sent.dedup();
+        assert_eq!((sent.len(), calls), (40, 40), "nothing that may have arrived was sent again");
+        for id in &ids {
+            let (reference, waybill) = app.parcel_of(id).await;
+            assert_eq!(app.stands(id).await.1, "booked");
+            assert_eq!(sf.order(&reference).unwrap().waybill, waybill, "its own, and nobody else's");
+        }
+    }
+
+    async fn two_clients_with_one_reference_never_see_each_others_waybills(app, sf) when losing_half; {
+        let (one, other) = (app.key_of("one", "orders"), app.key_of("other", "orders"));
+        let order = order();
+        let mut ids = Vec::new();
+        for key in [&one, &other] {
+            ids.push(app.place(key, &order).await.is(201)["id"].as_str().unwrap().to_owned());
+        }
+        app.claim(100).await;
+        for id in &ids {
+            app.print(id).await.is(200);
+        }
+        app.run_jobs().await;
+        let mut waybills = Vec::new();
+        for (id, key) in ids.iter().zip([&one, &other]) {
+            let (reference, waybill) = app.parcel_of(id).await;
+            assert_eq!(sf.order(&reference).unwrap().waybill, waybill);
+            waybills.push(waybill.unwrap());
+            let others = ids.iter().find(|other| *other != id).unwrap();
+            app.get(key, &format!("/v1/orders/{others}")).await.problem(404, "not_found");
+        }
+        assert_ne!(waybills[0], waybills[1]);
+    }
+
+    async fn an_address_that_sf_does_not_serve_fails_and_the_next_attempt_has_another_id(app, sf) when honest; {
+        let mut far = order();
+        fixtures::set(&mut far, "/recipient/street", json!("超区村1号"));
+        let id = app.printed_as(&far).await;
+        app.run_jobs().await;
+        let detail = app.detail(&id).await;
+        assert_eq!(
+            (&detail["shipment"]["state"], &detail["shipment"]["last_error"]),
+            (&json!("failed"), &json!("out_of_range_delivery"))
+        );
+        let path = format!("/v1/orders/{id}/recipient");
+        app.put(&app.keys.orders, &path, fixtures::recipient()).await.is(200);
+        app.run_jobs().await;
+        assert_eq!((app.stands(&id).await.1, sf.parcels()), ("booked".to_owned(), 1));
+    }
+
+    async fn a_refusal_whose_answer_was_lost_is_a_refusal_all_the_same(app, sf) when losing_the_first; {
+        let mut far = order();
+        fixtures::set(&mut far, "/recipient/street", json!("超区村1号"));
+        let id = app.printed_as(&far).await;
+        app.run_jobs().await;
+        assert_eq!(app.detail(&id).await["shipment"]["last_error"], "out_of_range_delivery");
+        assert_eq!((app.stands(&id).await.1, sf.calls(CREATE).len()), ("failed".to_owned(), 1));
+    }
+
+    async fn a_parcel_that_sf_calls_off_fails_and_is_booked_anew_under_the_next_id(app, sf) when honest; {
+        let id = app.booked_as(&order()).await;
+        let (first, waybill) = app.parcel_of(&id).await;
+        let state = json!({"requestId": "1", "timestamp": app.clock.business_now().timestamp_millis(), "orderState": [
+            {"orderNo": first, "waybillNo": waybill, "orderStateCode": "00-2000", "orderStateDesc": planted::REMARK,
+             "empPhone": planted::PHONE}]});
+        let answer = pushed(app, TOKEN, state.to_string()).await.is(200);
+        assert_eq!(answer["return_code"], "0000");
+        assert_eq!(app.stands(&id).await, ("printed".into(), "failed".into()));
+        retry(app, &id).await;
+        let (second, _) = app.parcel_of(&id).await;
+        assert!(first != second && sf.order(&second).is_some());
+        assert_eq!(app.stands(&id).await.1, "booked");
+    }
+
+    async fn an_order_that_is_called_off_is_called_off_at_sf(app, sf) when honest; {
+        let id = app.booked_as(&order()).await;
+        let reason = json!({"reason": planted::REASON});
+        app.post(&app.keys.orders, &format!("/v1/orders/{id}/cancel"), reason).await.is(200);
+        assert_eq!((app.detail(&id).await["status"].clone(), sf.parcels()), (json!("cancelled"), 0));
+    }
+
+    async fn a_push_without_the_token_changes_nothing_and_one_as_xml_is_answered_in_xml(app, sf) when honest; {
+        let id = app.booked_as(&order()).await;
+        let (reference, waybill) = app.parcel_of(&id).await;
+        let waybill = waybill.unwrap();
+        let push = json!({"Body": {"WaybillRoute": [node(app, &reference, &waybill, "80")]}}).to_string();
+        pushed(app, "guessed-token-guessed-token", push.clone()).await.problem(401, "unauthorized");
+        let bare = app.request(Method::POST, "/webhooks/sf").body(push).send().await.unwrap();
+        assert_eq!(bare.status(), 401);
+        assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
+        let xml = format!(
+            "<Request service=\"RoutePushService\" lang=\"zh-CN\"><Body><WaybillRoute id=\"1\" mailno=\"{waybill}\" \
+             orderid=\"{reference}\" acceptTime=\"2026-11-23 17:00:00\" acceptAddress=\"深圳市\" remark=\"\" opCode=\"50\"/>\
+             </Body></Request>"
+        );
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("content", &xml).finish();
+        let answer = pushed(app, TOKEN, form).await;
+        assert_eq!(answer.text, r#"<Response service="RoutePushService"><Head>OK</Head></Response>"#);
+        assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/xml")));
+        assert_eq!((app.detail(&id).await["status"].clone(), sf.parcels()), (json!("shipped"), 1));
+        assert!(!app.logged().contains("push-token"), "a token was logged");
+    }
+
+    async fn a_push_that_comes_after_the_purge_is_acknowledged_and_nothing_is_stored(app, sf) when honest; {
+        let id = app.booked_as(&order()).await;
+        let (reference, waybill) = app.parcel_of(&id).await;
+        hears(app, sf, &id, "54").await;
+        hears(app, sf, &id, "80").await;
+        app.advance(crate::harness::app::WINDOW + TimeDelta::minutes(1));
+        app.run_upkeep().await;
+        assert!(app.detail(&id).await["purged_at"].is_string());
+        let node = node(app, &reference, &waybill.unwrap(), "80");
+        let answer = pushed(app, TOKEN, json!({"Body": {"WaybillRoute": [node]}}).to_string()).await;
+        assert_eq!(answer.is(200)["return_code"], "0000");
+        assert_eq!(app.personal_rows(&id), [0, 0, 0]);
+        assert_eq!(rows::count(&mut app.conn(), "parked_events"), 0);
+    }
+}
