@@ -1,6 +1,7 @@
 //! What the service does: one verb, one file, one transaction (or a chain of them, each of which leaves a state that the
 //! next can start from). Both doors, `http` and `jobs`, come here; neither reaches past it.
 
+pub mod again;
 pub mod audit;
 pub mod booking;
 pub mod breach;

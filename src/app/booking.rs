@@ -63,7 +63,8 @@ pub(crate) fn step(
         window,
     } = *by;
     let status = order.status.after(step)?;
-    let forward = !matches!(step, Step::Release);
+    // Who takes an order and lets it lapse, again and again, must not keep it from ever being stuck.
+    let forward = !matches!(step, Step::Claim | Step::Release);
     let mut change = change.status(status, now, forward);
     if status.is_ended() {
         let first = order.first_ended_at.unwrap_or(now);
@@ -283,6 +284,17 @@ pub(crate) fn stray_parcel(
 
 /// The kind of note that keeps a stray parcel's tracking number.
 pub(crate) const STRAY: &str = "stray_tracking";
+
+/// Nothing of a held order is changed or handed on; a lease may end.
+///
+/// # Errors
+/// 409 `held`.
+pub(crate) fn refuse_held(order: &Order, now: Instant) -> Result<(), AppError> {
+    if order.is_held(now) {
+        return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
+    }
+    Ok(())
+}
 
 /// Whether an order's current parcel may still be about to be booked.
 pub(crate) fn refuse_in_flight(attempt: Option<&Attempt>) -> Result<(), AppError> {
