@@ -507,7 +507,7 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
         Ok(Reconciled::Booked(booked)) => record(app, &attempt, Ok(booked), 0, None).await,
         // A slow courier may book after we gave up: what is not there yet may still come.
         Ok(Reconciled::NotThere) if asked_at < settled_at => Ok(Next::At(settled_at)),
-        Ok(Reconciled::NotThere) => resend(app, attempt).await,
+        Ok(Reconciled::NotThere) => resend(app, attempt, failures).await,
         Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0, None).await,
         // While the first request may still be at work, a second one beside it could be taken for a new order.
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < settled_at && settled_at < until => {
@@ -524,18 +524,39 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
     }
 }
 
+/// The code of an attempt that was sent and sent again and never arrived.
+const NOT_BOOKED: &str = "never_arrived";
+
+/// Sends whose outcome turned out to be "not booked" before the schedule of failed tries spaces the next ones: a lost
+/// request is sent again at once, a courier that never books is not asked every minute for ever.
+const SENT_AT_ONCE: u16 = 3;
+
 /// The attempt is certainly not booked: it may be sent again under the same reference.
-async fn resend(app: &App, sent: Attempt) -> Result<Next, AppError> {
+async fn resend(app: &App, sent: Attempt, failures: u32) -> Result<Next, AppError> {
     let now = app.clock.business_now();
     app.orders
         .write(move |conn| {
-            orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
+            let order = orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
             let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
             if attempt.tries != sent.tries || attempt.state != ShipmentState::Unknown {
                 return Ok(Next::Now);
             }
+            let spaced = attempt.tries >= SENT_AT_ONCE;
+            if spaced && !may_try_again(failures) {
+                let change = Change::at(now).state(ShipmentState::Failed).error(NOT_BOOKED);
+                shipments::change_in_tx(conn, attempt.id, &change)?;
+                note_event(conn, &order, "booking_failed", "system", Some(NOT_BOOKED), now)?;
+                tracing::warn!(order = %order.id, courier = attempt.courier, "a booking failed for good: it never arrived");
+                return Ok(Next::Done);
+            }
             shipments::change_in_tx(conn, attempt.id, &Change::at(now).state(ShipmentState::Pending))?;
-            Ok(Next::Now)
+            Ok(match spaced {
+                true => Next::Retry {
+                    code: NOT_BOOKED.to_owned(),
+                    after: None,
+                },
+                false => Next::Now,
+            })
         })
         .await
 }
