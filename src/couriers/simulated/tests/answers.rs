@@ -139,7 +139,7 @@ async fn faults_can_be_set_read_and_cleared_and_unknown_ones_are_refused_with_th
     let (status, answer) = world.send(Method::PUT, "/faults", r#"{"fire": 1}"#).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!((status, answer["code"].as_str()), (422, Some("unknown_fault")));
-    assert_eq!(answer["known"].as_array().unwrap().len(), 15);
+    assert_eq!(answer["known"].as_array().unwrap().len(), 16);
     assert_eq!(
         world.send(Method::PUT, "/faults", r#"{"down": {"times": 1}}"#).await.0,
         200
