@@ -235,7 +235,7 @@ impl Plain {
                  SELECT 1000000 + i, {moment}, 'erase', {id}, 'retention' FROM n; COMMIT;"
             ))?;
             // The service writes one entry of the audit log for so many receipts.
-            let entries = (end - from).div_ceil(500);
+            let entries = (end - from).div_ceil(600);
             let columns = "order_person.phone_print,order_person.sealed,order_tracking.tracking_print,\
                 courier_remark.remark_print,courier_remark.sealed,shipment_attempts.provider_ref";
             let hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -1,6 +1,7 @@
 //! What the service does: one verb, one file, one transaction (or a chain of them, each of which leaves a state that the
 //! next can start from). Both doors, `http` and `jobs`, come here; neither reaches past it.
 
+pub mod again;
 pub mod audit;
 pub mod booking;
 pub mod breach;
@@ -18,6 +19,7 @@ pub mod inbox;
 pub mod intake;
 pub mod keys;
 pub mod label;
+mod matching;
 pub mod notes;
 pub mod notice;
 pub mod people;
@@ -27,6 +29,7 @@ pub mod print;
 pub mod prove;
 pub mod purge;
 pub mod query;
+mod repeat;
 pub mod resolve;
 pub mod retention;
 pub mod retire;

@@ -131,6 +131,9 @@ enum VaultCommand {
     RewrapMaster,
     /// Take a vault into service that is older than the orders database, where the newer one is lost for good.
     AcceptOlder,
+    /// Take an audit chain that is not the one that the vault has heard of as it is, once a person has found out why; the
+    /// chain says so.
+    AcceptChain,
     /// Retire the epochs past the copy horizon: re-seal what is needed, destroy the keys.
     Retire {
         /// Begin a new epoch and retire every earlier one: every old copy of the orders becomes unreadable.

@@ -1,6 +1,5 @@
 //! What all who change an order's parcel share: a new attempt, a recorded booking, a step of the order.
 
-use crate::app::query::living_epochs;
 use crate::app::{AppError, people};
 use crate::clock::{Instant, delta};
 use crate::couriers::{Booked, ParcelRef};
@@ -64,7 +63,8 @@ pub(crate) fn step(
         window,
     } = *by;
     let status = order.status.after(step)?;
-    let forward = !matches!(step, Step::Release);
+    // Who takes an order and lets it lapse, again and again, must not keep it from ever being stuck.
+    let forward = !matches!(step, Step::Claim | Step::Release);
     let mut change = change.status(status, now, forward);
     if status.is_ended() {
         let first = order.first_ended_at.unwrap_or(now);
@@ -249,50 +249,6 @@ pub(crate) fn add_tracking(
     Ok(true)
 }
 
-/// Whose a tracking number is, as far as it is known here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// The attempt that was asked for.
-    This,
-    /// Another attempt with the same courier.
-    Another,
-    /// Not known, or there is no number.
-    Nobody,
-}
-
-/// Who has a tracking number: this attempt, or another one with its courier.
-///
-/// # Errors
-/// Keys or store.
-pub(crate) fn holder(
-    conn: &mut AnyConn,
-    ring: &Keyring,
-    attempt: &Attempt,
-    number: Option<&Pii<String>>,
-) -> Result<Holder, AppError> {
-    let Some(number) = number else {
-        return Ok(Holder::Nobody);
-    };
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
-    let rows = shipments::by_tracking(conn, &prints, Some(&attempt.courier))?;
-    let order = attempt.order_id.to_string();
-    let is_this = |row: &TrackingRow| row.order_id == order && row.attempt == i16::from(attempt.number);
-    Ok(match rows.iter().any(is_this) {
-        true => Holder::This,
-        false if rows.is_empty() => Holder::Nobody,
-        false => Holder::Another,
-    })
-}
-
-/// Whether the courier's own id of a booking is that of another attempt.
-///
-/// # Errors
-/// The store.
-pub(crate) fn is_anothers(conn: &mut AnyConn, attempt: &Attempt, provider_ref: &str) -> Result<bool, AppError> {
-    let known = shipments::by_provider_ref(conn, &attempt.courier, provider_ref)?;
-    Ok(known.is_some_and(|known| known.id != attempt.id))
-}
-
 /// A parcel that should not exist: a late second booking, or one of an order that was called off. It is noted, sealed,
 /// alarmed, and a job calls it off at the courier.
 ///
@@ -328,6 +284,17 @@ pub(crate) fn stray_parcel(
 
 /// The kind of note that keeps a stray parcel's tracking number.
 pub(crate) const STRAY: &str = "stray_tracking";
+
+/// Nothing of a held order is changed or handed on; a lease may end.
+///
+/// # Errors
+/// 409 `held`.
+pub(crate) fn refuse_held(order: &Order, now: Instant) -> Result<(), AppError> {
+    if order.is_held(now) {
+        return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
+    }
+    Ok(())
+}
 
 /// Whether an order's current parcel may still be about to be booked.
 pub(crate) fn refuse_in_flight(attempt: Option<&Attempt>) -> Result<(), AppError> {

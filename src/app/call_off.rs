@@ -179,7 +179,7 @@ async fn settle(app: &App, attempt: Attempt, why: CallingOff) -> Result<Next, Ap
                         now,
                         window,
                     };
-                    step(conn, &mut order, Step::Cancel, Change::at(now).end_lease(true), &by)?;
+                    step(conn, &mut order, Step::Cancel, Change::at(now).end_lease(), &by)?;
                 }
                 CallingOff::Correct => {
                     let code = "correction_interrupted";

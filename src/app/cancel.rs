@@ -1,7 +1,7 @@
 //! Calling an order off before it is shipped. A parcel that is booked already is called off at the courier first, and
 //! the courier's answer decides.
 
-use crate::app::booking::{self, By, Now, close_attempt, refuse_in_flight, step};
+use crate::app::booking::{self, By, Now, close_attempt, refuse_held, refuse_in_flight, step};
 use crate::app::call_off::{booked_parcel, call_off};
 use crate::app::notes;
 use crate::app::query::{lock_visible, visible};
@@ -17,7 +17,7 @@ use crate::store::shipments::CallingOff;
 /// Cancels an order; `only_own` is the caller where it may act on its own client's orders alone.
 ///
 /// # Errors
-/// Not found, not cancellable, a booking in progress, the courier refuses or does not answer, store or vault.
+/// Not found, held, not cancellable, a booking in progress, the courier refuses or does not answer, store or vault.
 pub async fn cancel(
     app: &App,
     caller: &Caller,
@@ -41,6 +41,7 @@ pub(crate) async fn by(
     id: OrderId,
     reason: Option<Pii<String>>,
 ) -> Result<OrderView, AppError> {
+    let now = app.clock.business_now();
     let booked = {
         let owner = owner.clone();
         app.read_sealed(move |conn, ring| {
@@ -50,6 +51,7 @@ pub(crate) async fn by(
             if order.purge_decided_at.is_some() {
                 return Err(AppError::Gone("purged"));
             }
+            refuse_held(&order, now)?;
             order.status.after(Step::Cancel)?;
             booked_parcel(conn, ring, &order)
         })
@@ -62,6 +64,7 @@ pub(crate) async fn by(
     let (now, window) = (Now::of(&app.clock), app.settings.window);
     app.write_sealed(move |conn, ring| {
         let mut order = lock_visible(conn, id, owner.as_ref())?;
+        refuse_held(&order, now.business)?;
         let attempt = booking::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         if let Some(attempt) = attempt {
@@ -76,7 +79,7 @@ pub(crate) async fn by(
                 close_attempt(conn, &attempt, now.business)?;
             }
         }
-        let mut change = Change::at(now.business).end_lease(true);
+        let mut change = Change::at(now.business).end_lease();
         if order.status == OrderStatus::Draft {
             change = change.free_reference();
         }

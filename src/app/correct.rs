@@ -1,7 +1,7 @@
 //! Correcting the recipient before the parcel is shipped. A booked parcel is called off at the courier first and booked
 //! anew with the corrected recipient.
 
-use crate::app::booking::{self, Now, close_attempt, new_attempt, note_event, refuse_in_flight};
+use crate::app::booking::{self, Now, close_attempt, new_attempt, note_event, refuse_held, refuse_in_flight};
 use crate::app::call_off::{booked_parcel, call_off};
 use crate::app::query::{lock_visible, visible};
 use crate::app::view::{self, OrderView};
@@ -94,9 +94,7 @@ fn allow(order: &Order, now: Now) -> Result<(), AppError> {
     if order.purge_decided_at.is_some() {
         return Err(AppError::Gone("purged"));
     }
-    if order.is_held(now.business) {
-        return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
-    }
+    refuse_held(order, now.business)?;
     if order.is_withdrawn() {
         return Err(people::withdrawn());
     }

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::app::booking::{self, Holder, Now, note_event, record_booked, stray_parcel};
+use crate::app::booking::{self, Now, note_event, record_booked, stray_parcel};
+use crate::app::matching::is_foreign;
+use crate::app::repeat::repeat;
 use crate::app::standing::{self, Permit};
 use crate::app::{App, AppError, fallback, people, track};
 use crate::clock::{Instant, delta};
@@ -233,7 +235,7 @@ fn start_sending(
 }
 
 /// Stores what must be known before an attempt is sent: its state, its deadline, and the disclosure.
-fn sending(
+pub(super) fn sending(
     conn: &mut AnyConn,
     app: &App,
     attempt: &Attempt,
@@ -272,7 +274,7 @@ fn ask(conn: &mut AnyConn, ring: &Keyring, app: &App, attempt: Attempt, now: Now
 
 /// Speaks to the courier. A process that was stopped for so long that its deadline has passed sends nothing: others may
 /// have taken the attempt for settled by now.
-async fn send_to_courier(
+pub(super) async fn send_to_courier(
     app: &App,
     attempt: &Attempt,
     request: &BookingRequest,
@@ -316,7 +318,7 @@ async fn send_to_courier(
 }
 
 /// Records what came of a try that began at `began_at` (wall; `None`: it was only asked after).
-async fn record(
+pub(super) async fn record(
     app: &App,
     sent: &Attempt,
     outcome: Result<Booked, BookError>,
@@ -374,17 +376,6 @@ fn record_success(
     record_booked(conn, ring, &order, &mut attempt, booked, &actor, now.business)?;
     track::apply_parked(conn, ring, app, order, attempt, booked.tracking_no.as_ref(), now)?;
     Ok(Next::Done)
-}
-
-/// Whether an answer names a parcel that is another attempt's: the courier mixed its answers up.
-fn is_foreign(conn: &mut AnyConn, ring: &Keyring, attempt: &Attempt, booked: &Booked) -> Result<bool, AppError> {
-    if booking::holder(conn, ring, attempt, booked.tracking_no.as_ref())? == Holder::Another {
-        return Ok(true);
-    }
-    match &booked.provider_ref {
-        Some(provider_ref) => booking::is_anothers(conn, attempt, provider_ref),
-        None => Ok(false),
-    }
 }
 
 /// Another order's parcel is never taken: what became of this attempt is as unknown as before.
@@ -499,7 +490,7 @@ fn is_paused_for_long(conn: &mut AnyConn, courier: &str, now: Now) -> Result<boo
         .is_some_and(|standing| standing.state != State::Ok && standing.since + standing::FALL_BACK_AFTER <= now.wall))
 }
 
-fn may_try_again(failures: u32) -> bool {
+pub(super) fn may_try_again(failures: u32) -> bool {
     retry_wait(failures.saturating_add(1), 0.5).is_some()
 }
 
@@ -516,7 +507,7 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
         Ok(Reconciled::Booked(booked)) => record(app, &attempt, Ok(booked), 0, None).await,
         // A slow courier may book after we gave up: what is not there yet may still come.
         Ok(Reconciled::NotThere) if asked_at < settled_at => Ok(Next::At(settled_at)),
-        Ok(Reconciled::NotThere) => resend(app, attempt).await,
+        Ok(Reconciled::NotThere) => resend(app, attempt, failures).await,
         Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0, None).await,
         // While the first request may still be at work, a second one beside it could be taken for a new order.
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < settled_at && settled_at < until => {
@@ -533,101 +524,39 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
     }
 }
 
+/// The code of an attempt that was sent and sent again and never arrived.
+const NOT_BOOKED: &str = "never_arrived";
+
+/// Sends whose outcome turned out to be "not booked" before the schedule of failed tries spaces the next ones: a lost
+/// request is sent again at once, a courier that never books is not asked every minute for ever.
+const SENT_AT_ONCE: u16 = 3;
+
 /// The attempt is certainly not booked: it may be sent again under the same reference.
-async fn resend(app: &App, sent: Attempt) -> Result<Next, AppError> {
+async fn resend(app: &App, sent: Attempt, failures: u32) -> Result<Next, AppError> {
     let now = app.clock.business_now();
     app.orders
         .write(move |conn| {
-            orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
+            let order = orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
             let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
             if attempt.tries != sent.tries || attempt.state != ShipmentState::Unknown {
                 return Ok(Next::Now);
             }
-            shipments::change_in_tx(conn, attempt.id, &Change::at(now).state(ShipmentState::Pending))?;
-            Ok(Next::Now)
-        })
-        .await
-}
-
-/// Sends an attempt again that may be booked already, under the same reference, for as long as that books nothing twice.
-/// It stays unknown unless the answer itself says what became of it.
-async fn repeat(app: &App, attempt: Attempt, until: Instant, failures: u32) -> Result<Next, AppError> {
-    let app_ = app.clone();
-    let begun = app
-        .write_sealed(move |conn, ring| {
-            let now = Now::of(&app_.clock);
-            let order = match people::lock(conn, attempt.order_id) {
-                Ok(order) => order,
-                Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Err(Next::Done)),
-                Err(error) => return Err(error),
-            };
-            let known = shipments::find(conn, attempt.id)?.ok_or(AppError::NotFound)?;
-            if known.tries != attempt.tries || known.state != ShipmentState::Unknown {
-                return Ok(Err(Next::Now));
-            }
-            // A hold stops everything but storage; lifting it drives the attempt on.
-            if order.status != OrderStatus::Printed || order.is_held(now.business) {
-                return Ok(Err(Next::Done));
-            }
-            let stop = |code: &str| Ok(Err(Next::Stop { code: code.to_owned() }));
-            let Some(courier) = app_.couriers.get(&known.courier) else {
-                return stop(standing::NOT_CONFIGURED);
-            };
-            // Asked again where it counts: the wait for the lock is over.
-            if now.wall >= until {
-                return stop("cannot_tell");
-            }
-            let recipient = match people::find(conn, ring, order.id) {
-                Ok(person) => person.recipient,
-                Err(AppError::Gone(_)) => return stop("recipient_unreadable"),
-                Err(error) => return Err(error),
-            };
-            Ok(Ok(sending(conn, &app_, &known, recipient, courier.deadline(), now)?))
-        })
-        .await?;
-    let (sent, request) = match begun {
-        Ok(begun) => begun,
-        Err(next) => return Ok(next),
-    };
-    let began_at = app.clock.wall_now();
-    let outcome = send_to_courier(app, &sent, &request).await?;
-    let error = match outcome {
-        Ok(_) | Err(BookError::Fail { .. }) => return record(app, &sent, outcome, failures, Some(began_at)).await,
-        Err(error) => error,
-    };
-    still_unknown(app, sent, &error, began_at).await?;
-    Ok(match error {
-        // Costs no try: the courier's queue is paused by this very answer.
-        BookError::Unauthorized { .. } => Next::At(app.clock.wall_now() + TimeDelta::minutes(1)),
-        _ if !may_try_again(failures) => Next::Stop {
-            code: "cannot_tell".to_owned(),
-        },
-        BookError::Retry { code, after } => Next::Retry {
-            code,
-            after: after.map(bounded_retry_after),
-        },
-        BookError::Unknown { code } | BookError::Fail { code } => Next::Retry { code, after: None },
-    })
-}
-
-/// Notes that nothing more is known of an attempt than before this try.
-async fn still_unknown(app: &App, sent: Attempt, error: &BookError, began_at: Instant) -> Result<(), AppError> {
-    let (now, error) = (Now::of(&app.clock), error.clone());
-    app.orders
-        .write(move |conn| {
-            orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
-            let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
-            if attempt.tries == sent.tries && attempt.state.is_in_flight() {
-                let change = Change::at(now.business)
-                    .state(ShipmentState::Unknown)
-                    .error(error.code());
+            let spaced = attempt.tries >= SENT_AT_ONCE;
+            if spaced && !may_try_again(failures) {
+                let change = Change::at(now).state(ShipmentState::Failed).error(NOT_BOOKED);
                 shipments::change_in_tx(conn, attempt.id, &change)?;
+                note_event(conn, &order, "booking_failed", "system", Some(NOT_BOOKED), now)?;
+                tracing::warn!(order = %order.id, courier = attempt.courier, "a booking failed for good: it never arrived");
+                return Ok(Next::Done);
             }
-            let outcome = Err(error);
-            if let Some(heard) = standing::heard_of_booking(&outcome) {
-                standing::note_in_tx(conn, &sent.courier, Call::Book, heard, began_at, now)?;
-            }
-            Ok::<_, AppError>(())
+            shipments::change_in_tx(conn, attempt.id, &Change::at(now).state(ShipmentState::Pending))?;
+            Ok(match spaced {
+                true => Next::Retry {
+                    code: NOT_BOOKED.to_owned(),
+                    after: None,
+                },
+                false => Next::Now,
+            })
         })
         .await
 }

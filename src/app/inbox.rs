@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::app::booking::Now;
+use crate::app::matching;
 use crate::app::track::{self, Trust};
 use crate::app::{App, AppError, with_keys};
 use crate::couriers::CourierEvent;
@@ -148,7 +149,7 @@ fn apply_in_tx(conn: &mut AnyConn, ring: &Keyring, app: &App, batch: &[Arrival])
     let now = Now::of(&app.clock);
     let mut found = Vec::with_capacity(batch.len());
     for arrival in batch {
-        let attempt = track::find_attempt(conn, ring, app, arrival.courier, &arrival.event)?;
+        let attempt = matching::find_attempt(conn, ring, app, arrival.courier, &arrival.event)?;
         found.push((attempt.map(|attempt| (attempt.order_id, attempt.id)), arrival));
     }
     found.sort_by_key(|(attempt, _)| attempt.map(|(order, _)| order));

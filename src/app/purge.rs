@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::app::booking::{By, Now, in_fulfilment, step};
-use crate::app::{App, AppError, Caller, people, startup};
+use crate::app::{App, AppError, Caller, again, audit as chain, people, startup};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
@@ -21,11 +21,11 @@ use crate::store::audit::{self, Act};
 use crate::store::journal::NewEntry;
 use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
-use crate::store::{AnyConn, dialect, meta, subject_texts, to_row};
+use crate::store::{AnyConn, StoreError, meta, reseal, subject_texts, to_row};
 
-/// Orders in one round of a sweep, journalled together. Those that one transaction takes are fewer where others wait for
-/// it: [`Database::sweep_size`](crate::store::Database::sweep_size).
-const BATCH: i64 = 500;
+/// Orders in one round of a sweep, decided and journalled together. Those that one transaction destroys are fewer where
+/// others wait for it: [`Database::sweep_size`](crate::store::Database::sweep_size).
+pub(crate) const BATCH: i64 = 600;
 
 /// What a run of retention did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,64 +59,71 @@ pub async fn run(app: &App, actor: &str, dry_run: bool) -> Result<RunReport, App
     Ok(report)
 }
 
-/// Decides and destroys until nothing is due; returns how many orders were purged.
+/// Decides and destroys until nothing is due, and whatever came back of what was purged before; returns how many orders
+/// were purged.
 ///
 /// # Errors
 /// Store. What was decided is destroyed by the next sweep.
 pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
-    let mut total = 0;
+    let mut total = again::take_back(app).await?;
     loop {
-        let decided = decide_due(app).await?;
+        let now = app.clock.business_now();
+        let decided = app
+            .orders
+            .write(move |conn| {
+                let due = purges::pick_due_in_tx(conn, now, BATCH)?;
+                decide_with_keys_in_tx(conn, &due, PurgeReason::Retention, now)?;
+                Ok::<_, AppError>(due.len())
+            })
+            .await?;
         let destroyed = destroy_decided(app, actor).await?;
         total += destroyed;
         if decided == 0 && destroyed == 0 {
             break;
         }
     }
-    if total > 0 {
-        leave_no_page(app).await?;
-    }
+    settle(app, total).await?;
     Ok(total)
 }
 
-/// Decides the purge of one round of what is due; returns how many.
-async fn decide_due(app: &App) -> Result<i64, AppError> {
-    let size = i64::try_from(app.orders.sweep_size()).unwrap_or(BATCH);
-    let mut total = 0;
-    while total < BATCH {
-        let now = app.clock.business_now();
-        let decided = app
-            .orders
-            .write(move |conn| {
-                let due = purges::pick_due_in_tx(conn, now, size)?;
-                purges::decide_in_tx(conn, &due, PurgeReason::Retention, now)?;
-                Ok::<_, AppError>(i64::try_from(due.len()).unwrap_or(i64::MAX))
-            })
-            .await?;
-        if decided == 0 {
-            break;
-        }
-        total += decided;
-    }
-    Ok(total)
+/// Decides the purge of locked orders for a reason, or because nobody can read the person any more.
+///
+/// # Errors
+/// Store.
+pub(crate) fn decide_with_keys_in_tx(
+    conn: &mut AnyConn,
+    ids: &[OrderId],
+    reason: PurgeReason,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let unreadable = reseal::unreadable_among(conn, ids)?;
+    purges::decide_in_tx(conn, &unreadable, PurgeReason::KeyDestroyed, now)?;
+    // Those that are decided already keep their reason.
+    purges::decide_in_tx(conn, ids, reason, now)
 }
 
-/// Destroys everything that is decided.
+/// The end of a sweep: no page left in the write-ahead log, and the chain's head in the vault.
+async fn settle(app: &App, purged: i64) -> Result<(), AppError> {
+    leave_no_page(app).await?;
+    if purged > 0 {
+        chain::note_act(app).await;
+    }
+    Ok(())
+}
+
+/// Destroys everything that is decided, and whatever came back of what was purged before.
 ///
 /// # Errors
 /// Store or vault.
 pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
-    let mut total = 0;
+    let mut total = again::take_back(app).await?;
     loop {
         match destroy_decided(app, actor).await? {
             0 => break,
             count => total += count,
         }
     }
-    if total > 0 {
-        leave_no_page(app).await?;
-    }
-    Ok(())
+    settle(app, total).await
 }
 
 /// Destroys one batch of what is decided, by whatever reason; returns how many.
@@ -181,9 +188,24 @@ fn destroy_in_tx(
     if decided.is_empty() {
         return Ok(());
     }
+    let ids: Vec<OrderId> = decided.iter().map(|decided| decided.id).collect();
+    let known = purges::receipts_of(conn, &ids)?;
+    for receipt in &known {
+        // Purged before, and put back by something that this program does not know: its receipt stands.
+        let act = Act {
+            actor,
+            action: "purge_again",
+            subject: &receipt.order_id,
+            detail: &format!("receipt={}", receipt.hash),
+            reason_hash: None,
+        };
+        audit::append_in_tx(conn, now, &act)?;
+        purges::destroy_again_in_tx(conn, receipt)?;
+    }
     let columns = classes().purged_columns();
     let mut receipts: Vec<ReceiptRow> = decided
         .iter()
+        .filter(|decided| !known.iter().any(|receipt| receipt.order_id == decided.id.to_string()))
         .map(|decided| {
             let mut receipt = ReceiptRow {
                 order_id: decided.id.to_string(),
@@ -200,6 +222,9 @@ fn destroy_in_tx(
             receipt
         })
         .collect();
+    if receipts.is_empty() {
+        return Ok(());
+    }
     receipts.sort_unstable_by(|a, b| a.order_id.cmp(&b.order_id));
     let (subject, detail) = match receipts.as_slice() {
         [one] => (
@@ -249,17 +274,15 @@ pub fn sweep_hash(receipts: &[ReceiptRow]) -> String {
     data_encoding::HEXLOWER.encode(&hasher.finalize())
 }
 
-/// Empties SQLite's write-ahead log of old pages; asks again while a reader is in the way.
-async fn leave_no_page(app: &App) -> Result<(), AppError> {
-    for _ in 0..50 {
-        if app
-            .orders
-            .read(|conn| Ok::<_, AppError>(dialect::truncate_log(conn)?))
-            .await?
-        {
+/// Empties SQLite's write-ahead log of old pages; asks again for a second while a reader is in the way. Every sweep and
+/// every start comes here, whether it purged anything or not: so a log that could not be emptied, or whose process died
+/// before it was, is emptied by the next.
+pub(crate) async fn leave_no_page(app: &App) -> Result<(), AppError> {
+    for _ in 0..20 {
+        if app.orders.empty_log().await? {
             return Ok(());
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     tracing::warn!("the write-ahead log could not be emptied yet: a reader holds it; the next sweep tries again");
     Ok(())
@@ -298,7 +321,7 @@ pub async fn on_request(
                 ));
             }
             if !order.status.is_ended() {
-                let mut change = Change::at(now.business).end_lease(true);
+                let mut change = Change::at(now.business).end_lease();
                 if order.status == OrderStatus::Draft {
                     change = change.free_reference();
                 }
@@ -352,8 +375,8 @@ const RECEIPT_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 /// Store.
 pub(crate) async fn destroy_one(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
     let decided = app.orders.read(move |conn| purges::decided_one(conn, id)).await?;
-    destroy(app, decided.into_iter().collect(), actor).await?;
-    leave_no_page(app).await
+    let destroyed = destroy(app, decided.into_iter().collect(), actor).await?;
+    settle(app, destroyed).await
 }
 
 /// A random salt and the hash of a reason under it: the salt is personal like the reason, the hash tells nothing.

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::app::booking::{self, By, Holder, Now, note_event, record_booked, step, stray_parcel};
+use crate::app::booking::{self, By, Now, note_event, record_booked, step, stray_parcel};
 use crate::app::inbox::Inbox;
+use crate::app::matching::find_attempt;
 use crate::app::query::living_epochs;
 use crate::app::{App, AppError, people};
 use crate::clock::Instant;
@@ -13,7 +14,7 @@ use crate::domain::job::JobKind;
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::{Progress, QUIET, ShipmentState, TrackingStatus};
 use crate::privacy::Pii;
-use crate::store::orders::{self, Change, Order, change_in_tx};
+use crate::store::orders::{Change, Order, change_in_tx};
 use crate::store::parked::{self, ParkedRow};
 use crate::store::person::{self, RemarkRow};
 use crate::store::shipments::{self, Attempt, ReportedEnd};
@@ -129,84 +130,6 @@ pub(crate) fn match_or_park(
         Some(attempt) => apply_to(conn, ring, app, attempt.id, event, trust, now),
         None => park(conn, ring, courier, event, now.business),
     }
-}
-
-/// The attempt that an event is about: by our reference, else by the courier's id of the booking, else by courier and
-/// tracking number (of several the newest whose order has not ended, for numbers repeat). A reference that the rest of
-/// the event contradicts does not count: with some couriers nobody signed it.
-///
-/// # Errors
-/// Keys or store.
-pub(crate) fn find_attempt(
-    conn: &mut AnyConn,
-    ring: &Keyring,
-    app: &App,
-    courier: &str,
-    event: &CourierEvent,
-) -> Result<Option<Attempt>, AppError> {
-    if let Some(reference) = &event.reference {
-        match shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier) {
-            None => return Ok(None),
-            Some(attempt) if agrees(conn, ring, app, &attempt, event)? => return Ok(Some(attempt)),
-            Some(attempt) => tracing::warn!(
-                order = %attempt.order_id,
-                courier,
-                code = event.code,
-                "an event came under the reference of another parcel than it is about; the reference is not believed"
-            ),
-        }
-    }
-    if let Some(provider_ref) = &event.provider_ref
-        && let Some(attempt) = shipments::by_provider_ref(conn, courier, provider_ref)?
-    {
-        return Ok(Some(attempt));
-    }
-    let Some(number) = &event.tracking_no else {
-        return Ok(None);
-    };
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
-    let mut ended = None;
-    for row in shipments::by_tracking(conn, &prints, Some(courier))? {
-        let corrupt = || StoreError::corrupt("order_tracking", &row.id);
-        let order_id = row.order_id.parse().map_err(|_| corrupt())?;
-        let number = u8::try_from(row.attempt).map_err(|_| corrupt())?;
-        let Some(attempt) = shipments::of_order(conn, order_id, number)? else {
-            continue;
-        };
-        match orders::find(conn, order_id)? {
-            Some(order) if !order.status.is_ended() => return Ok(Some(attempt)),
-            Some(_) if ended.is_none() => ended = Some(attempt),
-            _ => {}
-        }
-    }
-    Ok(ended)
-}
-
-/// Whether an event under an attempt's reference can be about that attempt: where it names the booking or the parcel a
-/// second time, both must be the same. A number decides where it is known at all, then the courier's own id; another
-/// number than the attempt's is another parcel.
-fn agrees(
-    conn: &mut AnyConn,
-    ring: &Keyring,
-    app: &App,
-    attempt: &Attempt,
-    event: &CourierEvent,
-) -> Result<bool, AppError> {
-    match booking::holder(conn, ring, attempt, event.tracking_no.as_ref())? {
-        Holder::This => return Ok(true),
-        Holder::Another => return Ok(false),
-        Holder::Nobody => {}
-    }
-    if let Some(named) = &event.provider_ref {
-        if let Some(known) = &attempt.provider_ref {
-            let same = app.couriers.get(&attempt.courier);
-            return Ok(same.map_or(known == named, |courier| courier.same_booking(known, named)));
-        }
-        if booking::is_anothers(conn, attempt, named)? {
-            return Ok(false);
-        }
-    }
-    Ok(event.tracking_no.is_none() || !shipments::has_tracking(conn, attempt)?)
 }
 
 /// Keeps an event sealed until its booking becomes known.

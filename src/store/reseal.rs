@@ -166,6 +166,26 @@ pub fn unreadable(conn: &mut AnyConn, after: Option<OrderId>, limit: i64) -> Res
         .collect()
 }
 
+/// Those of these orders whose person nobody can read any more.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn unreadable_among(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<OrderId>, StoreError> {
+    let retired = key_epochs::table
+        .filter(key_epochs::state.eq("retired"))
+        .select(key_epochs::id);
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let found: Vec<String> = order_person::table
+        .filter(order_person::order_id.eq_any(&ids))
+        .filter(order_person::epoch.eq_any(retired))
+        .select(order_person::order_id)
+        .load(conn)?;
+    found
+        .into_iter()
+        .map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id)))
+        .collect()
+}
+
 /// How many persons are sealed under each epoch that has any.
 ///
 /// # Errors

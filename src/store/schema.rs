@@ -58,6 +58,7 @@ diesel::table! {
         first_ended_at -> Nullable<Timestamp>,
         purge_due_at -> Nullable<Timestamp>,
         hold_until -> Nullable<Timestamp>,
+        first_held_at -> Nullable<Timestamp>,
         purge_decided_at -> Nullable<Timestamp>,
         purge_reason -> Nullable<Text>,
         purged_at -> Nullable<Timestamp>,

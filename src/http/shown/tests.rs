@@ -66,6 +66,7 @@ fn booked(person: PersonView) -> OrderView {
             first_ended_at: None,
             purge_due_at: None,
             hold_until: None,
+            first_held_at: None,
             purge_decided_at: None,
             purge_reason: None,
             purged_at: None,
