@@ -16,13 +16,13 @@ pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderVie
     let (now, window, caller) = (app.clock.business_now(), app.settings.window, caller.clone());
     app.write_sealed(move |conn, ring| {
         let mut order = lock_visible(conn, id, Some(&caller))?;
-        refuse_held(&order, now)?;
         if order.restriction.is_some() {
             return Err(AppError::conflict(
                 "restricted",
                 "the person asked to be forgotten: the draft is about to be cancelled",
             ));
         }
+        refuse_held(&order, now)?;
         step(
             conn,
             &mut order,

@@ -320,6 +320,7 @@ on_both_engines! {
 on_both! {
     async fn the_command_says_what_it_found_and_ends_with_one(engine) {
         let installation = Installation::new(engine);
+        assert!(installation.run(&["migrate"]).0.success());
         let key = installation.key("orders");
         assert!(!key.is_empty());
         let (status, out, err) = installation.run(&["prove"]);
@@ -353,6 +354,7 @@ on_both! {
 
     async fn every_encoding_of_a_planted_value_is_found_in_a_column_and_in_a_log(engine) {
         let installation = Installation::new(engine);
+        assert!(installation.run(&["migrate"]).0.success());
         installation.key("orders");
         let folder = installation.databases.folder.path();
         let (planted_file, log) = (folder.join("planted"), folder.join("elsewhere.log"));
@@ -400,6 +402,7 @@ on_both! {
 #[test]
 fn what_stands_in_a_free_page_or_in_the_write_ahead_log_alone_is_found_by_the_command() {
     let installation = Installation::new(Engine::Sqlite);
+    assert!(installation.run(&["migrate"]).0.success());
     installation.key("orders");
     let planted_file = installation.databases.folder.path().join("planted");
     std::fs::write(&planted_file, format!("{}\n", planted::STREET)).unwrap();
