@@ -2,6 +2,7 @@
 //! here means the same on both.
 
 mod batch;
+mod prints;
 mod sweep;
 
 use diesel::prelude::*;
@@ -10,6 +11,7 @@ use diesel::sql_types::{BigInt, Text};
 use crate::store::intake::NewOrderRows;
 use crate::store::{AnyConn, StoreError};
 
+pub use prints::{Prints, find_by_prints};
 pub use sweep::{
     OpenPurge, empty_for_orders, insert_journal, insert_receipts, lock_open_purges, mark_decided, mark_purged,
     open_purges,
