@@ -1,32 +1,42 @@
 //! What the service does: one verb, one file, one transaction (or a chain of them, each of which leaves a state that the
 //! next can start from). Both doors, `http` and `jobs`, come here; neither reaches past it.
 
+pub mod again;
 pub mod audit;
 pub mod booking;
 pub mod breach;
+pub mod by_hand;
+pub mod call_off;
 pub mod cancel;
 pub mod confirm;
 pub mod correct;
 pub mod dispatch;
 pub mod error;
+pub mod fallback;
 pub mod heartbeat;
 pub mod hold;
+pub mod inbox;
 pub mod intake;
 pub mod keys;
+pub mod label;
+mod matching;
 pub mod notes;
 pub mod notice;
 pub mod people;
 pub mod place;
+pub mod poll;
 pub mod print;
 pub mod prove;
 pub mod purge;
 pub mod query;
+mod repeat;
 pub mod resolve;
 pub mod retention;
 pub mod retire;
 pub mod reveal;
 pub mod rights;
 pub mod scan;
+pub mod standing;
 pub mod startup;
 pub mod track;
 pub mod upkeep;
@@ -59,6 +69,8 @@ pub struct Settings {
     pub print_lease: Duration,
     /// Wall time after an attempt's network deadline before "not there" counts.
     pub settle: Duration,
+    /// Couriers that an order goes on to where its own refuses it or stays paused, in this order.
+    pub fallbacks: Vec<String>,
     /// Who sends every parcel.
     pub sender: Arc<Sender>,
     /// What every parcel is.

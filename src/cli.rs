@@ -2,6 +2,7 @@
 
 mod backup;
 mod brokers;
+mod courier;
 mod demo;
 mod embedded;
 mod first_key;
@@ -102,12 +103,24 @@ enum Command {
     Backup(backup::Options),
     /// Put such a copy back; not while the service runs.
     Restore(backup::Options),
+    /// Couriers.
+    #[command(subcommand)]
+    Courier(CourierCommand),
     /// The simulated courier as a server of its own.
     SandboxCourier(sandbox::Options),
     /// Check the configuration and show every value with where it came from.
     CheckConfig,
     /// Bring both databases to this program's schema.
     Migrate,
+}
+
+#[derive(Debug, Subcommand)]
+enum CourierCommand {
+    /// Try its address, credentials and account with calls that change nothing; exit code 1 where one is not good.
+    Check {
+        /// As in the configuration: `couriers.NAME`.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,6 +131,9 @@ enum VaultCommand {
     RewrapMaster,
     /// Take a vault into service that is older than the orders database, where the newer one is lost for good.
     AcceptOlder,
+    /// Take an audit chain that is not the one that the vault has heard of as it is, once a person has found out why; the
+    /// chain says so.
+    AcceptChain,
     /// Retire the epochs past the copy horizon: re-seal what is needed, destroy the keys.
     Retire {
         /// Begin a new epoch and retire every earlier one: every old copy of the orders becomes unreadable.
@@ -159,6 +175,7 @@ impl Command {
             | Self::Work
             | Self::Restore(_)
             | Self::CheckConfig
+            | Self::Courier(_)
             | Self::Migrate
             | Self::SandboxCourier(_)
             | Self::Demo => false,
@@ -216,6 +233,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Prove(options) => prove::run(&config, options),
         Command::Vault(command) => vault::run(&config, &command),
         Command::Purge { dry_run } => purge::run(&config, dry_run),
+        Command::Courier(CourierCommand::Check { name }) => courier::check(&config, &name),
         Command::CheckConfig => {
             setup::shop(&config)?;
             out::print(&config.effective_toml())?;

@@ -13,5 +13,6 @@ pub mod photo_size;
 pub mod retention;
 pub mod scope;
 pub mod shipment;
+pub mod standing;
 pub mod subject_request;
 pub mod workdays;

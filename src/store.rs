@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod breach;
 pub mod conn;
+pub mod courier_state;
 pub mod dialect;
 pub mod epochs;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod intake;
 pub mod jobs;
 pub mod journal;
 pub mod keys;
+pub mod labels;
 pub mod meta;
 pub mod migrate;
 pub mod orders;

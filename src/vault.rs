@@ -315,21 +315,26 @@ impl Vault {
             .db
             .write_blocking(|conn| vault_rows::destroy_keys(conn, EPOCH, retired, now))
             .map_err(unavailable)?;
+        // Also where there was nothing to destroy: whoever destroyed it may have died before the log was emptied.
+        self.leave_no_page()?;
         if destroyed > 0 {
-            // Asked until no reader is in the way: an old page in the log would still hold the key.
-            for _ in 0..100 {
-                if self
-                    .db
-                    .read_blocking(crate::store::dialect::truncate_log)
-                    .map_err(unavailable)?
-                {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
             self.refresh(self.clock.wall_now())?;
         }
         Ok(destroyed)
+    }
+
+    /// Empties SQLite's log: an old page in it would still hold a key. Asked for ten seconds while a reader is in the way.
+    fn leave_no_page(&self) -> Result<(), VaultError> {
+        for _ in 0..100 {
+            if self.db.empty_log_blocking().map_err(unavailable)? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        tracing::warn!(
+            "the vault's write-ahead log could not be emptied yet: a reader holds it; the next run tries again"
+        );
+        Ok(())
     }
 
     /// Wraps every key that still exists anew, from `previous` to this vault's master key, in one transaction; returns how
@@ -338,7 +343,7 @@ impl Vault {
     /// # Errors
     /// The vault cannot be reached, or a key opens with neither.
     pub fn rewrap(&self, previous: &MasterKey) -> Result<usize, VaultError> {
-        self.db.write_blocking(|conn| {
+        let count = self.db.write_blocking(|conn| {
             let mut count = 0;
             for purpose in [EPOCH, IDEMPOTENCY] {
                 for key in vault_rows::keys(conn, purpose)? {
@@ -352,7 +357,9 @@ impl Vault {
                 }
             }
             Ok::<_, VaultError>(count)
-        })
+        })?;
+        self.leave_no_page()?;
+        Ok(count)
     }
 
     /// Destroys idempotency keys that are older than yesterday's.

@@ -1,16 +1,15 @@
 //! What all who change an order's parcel share: a new attempt, a recorded booking, a step of the order.
 
-use crate::app::query::living_epochs;
 use crate::app::{AppError, people};
 use crate::clock::{Instant, delta};
 use crate::couriers::{Booked, ParcelRef};
 use crate::domain::contact::Phone;
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{AttemptId, OrderId};
 use crate::domain::job::JobKind;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::person::{Note, TrackingNumber};
 use crate::domain::retention::purge_due_at;
-use crate::domain::shipment::ShipmentState;
+use crate::domain::shipment::{QUIET, ShipmentState, WITHOUT_NUMBER};
 use crate::privacy::Pii;
 use crate::store::orders::{Change, Order, change_in_tx};
 use crate::store::shipments::{self, Attempt, TrackingRow};
@@ -64,7 +63,8 @@ pub(crate) fn step(
         window,
     } = *by;
     let status = order.status.after(step)?;
-    let forward = !matches!(step, Step::Release);
+    // Who takes an order and lets it lapse, again and again, must not keep it from ever being stuck.
+    let forward = !matches!(step, Step::Claim | Step::Release);
     let mut change = change.status(status, now, forward);
     if status.is_ended() {
         let first = order.first_ended_at.unwrap_or(now);
@@ -112,6 +112,24 @@ pub(crate) fn note_event(
 /// # Errors
 /// All 99 attempts are used up; the store.
 pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, now: Now) -> Result<(), AppError> {
+    // An order from before an old copy was put back may have this very attempt at the courier already: ask first.
+    let restored_at = meta::number(conn, meta::RESTORED_AT)?;
+    let doubted = (order.created_at.timestamp_micros() <= restored_at).then_some(now.wall);
+    add_attempt(conn, order, courier, doubted, now)?;
+    enqueue_ship(conn, order.id, now)
+}
+
+/// Makes the next attempt of a locked order its current one, without a job to drive it.
+///
+/// # Errors
+/// As [`new_attempt`].
+pub(crate) fn add_attempt(
+    conn: &mut AnyConn,
+    order: &mut Order,
+    courier: &str,
+    doubted: Option<Instant>,
+    now: Now,
+) -> Result<AttemptId, AppError> {
     let number = order.attempt.saturating_add(1);
     if number > 99 {
         return Err(AppError::conflict(
@@ -119,14 +137,11 @@ pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, 
             "all 99 booking attempts of this order are used up",
         ));
     }
-    // An order from before an old copy was put back may have this very attempt at the courier already: ask first.
-    let restored_at = meta::number(conn, meta::RESTORED_AT)?;
-    let doubted = (order.created_at.timestamp_micros() <= restored_at).then_some(now.wall);
-    shipments::add_in_tx(conn, order.id, number, courier, now.business, doubted)?;
+    let id = shipments::add_in_tx(conn, order.id, number, courier, now.business, doubted)?;
     change_in_tx(conn, order.id, &Change::at(now.business).attempt(number, courier))?;
     order.attempt = number;
     order.courier = courier.to_owned();
-    enqueue_ship(conn, order.id, now)
+    Ok(id)
 }
 
 /// Makes sure that the order's current attempt is driven on, at once.
@@ -135,6 +150,15 @@ pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, 
 /// The store.
 pub(crate) fn enqueue_ship(conn: &mut AnyConn, order: OrderId, now: Now) -> Result<(), AppError> {
     jobs::enqueue_in_tx(conn, JobKind::Ship, &order.to_string(), now.business, now.wall)?;
+    Ok(())
+}
+
+/// Makes sure that a job about an attempt runs, at once.
+///
+/// # Errors
+/// The store.
+pub(crate) fn enqueue(conn: &mut AnyConn, kind: JobKind, attempt: AttemptId, now: Now) -> Result<(), AppError> {
+    jobs::enqueue_in_tx(conn, kind, &attempt.to_string(), now.business, now.wall)?;
     Ok(())
 }
 
@@ -153,7 +177,12 @@ pub(crate) fn record_booked(
     now: Instant,
 ) -> Result<(), AppError> {
     if attempt.state != ShipmentState::Booked {
-        let mut change = shipments::Change::at(now).booked(now);
+        let quiet = if booked.tracking_no.is_some() {
+            QUIET
+        } else {
+            WITHOUT_NUMBER
+        };
+        let mut change = shipments::Change::at(now).booked(now).poll_at(Some(now + quiet));
         if let (Some(provider_ref), None) = (&booked.provider_ref, order.purge_decided_at) {
             change = change.provider_ref(provider_ref);
         }
@@ -220,50 +249,6 @@ pub(crate) fn add_tracking(
     Ok(true)
 }
 
-/// Whose a tracking number is, as far as it is known here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// The attempt that was asked for.
-    This,
-    /// Another attempt with the same courier.
-    Another,
-    /// Not known, or there is no number.
-    Nobody,
-}
-
-/// Who has a tracking number: this attempt, or another one with its courier.
-///
-/// # Errors
-/// Keys or store.
-pub(crate) fn holder(
-    conn: &mut AnyConn,
-    ring: &Keyring,
-    attempt: &Attempt,
-    number: Option<&Pii<String>>,
-) -> Result<Holder, AppError> {
-    let Some(number) = number else {
-        return Ok(Holder::Nobody);
-    };
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
-    let rows = shipments::by_tracking(conn, &prints, Some(&attempt.courier))?;
-    let order = attempt.order_id.to_string();
-    let is_this = |row: &TrackingRow| row.order_id == order && row.attempt == i16::from(attempt.number);
-    Ok(match rows.iter().any(is_this) {
-        true => Holder::This,
-        false if rows.is_empty() => Holder::Nobody,
-        false => Holder::Another,
-    })
-}
-
-/// Whether the courier's own id of a booking is that of another attempt.
-///
-/// # Errors
-/// The store.
-pub(crate) fn is_anothers(conn: &mut AnyConn, attempt: &Attempt, provider_ref: &str) -> Result<bool, AppError> {
-    let known = shipments::by_provider_ref(conn, &attempt.courier, provider_ref)?;
-    Ok(known.is_some_and(|known| known.id != attempt.id))
-}
-
 /// A parcel that should not exist: a late second booking, or one of an order that was called off. It is noted, sealed,
 /// alarmed, and a job calls it off at the courier.
 ///
@@ -294,18 +279,22 @@ pub(crate) fn stray_parcel(
         Some(&attempt.courier),
         now.business,
     )?;
-    jobs::enqueue_in_tx(
-        conn,
-        JobKind::CancelParcel,
-        &attempt.id.to_string(),
-        now.business,
-        now.wall,
-    )?;
-    Ok(())
+    enqueue(conn, JobKind::CancelParcel, attempt.id, now)
 }
 
 /// The kind of note that keeps a stray parcel's tracking number.
 pub(crate) const STRAY: &str = "stray_tracking";
+
+/// Nothing of a held order is changed or handed on; a lease may end.
+///
+/// # Errors
+/// 409 `held`.
+pub(crate) fn refuse_held(order: &Order, now: Instant) -> Result<(), AppError> {
+    if order.is_held(now) {
+        return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
+    }
+    Ok(())
+}
 
 /// Whether an order's current parcel may still be about to be booked.
 pub(crate) fn refuse_in_flight(attempt: Option<&Attempt>) -> Result<(), AppError> {
@@ -345,7 +334,10 @@ pub(crate) fn close_attempt(conn: &mut AnyConn, attempt: &Attempt, now: Instant)
     shipments::change_in_tx(
         conn,
         attempt.id,
-        &shipments::Change::at(now).state(ShipmentState::Cancelled),
+        &shipments::Change::at(now)
+            .state(ShipmentState::Cancelled)
+            .poll_at(None)
+            .calling_off(None),
     )?;
     Ok(())
 }

@@ -1,25 +1,23 @@
 //! Calling an order off before it is shipped. A parcel that is booked already is called off at the courier first, and
 //! the courier's answer decides.
 
-use crate::app::booking::{self, By, Now, close_attempt, refuse_in_flight, step};
+use crate::app::booking::{self, By, Now, close_attempt, refuse_held, refuse_in_flight, step};
+use crate::app::call_off::{booked_parcel, call_off};
 use crate::app::notes;
 use crate::app::query::{lock_visible, visible};
 use crate::app::view::{self, OrderView};
-use crate::app::{App, AppError, Caller, people};
-use crate::couriers::{CancelAnswer, ParcelRef};
+use crate::app::{App, AppError, Caller};
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::shipment::ShipmentState;
 use crate::privacy::Pii;
-use crate::store::AnyConn;
-use crate::store::orders::{self, Change, Order};
-use crate::store::shipments::Attempt;
-use crate::vault::keyring::Keyring;
+use crate::store::orders::{self, Change};
+use crate::store::shipments::CallingOff;
 
 /// Cancels an order; `only_own` is the caller where it may act on its own client's orders alone.
 ///
 /// # Errors
-/// Not found, not cancellable, a booking in progress, the courier refuses or does not answer, store or vault.
+/// Not found, held, not cancellable, a booking in progress, the courier refuses or does not answer, store or vault.
 pub async fn cancel(
     app: &App,
     caller: &Caller,
@@ -43,6 +41,7 @@ pub(crate) async fn by(
     id: OrderId,
     reason: Option<Pii<String>>,
 ) -> Result<OrderView, AppError> {
+    let now = app.clock.business_now();
     let booked = {
         let owner = owner.clone();
         app.read_sealed(move |conn, ring| {
@@ -52,18 +51,20 @@ pub(crate) async fn by(
             if order.purge_decided_at.is_some() {
                 return Err(AppError::Gone("purged"));
             }
+            refuse_held(&order, now)?;
             order.status.after(Step::Cancel)?;
             booked_parcel(conn, ring, &order)
         })
         .await?
     };
     if let Some((attempt, parcel)) = &booked {
-        call_off(app, attempt, parcel).await?;
+        call_off(app, attempt, parcel, CallingOff::Cancel).await?;
     }
     let called_off = booked.map(|(attempt, _)| attempt.id);
     let (now, window) = (Now::of(&app.clock), app.settings.window);
     app.write_sealed(move |conn, ring| {
         let mut order = lock_visible(conn, id, owner.as_ref())?;
+        refuse_held(&order, now.business)?;
         let attempt = booking::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         if let Some(attempt) = attempt {
@@ -78,7 +79,7 @@ pub(crate) async fn by(
                 close_attempt(conn, &attempt, now.business)?;
             }
         }
-        let mut change = Change::at(now.business).end_lease(true);
+        let mut change = Change::at(now.business).end_lease();
         if order.status == OrderStatus::Draft {
             change = change.free_reference();
         }
@@ -100,59 +101,4 @@ pub(crate) async fn by(
         view::one(conn, Some(ring), order, now.business)
     })
     .await
-}
-
-/// The order's booked parcel, as its courier must be asked about it; `None` where none is booked.
-///
-/// # Errors
-/// A booking is in flight; keys or store.
-pub(crate) fn booked_parcel(
-    conn: &mut AnyConn,
-    ring: &Keyring,
-    order: &Order,
-) -> Result<Option<(Attempt, ParcelRef)>, AppError> {
-    let attempt = booking::current(conn, order)?;
-    refuse_in_flight(attempt.as_ref())?;
-    match attempt {
-        Some(attempt) if attempt.state == ShipmentState::Booked => {
-            let person = people::find(conn, ring, order.id)?;
-            let parcel = booking::parcel_ref(
-                &attempt,
-                person.tracking_of(attempt.number).cloned(),
-                Some(person.recipient.phone),
-            );
-            Ok(Some((attempt, parcel)))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// Calls a booked parcel off at its courier.
-///
-/// # Errors
-/// The courier refuses (409 `not_cancellable`), does not answer, or is no longer configured.
-pub(crate) async fn call_off(app: &App, attempt: &Attempt, parcel: &ParcelRef) -> Result<(), AppError> {
-    let trouble = |code: &str| AppError::Courier {
-        courier: attempt.courier.clone(),
-        code: code.to_owned(),
-    };
-    let courier = app
-        .couriers
-        .get(&attempt.courier)
-        .ok_or_else(|| trouble("courier_not_configured"))?;
-    match courier.cancel(parcel).await {
-        Ok(CancelAnswer::Cancelled) => Ok(()),
-        Ok(CancelAnswer::Refused { code }) => {
-            tracing::info!(
-                courier = attempt.courier,
-                code,
-                "the courier refuses to call a parcel off"
-            );
-            Err(AppError::conflict(
-                "not_cancellable",
-                "the courier no longer calls this parcel off",
-            ))
-        }
-        Err(error) => Err(trouble(&error.code)),
-    }
 }

@@ -1,6 +1,6 @@
 //! A draft becomes an order.
 
-use crate::app::booking::{By, step};
+use crate::app::booking::{By, refuse_held, step};
 use crate::app::query::lock_visible;
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller};
@@ -11,7 +11,7 @@ use crate::store::orders::Change;
 /// Confirms a draft.
 ///
 /// # Errors
-/// Not found, not a draft, store or vault.
+/// Not found, held, not a draft, store or vault.
 pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView, AppError> {
     let (now, window, caller) = (app.clock.business_now(), app.settings.window, caller.clone());
     app.write_sealed(move |conn, ring| {
@@ -22,6 +22,7 @@ pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderVie
                 "the person asked to be forgotten: the draft is about to be cancelled",
             ));
         }
+        refuse_held(&order, now)?;
         step(
             conn,
             &mut order,

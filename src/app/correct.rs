@@ -1,17 +1,18 @@
 //! Correcting the recipient before the parcel is shipped. A booked parcel is called off at the courier first and booked
 //! anew with the corrected recipient.
 
-use crate::app::booking::{self, Now, close_attempt, new_attempt, note_event, refuse_in_flight};
-use crate::app::cancel::{booked_parcel, call_off};
+use crate::app::booking::{self, Now, close_attempt, new_attempt, note_event, refuse_held, refuse_in_flight};
+use crate::app::call_off::{booked_parcel, call_off};
 use crate::app::query::{lock_visible, visible};
 use crate::app::view::{self, OrderView};
-use crate::app::{App, AppError, Caller, people};
+use crate::app::{App, AppError, Caller, fallback, people};
 use crate::domain::contact::Recipient;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::person::PersonRecord;
 use crate::domain::shipment::ShipmentState;
 use crate::store::orders::{Change, Order, change_in_tx};
+use crate::store::shipments::CallingOff;
 
 /// Replaces the recipient.
 ///
@@ -27,17 +28,18 @@ pub async fn correct(
     let owner = only_own.then(|| caller.clone());
     let now = Now::of(&app.clock);
     let booked = {
-        let owner = owner.clone();
+        let (owner, app_, to) = (owner.clone(), app.clone(), recipient.address.clone());
         app.read_sealed(move |conn, ring| {
             let found = crate::store::orders::find(conn, id)?.ok_or(AppError::NotFound);
             let order = visible(found, owner.as_ref())?;
             allow(&order, now)?;
+            fallback::check_consent(&app_, &order.courier, &to, order.cross_border, "/country")?;
             booked_parcel(conn, ring, &order)
         })
         .await?
     };
     if let Some((attempt, parcel)) = &booked {
-        call_off(app, attempt, parcel).await?;
+        call_off(app, attempt, parcel, CallingOff::Correct).await?;
     }
     let called_off = booked.map(|(attempt, _)| attempt.id);
     let (now, actor) = (Now::of(&app.clock), caller.actor());
@@ -92,9 +94,7 @@ fn allow(order: &Order, now: Now) -> Result<(), AppError> {
     if order.purge_decided_at.is_some() {
         return Err(AppError::Gone("purged"));
     }
-    if order.is_held(now.business) {
-        return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
-    }
+    refuse_held(order, now.business)?;
     if order.is_withdrawn() {
         return Err(people::withdrawn());
     }
@@ -105,7 +105,7 @@ fn allow(order: &Order, now: Now) -> Result<(), AppError> {
         )),
         status if status.is_shipped() => Err(AppError::conflict(
             "already_shipped",
-            "the parcel is on its way; a returned one is sent again as a new order",
+            "the parcel is on its way; a returned one is sent again as a new order or by reship",
         )),
         _ => Ok(()),
     }

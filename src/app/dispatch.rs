@@ -11,18 +11,24 @@
 
 use std::time::Duration;
 
-use crate::app::booking::{self, Holder, Now, note_event, record_booked, stray_parcel};
-use crate::app::{App, AppError, people, track};
+use chrono::TimeDelta;
+
+use crate::app::booking::{self, Now, note_event, record_booked, stray_parcel};
+use crate::app::matching::is_foreign;
+use crate::app::repeat::repeat;
+use crate::app::standing::{self, Permit};
+use crate::app::{App, AppError, fallback, people, track};
 use crate::clock::{Instant, delta};
-use crate::couriers::{BookError, Booked, BookingRequest, ParcelRef, Reconciled};
+use crate::couriers::{BookError, Booked, BookingRequest, CallError, ParcelRef, Reconciled};
 use crate::domain::contact::Recipient;
 use crate::domain::ids::OrderId;
 use crate::domain::job::{bounded_retry_after, retry_wait};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
+use crate::domain::standing::{Call, State};
 use crate::store::orders::{self, Order};
 use crate::store::shipments::{self, Attempt, Change};
-use crate::store::{AnyConn, meta};
+use crate::store::{AnyConn, courier_state, meta};
 use crate::vault::keyring::Keyring;
 
 /// The personal fields that a booking hands to a courier, as the disclosure names them.
@@ -37,6 +43,13 @@ pub enum Next {
     Now,
     /// At this wall time; not a failure.
     At(Instant),
+    /// After so much business time, and not before that wall time; not a failure.
+    Later {
+        /// Business time.
+        wait: TimeDelta,
+        /// Wall time.
+        not_before: Instant,
+    },
     /// A try failed; the schedule says when, unless the courier asked for a wait (wall).
     Retry {
         /// Stable code.
@@ -52,10 +65,14 @@ pub enum Next {
 }
 
 impl Next {
-    fn retry(code: impl Into<String>) -> Self {
+    /// A question got no usable answer, at `wall`. Refused credentials cost no try: the courier's queue is paused by now.
+    pub(crate) fn after_call(error: CallError, wall: Instant) -> Self {
+        if error.unauthorized {
+            return Self::At(wall + TimeDelta::minutes(1));
+        }
         Self::Retry {
-            code: code.into(),
-            after: None,
+            code: error.code,
+            after: error.after.map(bounded_retry_after),
         }
     }
 }
@@ -65,6 +82,8 @@ enum Found {
     Nothing,
     Send(Box<(Attempt, BookingRequest)>),
     Ask(Box<(Attempt, ParcelRef)>),
+    /// The courier is paused until then.
+    Wait(Instant),
     Stop(&'static str),
 }
 
@@ -79,10 +98,12 @@ pub async fn drive(app: &App, id: OrderId, failures: u32) -> Result<Next, AppErr
     match begin(app, id, turn).await? {
         Found::Nothing => Ok(Next::Done),
         Found::Stop(code) => Ok(Next::Stop { code: code.to_owned() }),
+        Found::Wait(until) => Ok(Next::At(until)),
         Found::Send(send) => {
             let (attempt, request) = *send;
+            let began_at = app.clock.wall_now();
             let outcome = send_to_courier(app, &attempt, &request).await?;
-            record(app, &attempt, outcome, failures).await
+            record(app, &attempt, outcome, failures, Some(began_at)).await
         }
         Found::Ask(ask) => {
             let (attempt, parcel) = *ask;
@@ -97,7 +118,7 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
         meta::raise_in_tx(conn, meta::COUNTER, turn)?;
-        let order = match people::lock(conn, id) {
+        let mut order = match people::lock(conn, id) {
             Ok(order) => order,
             Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Found::Nothing),
             Err(error) => return Err(error),
@@ -111,7 +132,7 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
             // A hold stops everything but storage: nothing personal is handed on. Lifting it drives the attempt on. A
             // withdrawn consent stops it for good: the order is about to be called off.
             ShipmentState::Pending if order.is_held(now.business) || order.is_withdrawn() => Ok(Found::Nothing),
-            ShipmentState::Pending => start_sending(conn, ring, &app_, &order, attempt, now),
+            ShipmentState::Pending => send_or_wait(conn, ring, &app_, &mut order, attempt, now),
             ShipmentState::Booking => {
                 shipments::change_in_tx(
                     conn,
@@ -128,41 +149,81 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
                     Some("interrupted"),
                     now.business,
                 )?;
-                ask(conn, ring, attempt)
+                ask(conn, ring, &app_, attempt, now)
             }
-            ShipmentState::Unknown => ask(conn, ring, attempt),
+            ShipmentState::Unknown => ask(conn, ring, &app_, attempt, now),
         }
     })
     .await
+}
+
+/// Sends, unless the courier is paused: then the attempt waits for it, or, where it has been paused for long and somebody
+/// else may carry the parcel, goes there.
+fn send_or_wait(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
+    order: &mut Order,
+    attempt: Attempt,
+    now: Now,
+) -> Result<Found, AppError> {
+    let deadline = app
+        .couriers
+        .get(&attempt.courier)
+        .map_or(Duration::ZERO, |courier| courier.deadline());
+    match standing::permit_in_tx(conn, &attempt.courier, Call::Book, deadline, now.wall)? {
+        Permit::Go => start_sending(conn, ring, app, order, attempt, now),
+        Permit::Wait { until, since } => {
+            if since + standing::FALL_BACK_AFTER > now.wall || fallback::next(conn, ring, app, order, true)?.is_none() {
+                return Ok(Found::Wait(until));
+            }
+            // Pending: surely not booked.
+            fail(conn, order, &attempt, "courier_paused", now)?;
+            fallback::fall_back(conn, ring, app, order, &attempt, true, now)?;
+            Ok(Found::Nothing)
+        }
+    }
+}
+
+/// Gives an attempt up that is surely not booked.
+fn fail(conn: &mut AnyConn, order: &Order, attempt: &Attempt, code: &str, now: Now) -> Result<(), AppError> {
+    let change = Change::at(now.business).state(ShipmentState::Failed).error(code);
+    shipments::change_in_tx(conn, attempt.id, &change)?;
+    note_event(conn, order, "booking_failed", "system", Some(code), now.business)
 }
 
 fn start_sending(
     conn: &mut AnyConn,
     ring: &Keyring,
     app: &App,
-    order: &Order,
+    order: &mut Order,
     attempt: Attempt,
     now: Now,
 ) -> Result<Found, AppError> {
-    let fail = |conn: &mut AnyConn, code: &'static str| -> Result<Found, AppError> {
-        shipments::change_in_tx(
-            conn,
-            attempt.id,
-            &Change::at(now.business).state(ShipmentState::Failed).error(code),
-        )?;
-        note_event(conn, order, "booking_failed", "system", Some(code), now.business)?;
-        Ok(Found::Stop(code))
-    };
     let Some(courier) = app.couriers.get(&attempt.courier) else {
-        return fail(conn, "courier_not_configured");
+        fail(conn, order, &attempt, standing::NOT_CONFIGURED, now)?;
+        let goes_on = fallback::fall_back(conn, ring, app, order, &attempt, false, now)?;
+        return Ok(if goes_on {
+            Found::Nothing
+        } else {
+            Found::Stop(standing::NOT_CONFIGURED)
+        });
     };
     let person = match people::find(conn, ring, order.id) {
         Ok(person) => person,
         // A corrected recipient heals it and starts the next attempt.
-        Err(AppError::Gone(_)) => return fail(conn, "recipient_unreadable"),
+        Err(AppError::Gone(_)) => {
+            fail(conn, order, &attempt, "recipient_unreadable", now)?;
+            return Ok(Found::Stop("recipient_unreadable"));
+        }
         Err(error) => return Err(error),
     };
     let recipient = person.recipient;
+    // Asked again where it is handed over: a courier's region, or the recipient, may have changed since.
+    if !fallback::may_carry(app, &attempt.courier, &recipient.address, order.cross_border) {
+        fail(conn, order, &attempt, fallback::CONSENT, now)?;
+        return Ok(Found::Stop(fallback::CONSENT));
+    }
     Ok(Found::Send(Box::new(sending(
         conn,
         app,
@@ -174,7 +235,7 @@ fn start_sending(
 }
 
 /// Stores what must be known before an attempt is sent: its state, its deadline, and the disclosure.
-fn sending(
+pub(super) fn sending(
     conn: &mut AnyConn,
     app: &App,
     attempt: &Attempt,
@@ -184,7 +245,7 @@ fn sending(
 ) -> Result<(Attempt, BookingRequest), AppError> {
     let change = Change::at(now.business).sending(attempt, now.wall, now.wall + delta(deadline));
     shipments::change_in_tx(conn, attempt.id, &change)?;
-    shipments::disclose_in_tx(conn, attempt, DISCLOSED, now.business)?;
+    shipments::disclose_in_tx(conn, attempt, DISCLOSED, "delivery", now.business)?;
     let request = BookingRequest {
         reference: attempt.reference.clone(),
         consignee,
@@ -195,7 +256,13 @@ fn sending(
     Ok((sent, request))
 }
 
-fn ask(conn: &mut AnyConn, ring: &Keyring, attempt: Attempt) -> Result<Found, AppError> {
+fn ask(conn: &mut AnyConn, ring: &Keyring, app: &App, attempt: Attempt, now: Now) -> Result<Found, AppError> {
+    if let Some(courier) = app.couriers.get(&attempt.courier) {
+        let permit = standing::permit_in_tx(conn, &attempt.courier, Call::Ask, courier.deadline(), now.wall)?;
+        if let Permit::Wait { until, .. } = permit {
+            return Ok(Found::Wait(until));
+        }
+    }
     let phone = match people::find(conn, ring, attempt.order_id) {
         Ok(person) => Some(person.recipient.phone),
         Err(AppError::Gone(_)) => None,
@@ -207,13 +274,13 @@ fn ask(conn: &mut AnyConn, ring: &Keyring, attempt: Attempt) -> Result<Found, Ap
 
 /// Speaks to the courier. A process that was stopped for so long that its deadline has passed sends nothing: others may
 /// have taken the attempt for settled by now.
-async fn send_to_courier(
+pub(super) async fn send_to_courier(
     app: &App,
     attempt: &Attempt,
     request: &BookingRequest,
 ) -> Result<Result<Booked, BookError>, AppError> {
     let Some(courier) = app.couriers.get(&attempt.courier) else {
-        return Ok(Err(BookError::fail("courier_not_configured")));
+        return Ok(Err(BookError::fail(standing::NOT_CONFIGURED)));
     };
     let too_late = || {
         attempt
@@ -221,7 +288,7 @@ async fn send_to_courier(
             .is_none_or(|deadline| app.clock.wall_now() >= deadline)
     };
     if too_late() {
-        return Ok(Err(BookError::retry("stopped_before_sending")));
+        return Ok(Err(BookError::retry(standing::STOPPED)));
     }
     let mut prepared = attempt.provider_ref.clone();
     if prepared.is_none() {
@@ -245,25 +312,30 @@ async fn send_to_courier(
         }
     }
     if too_late() {
-        return Ok(Err(BookError::retry("stopped_before_sending")));
+        return Ok(Err(BookError::retry(standing::STOPPED)));
     }
     Ok(courier.commit(request, prepared.as_deref()).await)
 }
 
-/// Records what came of a try.
-async fn record(
+/// Records what came of a try that began at `began_at` (wall; `None`: it was only asked after).
+pub(super) async fn record(
     app: &App,
     sent: &Attempt,
     outcome: Result<Booked, BookError>,
     failures: u32,
+    began_at: Option<Instant>,
 ) -> Result<Next, AppError> {
     let (app_, sent) = (app.clone(), sent.clone());
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
-        match &outcome {
+        let next = match &outcome {
             Ok(booked) => record_success(conn, ring, &app_, sent.id, booked, now),
-            Err(error) => record_error(conn, &sent, error, failures, now),
+            Err(error) => record_error(conn, ring, &app_, &sent, error, failures, now),
+        }?;
+        if let (Some(began_at), Some(heard)) = (began_at, standing::heard_of_booking(&outcome)) {
+            standing::note_in_tx(conn, &sent.courier, Call::Book, heard, began_at, now)?;
         }
+        Ok(next)
     })
     .await
 }
@@ -306,17 +378,6 @@ fn record_success(
     Ok(Next::Done)
 }
 
-/// Whether an answer names a parcel that is another attempt's: the courier mixed its answers up.
-fn is_foreign(conn: &mut AnyConn, ring: &Keyring, attempt: &Attempt, booked: &Booked) -> Result<bool, AppError> {
-    if booking::holder(conn, ring, attempt, booked.tracking_no.as_ref())? == Holder::Another {
-        return Ok(true);
-    }
-    match &booked.provider_ref {
-        Some(provider_ref) => booking::is_anothers(conn, attempt, provider_ref),
-        None => Ok(false),
-    }
-}
-
 /// Another order's parcel is never taken: what became of this attempt is as unknown as before.
 fn foreign_parcel(conn: &mut AnyConn, order: &Order, attempt: &Attempt, now: Now) -> Result<Next, AppError> {
     tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "the courier answered with another order's parcel: it is not taken");
@@ -334,7 +395,10 @@ fn foreign_parcel(conn: &mut AnyConn, order: &Order, attempt: &Attempt, now: Now
             now.business,
         )?;
     }
-    Ok(Next::retry("foreign_parcel"))
+    Ok(Next::Retry {
+        code: "foreign_parcel".to_owned(),
+        after: None,
+    })
 }
 
 /// Whether an answer names another parcel than the one that is recorded.
@@ -366,17 +430,30 @@ fn is_another(
 /// No parcel, or nobody knows. Only this very try may change the attempt: another may be under way by now.
 fn record_error(
     conn: &mut AnyConn,
+    ring: &Keyring,
+    app: &App,
     sent: &Attempt,
     error: &BookError,
     failures: u32,
     now: Now,
 ) -> Result<Next, AppError> {
-    let order = orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
+    let mut order = orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
     let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
     if attempt.tries != sent.tries || !attempt.state.is_in_flight() {
         return Ok(Next::Done);
     }
     let change = Change::at(now.business).error(error.code());
+    let refused = matches!(error, BookError::Retry { .. } | BookError::Unauthorized { .. });
+    let open = refused && fallback::is_open(&order, &attempt, now);
+    if open
+        && is_paused_for_long(conn, &attempt.courier, now)?
+        && fallback::next(conn, ring, app, &order, true)?.is_some()
+    {
+        // A probe that failed: this order has waited long enough.
+        fail(conn, &order, &attempt, error.code(), now)?;
+        fallback::fall_back(conn, ring, app, &mut order, &attempt, true, now)?;
+        return Ok(Next::Done);
+    }
     match error {
         BookError::Unknown { code } => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Unknown))?;
@@ -391,25 +468,29 @@ fn record_error(
                 after: after.map(bounded_retry_after),
             })
         }
-        BookError::Unauthorized { code } if may_try_again(failures) => {
+        // Costs no try: the courier's queue is paused by this very answer, and says when it is tried again.
+        BookError::Unauthorized { .. } => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Pending))?;
-            tracing::error!(
-                courier = attempt.courier,
-                code,
-                "the courier does not accept our credentials: nothing is booked until somebody mends them"
-            );
-            Ok(Next::retry(code))
+            Ok(Next::At(now.wall + TimeDelta::minutes(1)))
         }
-        BookError::Retry { code, .. } | BookError::Unauthorized { code } | BookError::Fail { code } => {
-            shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Failed))?;
-            note_event(conn, &order, "booking_failed", "system", Some(code), now.business)?;
+        BookError::Retry { code, .. } | BookError::Fail { code } => {
+            fail(conn, &order, &attempt, code, now)?;
             tracing::warn!(order = %order.id, courier = attempt.courier, code, "a booking failed for good");
+            if fallback::is_open(&order, &attempt, now) {
+                fallback::fall_back(conn, ring, app, &mut order, &attempt, false, now)?;
+            }
             Ok(Next::Done)
         }
     }
 }
 
-fn may_try_again(failures: u32) -> bool {
+fn is_paused_for_long(conn: &mut AnyConn, courier: &str, now: Now) -> Result<bool, AppError> {
+    let standing = courier_state::find(conn, courier)?;
+    Ok(standing
+        .is_some_and(|standing| standing.state != State::Ok && standing.since + standing::FALL_BACK_AFTER <= now.wall))
+}
+
+pub(super) fn may_try_again(failures: u32) -> bool {
     retry_wait(failures.saturating_add(1), 0.5).is_some()
 }
 
@@ -417,17 +498,17 @@ fn may_try_again(failures: u32) -> bool {
 async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32) -> Result<Next, AppError> {
     let Some(courier) = app.couriers.get(&attempt.courier) else {
         return Ok(Next::Stop {
-            code: "courier_not_configured".to_owned(),
+            code: standing::NOT_CONFIGURED.to_owned(),
         });
     };
     let asked_at = app.clock.wall_now();
     let settled_at = attempt.network_deadline.unwrap_or(asked_at) + delta(app.settings.settle);
-    match courier.reconcile(&parcel).await {
-        Ok(Reconciled::Booked(booked)) => record(app, &attempt, Ok(booked), 0).await,
+    match standing::ask(app, courier, courier.reconcile(&parcel)).await {
+        Ok(Reconciled::Booked(booked)) => record(app, &attempt, Ok(booked), 0, None).await,
         // A slow courier may book after we gave up: what is not there yet may still come.
         Ok(Reconciled::NotThere) if asked_at < settled_at => Ok(Next::At(settled_at)),
-        Ok(Reconciled::NotThere) => resend(app, attempt).await,
-        Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0).await,
+        Ok(Reconciled::NotThere) => resend(app, attempt, failures).await,
+        Ok(Reconciled::Refused { code }) => record(app, &attempt, Err(BookError::Fail { code }), 0, None).await,
         // While the first request may still be at work, a second one beside it could be taken for a new order.
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < settled_at && settled_at < until => {
             Ok(Next::At(settled_at))
@@ -439,137 +520,43 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
                 code: "cannot_tell".to_owned(),
             })
         }
-        Err(error) => Ok(match error.after {
-            Some(after) => Next::Retry {
-                code: error.code,
-                after: Some(bounded_retry_after(after)),
-            },
-            None => Next::retry(error.code),
-        }),
+        Err(error) => Ok(Next::after_call(error, app.clock.wall_now())),
     }
 }
 
+/// The code of an attempt that was sent and sent again and never arrived.
+const NOT_BOOKED: &str = "never_arrived";
+
+/// Sends whose outcome turned out to be "not booked" before the schedule of failed tries spaces the next ones: a lost
+/// request is sent again at once, a courier that never books is not asked every minute for ever.
+const SENT_AT_ONCE: u16 = 3;
+
 /// The attempt is certainly not booked: it may be sent again under the same reference.
-async fn resend(app: &App, sent: Attempt) -> Result<Next, AppError> {
+async fn resend(app: &App, sent: Attempt, failures: u32) -> Result<Next, AppError> {
     let now = app.clock.business_now();
     app.orders
         .write(move |conn| {
-            orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
+            let order = orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
             let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
             if attempt.tries != sent.tries || attempt.state != ShipmentState::Unknown {
                 return Ok(Next::Now);
             }
+            let spaced = attempt.tries >= SENT_AT_ONCE;
+            if spaced && !may_try_again(failures) {
+                let change = Change::at(now).state(ShipmentState::Failed).error(NOT_BOOKED);
+                shipments::change_in_tx(conn, attempt.id, &change)?;
+                note_event(conn, &order, "booking_failed", "system", Some(NOT_BOOKED), now)?;
+                tracing::warn!(order = %order.id, courier = attempt.courier, "a booking failed for good: it never arrived");
+                return Ok(Next::Done);
+            }
             shipments::change_in_tx(conn, attempt.id, &Change::at(now).state(ShipmentState::Pending))?;
-            Ok(Next::Now)
+            Ok(match spaced {
+                true => Next::Retry {
+                    code: NOT_BOOKED.to_owned(),
+                    after: None,
+                },
+                false => Next::Now,
+            })
         })
         .await
-}
-
-/// Sends an attempt again that may be booked already, under the same reference, for as long as that books nothing twice.
-/// It stays unknown unless the answer itself says what became of it.
-async fn repeat(app: &App, attempt: Attempt, until: Instant, failures: u32) -> Result<Next, AppError> {
-    let app_ = app.clone();
-    let begun = app
-        .write_sealed(move |conn, ring| {
-            let now = Now::of(&app_.clock);
-            let order = match people::lock(conn, attempt.order_id) {
-                Ok(order) => order,
-                Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Err(Next::Done)),
-                Err(error) => return Err(error),
-            };
-            let known = shipments::find(conn, attempt.id)?.ok_or(AppError::NotFound)?;
-            if known.tries != attempt.tries || known.state != ShipmentState::Unknown {
-                return Ok(Err(Next::Now));
-            }
-            // A hold stops everything but storage; lifting it drives the attempt on.
-            if order.status != OrderStatus::Printed || order.is_held(now.business) {
-                return Ok(Err(Next::Done));
-            }
-            let stop = |code: &str| Ok(Err(Next::Stop { code: code.to_owned() }));
-            let Some(courier) = app_.couriers.get(&known.courier) else {
-                return stop("courier_not_configured");
-            };
-            // Asked again where it counts: the wait for the lock is over.
-            if now.wall >= until {
-                return stop("cannot_tell");
-            }
-            let recipient = match people::find(conn, ring, order.id) {
-                Ok(person) => person.recipient,
-                Err(AppError::Gone(_)) => return stop("recipient_unreadable"),
-                Err(error) => return Err(error),
-            };
-            Ok(Ok(sending(conn, &app_, &known, recipient, courier.deadline(), now)?))
-        })
-        .await?;
-    let (sent, request) = match begun {
-        Ok(begun) => begun,
-        Err(next) => return Ok(next),
-    };
-    let (code, after) = match send_to_courier(app, &sent, &request).await? {
-        outcome @ (Ok(_) | Err(BookError::Fail { .. })) => return record(app, &sent, outcome, failures).await,
-        Err(BookError::Retry { code, after }) => (code, after.map(bounded_retry_after)),
-        Err(BookError::Unauthorized { code } | BookError::Unknown { code }) => (code, None),
-    };
-    still_unknown(app, sent, &code).await?;
-    Ok(if may_try_again(failures) {
-        Next::Retry { code, after }
-    } else {
-        Next::Stop {
-            code: "cannot_tell".to_owned(),
-        }
-    })
-}
-
-/// Notes that nothing more is known of an attempt than before this try.
-async fn still_unknown(app: &App, sent: Attempt, code: &str) -> Result<(), AppError> {
-    let (now, code) = (app.clock.business_now(), code.to_owned());
-    app.orders
-        .write(move |conn| {
-            orders::lock_in_tx(conn, sent.order_id)?.ok_or(AppError::NotFound)?;
-            let attempt = shipments::find(conn, sent.id)?.ok_or(AppError::NotFound)?;
-            if attempt.tries != sent.tries || !attempt.state.is_in_flight() {
-                return Ok(());
-            }
-            let change = Change::at(now).state(ShipmentState::Unknown).error(&code);
-            Ok::<_, AppError>(shipments::change_in_tx(conn, attempt.id, &change)?)
-        })
-        .await
-}
-
-/// Calls a parcel off that should not exist.
-///
-/// # Errors
-/// Store or vault: the job is tried again.
-pub async fn cancel_stray(app: &App, id: crate::domain::ids::AttemptId) -> Result<Next, AppError> {
-    let found = app
-        .read_sealed(move |conn, ring| {
-            let Some(attempt) = shipments::find(conn, id)? else {
-                return Ok(None);
-            };
-            let (tracking_no, phone) = match people::find(conn, ring, attempt.order_id) {
-                Ok(person) => {
-                    let about = id.to_string();
-                    let note = person
-                        .notes
-                        .iter()
-                        .rev()
-                        .find(|note| note.kind == booking::STRAY && note.about == about);
-                    (note.map(|note| note.text.clone()), Some(person.recipient.phone))
-                }
-                Err(AppError::Gone(_) | AppError::Store(_)) => (None, None),
-                Err(error) => return Err(error),
-            };
-            let parcel = booking::parcel_ref(&attempt, tracking_no, phone);
-            Ok(Some((attempt, parcel)))
-        })
-        .await?;
-    let Some((attempt, parcel)) = found else {
-        return Ok(Next::Done);
-    };
-    match crate::app::cancel::call_off(app, &attempt, &parcel).await {
-        Ok(()) => Ok(Next::Done),
-        Err(AppError::Conflict { code, .. }) => Ok(Next::Stop { code: code.to_owned() }),
-        Err(AppError::Courier { code, .. }) => Ok(Next::retry(code)),
-        Err(error) => Err(error),
-    }
 }

@@ -35,6 +35,9 @@ pub enum AppError {
     /// The personal data is gone: `purged` or `unreadable`.
     #[error("gone: {0}")]
     Gone(&'static str),
+    /// The courier gives no label for this parcel.
+    #[error("there is no label")]
+    NoLabel,
     /// Too much to do: nothing was done, try again.
     #[error("{part} is overloaded")]
     Overloaded {
@@ -75,6 +78,7 @@ impl From<IllegalStep> for AppError {
         let detail = match code {
             "not_cancellable" => "the order can no longer be cancelled",
             "not_a_draft" => "only a draft can be confirmed",
+            "not_returned" => "only a returned order is sent again",
             "already_printed" => "the order is printed already; POST .../reprint records another print",
             _ => "the order's status does not allow this",
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
-use crate::app::{App, AppError, Caller, startup};
+use crate::app::{App, AppError, Caller, audit as chain, startup};
 use crate::clock::{Instant, delta};
 use crate::domain::invalid::{Invalid, bounded_text};
 use crate::domain::scope::Scopes;
@@ -112,7 +112,8 @@ pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> 
     let vault = app.vault.clone();
     let (first, last) = app.blocking(move || Ok(vault.journal(vec![entry])?)).await?;
     let (id, actor) = (id.to_owned(), actor.to_owned());
-    app.orders
+    let done = app
+        .orders
         .write(move |conn| {
             let done = keys::revoke_in_tx(conn, &id, now)?;
             if done {
@@ -128,7 +129,9 @@ pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> 
             meta::applied_in_tx(conn, first, last)?;
             Ok::<_, AppError>(done)
         })
-        .await
+        .await?;
+    chain::note_act(app).await;
+    Ok(done)
 }
 
 fn hash(secret: &str) -> Vec<u8> {

@@ -4,10 +4,9 @@ use tokio::sync::oneshot;
 
 use crate::app::intake::{Intake, Submission};
 use crate::app::view::OrderView;
-use crate::app::{App, AppError, Caller};
+use crate::app::{App, AppError, Caller, fallback};
 use crate::domain::checkout::NewOrder;
 use crate::domain::ids::OrderId;
-use crate::domain::invalid::{FieldError, Invalid};
 use crate::privacy::Pii;
 
 /// What became of a request to place an order.
@@ -31,7 +30,7 @@ pub(crate) enum Written {
 /// Places an order. `key` is the idempotency key as sent.
 ///
 /// # Errors
-/// Unknown courier (422), reference taken or key reused (409, 422), too many waiting (503), store or vault.
+/// Unknown courier, or one abroad without consent (422), reference taken or key reused (409, 422), too many waiting (503), store or vault.
 pub async fn place(
     app: &App,
     intake: &Intake,
@@ -43,12 +42,9 @@ pub async fn place(
         .courier
         .clone()
         .unwrap_or_else(|| app.couriers.default_name().to_owned());
-    if app.couriers.get(&courier).is_none() {
-        return Err(AppError::Invalid(vec![FieldError {
-            pointer: "/courier".to_owned(),
-            invalid: Invalid::new("unknown_courier", "must be a courier that is configured"),
-        }]));
-    }
+    fallback::check_configured(app, &courier)?;
+    let (to, consent) = (&order.recipient.address, order.consent.cross_border);
+    fallback::check_consent(app, &courier, to, consent, "/courier")?;
     let (reply, answer) = oneshot::channel();
     intake.submit(Submission {
         id: OrderId::generate(),

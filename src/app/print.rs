@@ -1,6 +1,6 @@
 //! The print floor: leased work, printed orders, and the push to the courier that follows from them.
 
-use crate::app::booking::{By, Now, new_attempt, note_event, step};
+use crate::app::booking::{By, Now, new_attempt, note_event, refuse_held, step};
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller, notes, people};
 use crate::clock::{Instant, delta};
@@ -9,7 +9,7 @@ use crate::domain::order::{OrderStatus, Step};
 use crate::privacy::Pii;
 use crate::store::orders::{self, Change, Order};
 use crate::store::prints::{self, PrintRow};
-use crate::store::{AnyConn, to_row};
+use crate::store::{AnyConn, timeline, to_row};
 
 /// Who works at which machine.
 #[derive(Debug, Clone)]
@@ -53,9 +53,6 @@ pub async fn claim(app: &App, caller: &Caller, operator: Operator, limit: i64) -
         let mut claimed = Vec::new();
         for id in orders::pick_printable_in_tx(conn, now.business, now.wall, limit)? {
             let mut order = orders::find(conn, id)?.ok_or(AppError::NotFound)?;
-            if order.is_held(now.business) {
-                continue;
-            }
             let change = Change::at(now.business).lease(&lessee, until);
             step(
                 conn,
@@ -83,18 +80,20 @@ pub async fn claim(app: &App, caller: &Caller, operator: Operator, limit: i64) -
 /// Records that an order is printed and queues its parcel, in one transaction.
 ///
 /// # Errors
-/// Not found, `lease_lost` where another holds it, an impossible step, store or vault.
+/// Not found, held, `lease_lost` where another holds it, an impossible step, store or vault.
 pub async fn printed(app: &App, caller: &Caller, operator: Operator, id: OrderId) -> Result<OrderView, AppError> {
     let (now, window) = (Now::of(&app.clock), app.settings.window);
     let (actor, lessee) = (caller.actor(), operator.lessee(caller));
     app.write_sealed(move |conn, ring| {
         let mut order = people::lock(conn, id)?;
+        refuse_held(&order, now.business)?;
         order.status.after(Step::Print)?;
-        // A lapsed lease that nobody took is still this operator's work.
-        if order.print_lessee.as_deref() != Some(lessee.as_str()) {
+        let leased = order.print_lessee.as_deref() == Some(lessee.as_str());
+        // A lapsed lease that nobody took is still its key's work; who the operator was is forgotten.
+        if !leased && !timeline::lapsed_from(conn, id, &actor)? {
             return Err(lease_lost());
         }
-        let change = Change::at(now.business).end_lease(true);
+        let change = Change::at(now.business).end_lease();
         step(
             conn,
             &mut order,
@@ -143,7 +142,7 @@ fn record_print(
 /// Records another print of a printed order; changes no status.
 ///
 /// # Errors
-/// Not found, not in `printed`, store or vault.
+/// Not found, held, not in `printed`, store or vault.
 pub async fn reprint(
     app: &App,
     caller: &Caller,
@@ -154,6 +153,7 @@ pub async fn reprint(
     let (now, actor) = (app.clock.business_now(), caller.actor());
     app.write_sealed(move |conn, ring| {
         let order = people::lock(conn, id)?;
+        refuse_held(&order, now)?;
         if order.status != OrderStatus::Printed {
             return Err(AppError::conflict(
                 "not_printed",
@@ -180,7 +180,7 @@ pub async fn release(app: &App, caller: &Caller, operator: Operator, id: OrderId
         if order.status == OrderStatus::Printing && order.print_lessee.as_deref() != Some(lessee.as_str()) {
             return Err(lease_lost());
         }
-        let change = Change::at(now).end_lease(true);
+        let change = Change::at(now).end_lease();
         step(
             conn,
             &mut order,
@@ -198,8 +198,8 @@ pub async fn release(app: &App, caller: &Caller, operator: Operator, id: OrderId
     .await
 }
 
-/// Puts orders whose lease is over back into the queue; returns how many. The lessee is remembered: what it prints late
-/// is accepted unless somebody else took the order.
+/// Puts orders whose lease is over back into the queue; returns how many. What is printed late is accepted from the same
+/// key unless somebody else took the order.
 ///
 /// # Errors
 /// The store.
@@ -210,7 +210,7 @@ pub async fn return_lapsed(app: &App) -> Result<usize, AppError> {
             let lapsed = orders::pick_lapsed_in_tx(conn, now.wall, 100)?;
             for id in &lapsed {
                 let mut order: Order = orders::find(conn, *id)?.ok_or(AppError::NotFound)?;
-                let change = Change::at(now.business).end_lease(false);
+                let change = Change::at(now.business).end_lease();
                 step(
                     conn,
                     &mut order,
@@ -218,7 +218,7 @@ pub async fn return_lapsed(app: &App) -> Result<usize, AppError> {
                     change,
                     &By {
                         actor: "system",
-                        code: Some("lease_lapsed"),
+                        code: Some(timeline::LEASE_LAPSED),
                         now: now.business,
                         window,
                     },

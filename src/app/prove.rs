@@ -1,12 +1,14 @@
 //! The auditor's question: is what was purged gone, and does the record of it stand?
 
-use std::path::{Path, PathBuf};
+mod leaks;
 
-use crate::app::scan::{self, Found, Needle};
-use crate::app::{App, AppError, audit, purge};
-use crate::config::DatabaseUrl;
-use crate::privacy::classes::classes;
-use crate::store::{Database, StoreError, audit as audit_rows, dialect, epochs, proof};
+use std::collections::HashMap;
+
+use crate::app::{App, AppError, audit, purge, startup};
+use crate::store::journal::{self, JournalRow};
+use crate::store::{StoreError, audit as audit_rows, epochs, proof};
+
+pub use leaks::scan;
 
 /// One thing that was checked.
 #[derive(Debug, Clone)]
@@ -59,6 +61,17 @@ pub async fn prove(app: &App) -> Result<Vec<Check>, AppError> {
         ),
         looked_at: "orders".to_owned(),
     });
+    let unfit = app.orders.read(proof::unfit_receipts).await?;
+    checks.push(Check {
+        what: "every receipt fits its order".to_owned(),
+        findings: unfit
+            .into_iter()
+            .map(|row| format!("order {} is not purged as its receipt says", row.order_id))
+            .collect(),
+        looked_at: format!("{purged} purged orders"),
+    });
+    checks.push(erased(app).await?);
+    checks.push(journalled(app).await?);
     checks.push(retired_keys(app).await?);
     checks.push(chain(app).await?);
     checks.push(receipts(app).await?);
@@ -88,8 +101,96 @@ async fn retired_keys(app: &App) -> Result<Check, AppError> {
     })
 }
 
+/// What the vault says was erased is gone from the orders.
+async fn erased(app: &App) -> Result<Check, AppError> {
+    const BATCH: i64 = 500;
+    let (mut from, mut looked_at, mut back) = (0, 0, std::collections::BTreeSet::new());
+    loop {
+        let entries = app
+            .vault
+            .database()
+            .read(move |conn| journal::after(conn, from, BATCH))
+            .await?;
+        let Some(last) = entries.last() else { break };
+        from = last.number;
+        let ids: Vec<String> = entries
+            .into_iter()
+            .filter(|entry| entry.kind == startup::ERASE)
+            .map(|entry| entry.subject)
+            .collect();
+        looked_at += ids.len();
+        back.extend(app.orders.read(move |conn| proof::back_among(conn, &ids)).await?);
+    }
+    Ok(Check {
+        what: "nothing that the vault's journal says was erased is there".to_owned(),
+        findings: back
+            .into_iter()
+            .map(|id| format!("order {id} was erased and is there again, or was never destroyed"))
+            .collect(),
+        looked_at: format!("{looked_at} erasures"),
+    })
+}
+
+/// Every receipt's erasure stands in the vault's journal.
+async fn journalled(app: &App) -> Result<Check, AppError> {
+    const BATCH: i64 = 500;
+    // What the vault lost for good, and a person has taken note of, cannot be compared.
+    let lost: Vec<(i64, i64)> = app
+        .vault
+        .database()
+        .read(|conn| proof::journalled_details(conn, startup::LOST))
+        .await?
+        .iter()
+        .filter_map(|detail| detail.split_once(".."))
+        .filter_map(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)))
+        .collect();
+    let (mut after, mut findings, mut looked_at) = (String::new(), Vec::new(), 0);
+    loop {
+        let from = after.clone();
+        let receipts = app
+            .orders
+            .read(move |conn| proof::receipts_after(conn, &from, BATCH))
+            .await?;
+        let Some(last) = receipts.last() else { break };
+        after.clone_from(&last.order_id);
+        looked_at += receipts.len();
+        let numbers: Vec<i64> = receipts.iter().filter_map(|receipt| receipt.journal).collect();
+        let entries = app
+            .vault
+            .database()
+            .read(move |conn| proof::journalled(conn, &numbers))
+            .await?;
+        let entries: HashMap<i64, JournalRow> = entries.into_iter().map(|entry| (entry.number, entry)).collect();
+        for receipt in receipts {
+            let entry = receipt.journal.and_then(|number| entries.get(&number));
+            let stands = entry.is_some_and(|entry| {
+                entry.kind == startup::ERASE && entry.subject == receipt.order_id && entry.detail == receipt.reason
+            });
+            let is_lost = entry.is_none()
+                && receipt
+                    .journal
+                    .is_some_and(|number| lost.iter().any(|(from, to)| (*from..=*to).contains(&number)));
+            if !stands && !is_lost {
+                findings.push(format!(
+                    "the erasure of order {} does not stand in the vault's journal",
+                    receipt.order_id
+                ));
+            }
+        }
+    }
+    Ok(Check {
+        what: "every receipt's erasure stands in the vault's journal".to_owned(),
+        findings,
+        looked_at: format!("{looked_at} receipts"),
+    })
+}
+
 async fn chain(app: &App) -> Result<Check, AppError> {
     let verified = audit::verify(app).await?;
+    let restored = app
+        .orders
+        .read(|conn| audit_rows::count_of(conn, &[startup::RESTORED, startup::CHAIN_ACCEPTED]))
+        .await?;
     let findings = match (verified.ok, verified.broken_at) {
         (true, _) => Vec::new(),
         (false, Some(at)) => vec![format!("the chain breaks at entry {at}")],
@@ -98,7 +199,13 @@ async fn chain(app: &App) -> Result<Check, AppError> {
     Ok(Check {
         what: "the audit log's hash chain holds".to_owned(),
         findings,
-        looked_at: format!("{} entries", verified.entries),
+        looked_at: match restored {
+            0 => format!("{} entries, against the heads of both databases", verified.entries),
+            times => format!(
+                "{} entries, against the heads of both databases; {times} of them say that entries were lost",
+                verified.entries
+            ),
+        },
     })
 }
 
@@ -150,97 +257,4 @@ async fn receipts(app: &App) -> Result<Check, AppError> {
         findings,
         looked_at: format!("{looked_at} receipts"),
     })
-}
-
-/// Looks for planted values in what the databases keep, and in these other files (logs).
-///
-/// # Errors
-/// Store; a file cannot be read.
-pub async fn scan(app: &App, needles: Vec<Needle>, logs: Vec<PathBuf>) -> Result<Vec<Check>, AppError> {
-    let mut checks = Vec::new();
-    for (name, database) in [("orders", &app.orders), ("vault", app.vault.database())] {
-        checks.push(match database.url() {
-            DatabaseUrl::Sqlite(path) => files(
-                format!("no planted value stands in the bytes of the {name} database's files"),
-                &database_files(path),
-                &needles,
-            )?,
-            DatabaseUrl::Postgres(_) => rows(name, database, &needles)?,
-        });
-    }
-    checks.push(files(
-        "no planted value stands in the log files".to_owned(),
-        &logs,
-        &needles,
-    )?);
-    Ok(checks)
-}
-
-/// The database's file and what SQLite keeps beside it.
-fn database_files(path: &Path) -> Vec<PathBuf> {
-    ["", "-wal", "-shm", "-journal"]
-        .iter()
-        .map(|end| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        })
-        .filter(|path| path.exists())
-        .collect()
-}
-
-fn files(what: String, files: &[PathBuf], needles: &[Needle]) -> Result<Check, AppError> {
-    let mut found = Vec::new();
-    let mut bytes = 0;
-    for file in files {
-        bytes += scan::in_file(file, needles, &mut found)
-            .map_err(|error| AppError::Internal(format!("cannot read {}: {error}", file.display())))?;
-    }
-    Ok(Check {
-        what,
-        findings: told(found),
-        looked_at: format!("{} files, {bytes} bytes", files.len()),
-    })
-}
-
-fn rows(name: &str, database: &Database, needles: &[Needle]) -> Result<Check, AppError> {
-    let tables = if name == "vault" {
-        &classes().vault
-    } else {
-        &classes().orders
-    };
-    let mut found = Vec::new();
-    let mut count = 0_u64;
-    for table in tables.keys() {
-        let place = format!("table {table}");
-        database.write_blocking(|conn| {
-            dialect::rows_as_text_in_tx(conn, table, |row| {
-                count += 1;
-                scan::in_text(row, &place, needles, &mut found);
-            })
-        })?;
-    }
-    Ok(Check {
-        what: format!(
-            "no planted value stands in what SQL can reach of the {name} database (its server's files, log and replicas are not read)"
-        ),
-        findings: told(found),
-        looked_at: format!("{} tables, {count} rows", tables.len()),
-    })
-}
-
-fn told(found: Vec<Found>) -> Vec<String> {
-    found
-        .into_iter()
-        .map(|found| match found.offset {
-            Some(offset) => format!(
-                "planted value of line {} in {} at byte {offset}, as {}",
-                found.line, found.place, found.form
-            ),
-            None => format!(
-                "planted value of line {} in {}, as {}",
-                found.line, found.place, found.form
-            ),
-        })
-        .collect()
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::app::booking::{By, Now, in_fulfilment, step};
-use crate::app::{App, AppError, Caller, people, startup};
+use crate::app::{App, AppError, Caller, audit as chain, people, startup};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
@@ -21,11 +21,11 @@ use crate::store::audit::{self, Act};
 use crate::store::journal::NewEntry;
 use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
-use crate::store::{AnyConn, dialect, meta, subject_texts, to_row};
+use crate::store::{AnyConn, StoreError, meta, reseal, subject_texts, to_row};
 
 /// Orders in one round of a sweep, journalled together. How many of them one transaction decides or destroys, the database
 /// says: [`Database::sweep_size`](crate::store::Database::sweep_size).
-const ROUND: i64 = 4000;
+pub(crate) const ROUND: i64 = 4000;
 
 /// What a run of retention did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,9 +73,7 @@ pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
             break;
         }
     }
-    if total > 0 {
-        leave_no_page(app).await?;
-    }
+    settle(app, total).await?;
     Ok(total)
 }
 
@@ -89,7 +87,7 @@ async fn decide_due(app: &App) -> Result<i64, AppError> {
             .orders
             .write(move |conn| {
                 let due = purges::pick_due_in_tx(conn, now, size)?;
-                purges::decide_in_tx(conn, &due, PurgeReason::Retention, now)?;
+                decide_with_keys_in_tx(conn, &due, PurgeReason::Retention, now)?;
                 Ok::<_, AppError>(i64::try_from(due.len()).unwrap_or(i64::MAX))
             })
             .await?;
@@ -99,6 +97,31 @@ async fn decide_due(app: &App) -> Result<i64, AppError> {
         total += decided;
     }
     Ok(total)
+}
+
+/// Decides the purge of locked orders for a reason, or because nobody can read the person any more.
+///
+/// # Errors
+/// Store.
+pub(crate) fn decide_with_keys_in_tx(
+    conn: &mut AnyConn,
+    ids: &[OrderId],
+    reason: PurgeReason,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let unreadable = reseal::unreadable_among(conn, ids)?;
+    purges::decide_in_tx(conn, &unreadable, PurgeReason::KeyDestroyed, now)?;
+    // Those that are decided already keep their reason.
+    purges::decide_in_tx(conn, ids, reason, now)
+}
+
+/// The end of a sweep: no page left in the write-ahead log, and the chain's head in the vault.
+async fn settle(app: &App, purged: i64) -> Result<(), AppError> {
+    leave_no_page(app).await?;
+    if purged > 0 {
+        chain::note_act(app).await;
+    }
+    Ok(())
 }
 
 /// Destroys everything that is decided.
@@ -113,10 +136,7 @@ pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
             count => total += count,
         }
     }
-    if total > 0 {
-        leave_no_page(app).await?;
-    }
-    Ok(())
+    settle(app, total).await
 }
 
 /// Destroys a round of what is decided, by whatever reason; returns how many.
@@ -183,9 +203,24 @@ fn destroy_in_tx(
     if decided.is_empty() {
         return Ok(());
     }
+    let ids: Vec<OrderId> = decided.iter().map(|decided| decided.id).collect();
+    let known = purges::receipts_of(conn, &ids)?;
+    for receipt in &known {
+        // Purged before, and put back by something that this program does not know: its receipt stands.
+        let act = Act {
+            actor,
+            action: "purge_again",
+            subject: &receipt.order_id,
+            detail: &format!("receipt={}", receipt.hash),
+            reason_hash: None,
+        };
+        audit::append_in_tx(conn, now, &act)?;
+        purges::destroy_again_in_tx(conn, receipt)?;
+    }
     let columns = classes().purged_columns();
     let mut receipts: Vec<ReceiptRow> = decided
         .iter()
+        .filter(|decided| !known.iter().any(|receipt| receipt.order_id == decided.id.to_string()))
         .map(|decided| {
             let mut receipt = ReceiptRow {
                 order_id: decided.id.to_string(),
@@ -202,6 +237,9 @@ fn destroy_in_tx(
             receipt
         })
         .collect();
+    if receipts.is_empty() {
+        return Ok(());
+    }
     receipts.sort_unstable_by(|a, b| a.order_id.cmp(&b.order_id));
     let (subject, detail) = match receipts.as_slice() {
         [one] => (
@@ -251,17 +289,15 @@ pub fn sweep_hash(receipts: &[ReceiptRow]) -> String {
     data_encoding::HEXLOWER.encode(&hasher.finalize())
 }
 
-/// Empties SQLite's write-ahead log of old pages; asks again while a reader is in the way.
-async fn leave_no_page(app: &App) -> Result<(), AppError> {
-    for _ in 0..50 {
-        if app
-            .orders
-            .read(|conn| Ok::<_, AppError>(dialect::truncate_log(conn)?))
-            .await?
-        {
+/// Empties SQLite's write-ahead log of old pages; asks again for a second while a reader is in the way. Every sweep and
+/// every start comes here, whether it purged anything or not: so a log that could not be emptied, or whose process died
+/// before it was, is emptied by the next.
+pub(crate) async fn leave_no_page(app: &App) -> Result<(), AppError> {
+    for _ in 0..20 {
+        if app.orders.empty_log().await? {
             return Ok(());
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     tracing::warn!("the write-ahead log could not be emptied yet: a reader holds it; the next sweep tries again");
     Ok(())
@@ -300,7 +336,7 @@ pub async fn on_request(
                 ));
             }
             if !order.status.is_ended() {
-                let mut change = Change::at(now.business).end_lease(true);
+                let mut change = Change::at(now.business).end_lease();
                 if order.status == OrderStatus::Draft {
                     change = change.free_reference();
                 }
@@ -354,8 +390,8 @@ const RECEIPT_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 /// Store.
 pub(crate) async fn destroy_one(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
     let decided = app.orders.read(move |conn| purges::decided_one(conn, id)).await?;
-    destroy(app, decided.into_iter().collect(), actor).await?;
-    leave_no_page(app).await
+    let destroyed = destroy(app, decided.into_iter().collect(), actor).await?;
+    settle(app, destroyed).await
 }
 
 /// A random salt and the hash of a reason under it: the salt is personal like the reason, the hash tells nothing.

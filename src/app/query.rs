@@ -3,9 +3,10 @@
 use crate::app::rights::remind::today_and_soon;
 use crate::app::view::{self, OrderView};
 use crate::app::{App, AppError, Caller, people};
-use crate::clock::delta;
+use crate::clock::{Instant, delta};
 use crate::domain::ids::{JobId, OrderId};
 use crate::domain::person::Note;
+use crate::domain::shipment::CONFIRM_WITHIN;
 use crate::privacy::Pii;
 use crate::store::orders::{self, Filter, Order};
 use crate::store::prints::PrintRow;
@@ -182,9 +183,23 @@ impl App {
         let now = self.clock.business_now();
         let warning = chrono::TimeDelta::days(14).min(delta(self.settings.stuck_after));
         let stuck_since = now - delta(self.settings.stuck_after) + warning;
+        let unconfirmed_since = self.unconfirmed_since();
         self.orders
-            .read(move |conn| Ok(stats::read(conn, now, stuck_since, today_and_soon(now))?))
+            .read(move |conn| {
+                Ok(stats::read(
+                    conn,
+                    now,
+                    stuck_since,
+                    unconfirmed_since,
+                    today_and_soon(now),
+                )?)
+            })
             .await
+    }
+
+    /// A reported end that waits to be confirmed since before this moment is trouble.
+    pub fn unconfirmed_since(&self) -> Instant {
+        self.clock.business_now() - CONFIRM_WITHIN
     }
 
     /// A page of jobs, newest first.

@@ -1,7 +1,8 @@
 //! What ends by itself: drafts that nobody confirms, and orders that nothing moves any more. Both are purged at once.
 
 use crate::app::booking::{self, By, Now, step};
-use crate::app::{App, AppError, dispatch, people, purge, track};
+use crate::app::track::Trust;
+use crate::app::{App, AppError, dispatch, people, purge, standing, track};
 use crate::clock::delta;
 use crate::domain::ids::OrderId;
 use crate::domain::order::Step;
@@ -22,14 +23,9 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
     let cutoff = now - delta(app.settings.draft_after);
     app.orders
         .write(move |conn| {
-            let mut expired = Vec::new();
-            for id in orders::pick_expired_drafts_in_tx(conn, cutoff, BATCH)? {
-                let mut order = orders::find(conn, id)?.ok_or(AppError::NotFound)?;
-                // A hold stops this clock too.
-                if order.is_held(now) {
-                    continue;
-                }
-                expired.push(id);
+            let expired = orders::pick_expired_drafts_in_tx(conn, cutoff, now, BATCH)?;
+            for id in &expired {
+                let mut order = orders::find(conn, *id)?.ok_or(AppError::NotFound)?;
                 let change = Change::at(now).free_reference();
                 step(
                     conn,
@@ -56,8 +52,12 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
 /// # Errors
 /// Store.
 pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
-    let cutoff = app.clock.business_now() - delta(app.settings.stuck_after);
-    let stuck = app.orders.read(move |conn| orders::stuck(conn, cutoff, BATCH)).await?;
+    let now = app.clock.business_now();
+    let cutoff = now - delta(app.settings.stuck_after);
+    let stuck = app
+        .orders
+        .read(move |conn| orders::stuck(conn, cutoff, now, BATCH))
+        .await?;
     let mut ended = 0;
     for id in stuck {
         ask_a_last_time(app, id).await;
@@ -84,7 +84,7 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
                 {
                     booking::close_attempt(conn, &attempt, now.business)?;
                 }
-                let change = Change::at(now.business).end_lease(true);
+                let change = Change::at(now.business).end_lease();
                 step(
                     conn,
                     &mut order,
@@ -97,7 +97,7 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
                         window,
                     },
                 )?;
-                purges::decide_in_tx(conn, &[id], PurgeReason::Stuck, now.business)?;
+                purge::decide_with_keys_in_tx(conn, &[id], PurgeReason::Stuck, now.business)?;
                 Ok::<_, AppError>(true)
             })
             .await?;
@@ -141,16 +141,18 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
         return;
     };
     match attempt.state {
-        ShipmentState::Booked => match courier.track(std::slice::from_ref(&parcel)).await {
-            Ok(events) => {
-                for event in events {
-                    if let Err(error) = track::take_in(app, courier.name(), event).await {
-                        tracing::warn!(%error, order = %id, "the last news of a stuck order could not be taken in");
+        ShipmentState::Booked => {
+            match standing::ask(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
+                Ok(events) => {
+                    for event in events {
+                        if let Err(error) = track::take_in(app, courier.name(), event, Trust::Sure).await {
+                            tracing::warn!(%error, order = %id, "the last news of a stuck order could not be taken in");
+                        }
                     }
                 }
+                Err(error) => tracing::warn!(%error, order = %id, "the courier did not answer about a stuck order"),
             }
-            Err(error) => tracing::warn!(%error, order = %id, "the courier did not answer about a stuck order"),
-        },
+        }
         ShipmentState::Booking | ShipmentState::Unknown => {
             if let Err(error) = dispatch::drive(app, id, 0).await {
                 tracing::warn!(%error, order = %id, "a stuck booking could not be reconciled");

@@ -6,12 +6,12 @@
 //! **count none and mark retired** in one transaction -> **destroy** the keys in the vault. No cache or clock is relied on:
 //! the fence is the epoch's row.
 
-use crate::app::{App, AppError, people, purge, track};
+use crate::app::{App, AppError, again, label, people, purge, track};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::person::{self};
 use crate::store::shipments::{self, TrackingRow};
-use crate::store::{AnyConn, StoreError, epochs, reseal, subject_requests, subject_texts};
+use crate::store::{AnyConn, StoreError, epochs, labels, reseal, subject_requests, subject_texts};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::StoredEvent;
@@ -32,13 +32,23 @@ pub struct Retired {
     pub destroyed: usize,
 }
 
-/// Retires the epochs that were over before the copy horizon.
+/// How often the epochs past the copy horizon are looked for, in parts of an epoch.
+pub const RUNS_AN_EPOCH: i32 = 24;
+/// How much earlier than the horizon they go, in parts of an epoch: with room for a run that is late.
+const EARLIER: i32 = 4;
+
+/// Retires the epochs that began before the copy horizon: a copy made at any moment holds rows of every epoch that had
+/// begun by then. Retired a little early, so that between two runs, too, no copy past the horizon can be read.
 ///
 /// # Errors
 /// Store or vault.
 pub async fn nightly(app: &App) -> Result<Retired, AppError> {
-    let horizon = app.clock.business_now() - app.vault.copy_horizon();
-    let until = app.orders.read(move |conn| epochs::over_before(conn, horizon)).await?;
+    let now = app.clock.business_now();
+    let horizon = now - app.vault.copy_horizon() + app.vault.epoch_length() / EARLIER;
+    let until = app
+        .orders
+        .read(move |conn| epochs::begun_before(conn, horizon, now))
+        .await?;
     match until {
         Some(until) => retire(app, until, |_| {}).await,
         // Nothing new; what an interrupted run left is finished all the same.
@@ -79,8 +89,12 @@ pub async fn retire(app: &App, until: i64, progress: impl Fn(u64) + Send + Sync)
 
 /// Re-seals, marks and destroys whatever is closed.
 async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sync) -> Result<Retired, AppError> {
-    // An order whose purge is decided is not re-sealed any more: it goes first.
+    // An order whose purge is decided is not re-sealed any more: it goes first. And what came back of what was purged
+    // keeps no key alive.
     purge::finish(app, "system").await?;
+    if app.orders.read(epochs::any_closed).await? {
+        again::take_back(app).await?;
+    }
     let mut after = None;
     loop {
         let (count, last) = reseal_orders(app, after).await?;
@@ -113,6 +127,7 @@ async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sy
             }
         })
         .await?;
+    purge::leave_no_page(app).await?;
     let retired = app.orders.read(epochs::retired).await?;
     let vault = app.vault.clone();
     done.destroyed = app.blocking(move || Ok(vault.destroy_epochs(&retired)?)).await?;
@@ -192,6 +207,9 @@ fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: Instant) -
             },
         )?;
     }
+    for attempt in labels::attempts_with_one(conn, id)? {
+        reseal_label(conn, ring, id, attempt, epoch)?;
+    }
     for mut remark in person::remarks_of(conn, id)? {
         let plain = match ring.open(remark.epoch, Table::CourierRemark, &remark.id, &remark.sealed) {
             Ok(plain) => plain,
@@ -207,6 +225,23 @@ fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: Instant) -
         reseal::replace_remark_in_tx(conn, &remark)?;
     }
     Ok(true)
+}
+
+/// Re-seals a label: one at a time, for they are large.
+fn reseal_label(conn: &mut AnyConn, ring: &Keyring, id: OrderId, attempt: i16, epoch: i64) -> Result<(), AppError> {
+    let number = u8::try_from(attempt).map_err(|_| StoreError::corrupt("order_label", id))?;
+    let Some(mut label) = labels::find(conn, id, number)? else {
+        return Ok(());
+    };
+    let place = label::place(&label.order_id, attempt);
+    let plain = match ring.open(label.epoch, Table::OrderLabel, &place, &label.sealed) {
+        Ok(plain) => plain,
+        Err(VaultError::KeyGone) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    label.sealed = ring.seal(epoch, Table::OrderLabel, &place, &plain)?;
+    label.epoch = epoch;
+    Ok(labels::replace_in_tx(conn, &label)?)
 }
 
 /// Re-seals one batch of parked events; returns the last one looked at.

@@ -1,15 +1,23 @@
 //! Seeing a recipient whole: needs a scope and a reason, is recorded before it is shown, and for a minor or a held or
 //! restricted order needs a second key's approval.
 
+use chrono::TimeDelta;
+
 use crate::app::purge::salted_hash;
-use crate::app::{App, AppError, Caller, notes, people};
+use crate::app::{App, AppError, Caller, audit as chain, notes, people};
 use crate::clock::Instant;
 use crate::domain::contact::Recipient;
 use crate::domain::ids::{OrderId, RowId};
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
 use crate::store::orders::Order;
-use crate::store::{AnyConn, reveals};
+use crate::store::reveals::{self, RevealRow};
+use crate::store::{AnyConn, from_row};
+use crate::vault::keyring::Keyring;
+
+/// Business time that an approval may be used in. Whoever approves answers for a look that is about to be taken: a day
+/// covers the shift that asked and the one that approved, and leaves no open door for a reason long forgotten.
+const APPROVAL_LASTS: TimeDelta = TimeDelta::hours(24);
 
 /// What a reveal shows.
 #[derive(Debug)]
@@ -29,35 +37,44 @@ pub enum Revealed {
 /// Not found, 410 `purged` or `unreadable`, store or vault.
 pub async fn reveal(app: &App, caller: &Caller, id: OrderId, reason: Pii<String>) -> Result<Revealed, AppError> {
     let (now, caller) = (app.clock.business_now(), caller.clone());
-    app.write_sealed(move |conn, ring| {
-        let order = people::lock(conn, id)?;
-        let recipient = people::find(conn, ring, id)?.recipient;
-        let mut approval = None;
-        if takes_two(&order, now) {
-            match reveals::unused(conn, id, &caller.key_id)? {
-                Some(request) if request.approved_at.is_some() => approval = Some(request.id),
-                // Asked for already, and nobody has approved it yet.
-                Some(request) => {
-                    let reveal_id = request.id.parse().map_err(|_| AppError::NotFound)?;
-                    return Ok(Revealed::NeedsApproval { reveal_id });
-                }
-                None => {
-                    let reveal_id = reveals::add_in_tx(conn, id, &caller.key_id, now)?;
-                    record(conn, &caller, "reveal_request", &id.to_string(), None, now)?;
-                    return Ok(Revealed::NeedsApproval { reveal_id });
-                }
+    let revealed = app
+        .write_sealed(move |conn, ring| reveal_in_tx(conn, ring, &caller, id, &reason, now))
+        .await?;
+    chain::note_act(app).await;
+    Ok(revealed)
+}
+
+fn reveal_in_tx(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    caller: &Caller,
+    id: OrderId,
+    reason: &Pii<String>,
+    now: Instant,
+) -> Result<Revealed, AppError> {
+    let order = people::lock(conn, id)?;
+    let recipient = people::find(conn, ring, id)?.recipient;
+    let mut approval = None;
+    if takes_two(&order, now) {
+        match asked_for(conn, id, &caller.key_id, now)? {
+            Some(request) if request.approved_at.is_some() => approval = Some(request.id),
+            // Asked for already, and nobody has approved it yet.
+            Some(request) => {
+                let reveal_id = request.id.parse().map_err(|_| AppError::NotFound)?;
+                return Ok(Revealed::NeedsApproval { reveal_id });
+            }
+            None => {
+                let reveal_id = reveals::add_in_tx(conn, id, &caller.key_id, now)?;
+                record_with_reason(conn, ring, caller, "reveal_request", id, reason, now)?;
+                return Ok(Revealed::NeedsApproval { reveal_id });
             }
         }
-        let (salt, hash) = salted_hash(&reason);
-        if let Some(approval) = &approval {
-            reveals::use_in_tx(conn, approval, now)?;
-        }
-        let seq = record(conn, &caller, "reveal", &id.to_string(), Some(hash), now)?;
-        notes::add(conn, ring, id, notes::note("reveal_reason", seq, &reason), now)?;
-        notes::add(conn, ring, id, notes::note("reveal_salt", seq, &Pii::new(salt)), now)?;
-        Ok(Revealed::Recipient(Box::new(recipient)))
-    })
-    .await
+    }
+    if let Some(approval) = &approval {
+        reveals::use_in_tx(conn, approval, now)?;
+    }
+    record_with_reason(conn, ring, caller, "reveal", id, reason, now)?;
+    Ok(Revealed::Recipient(Box::new(recipient)))
 }
 
 /// Whether a second key must approve before the person of this order is shown: a minor's, a held one's, and where nothing
@@ -66,7 +83,19 @@ pub(crate) fn takes_two(order: &Order, now: Instant) -> bool {
     order.minor || order.is_held(now) || order.restriction.is_some()
 }
 
-/// Approves another key's request.
+/// A key's request for an order that was not used yet; one that was approved and not used in time is over, and is asked
+/// for anew.
+pub(crate) fn asked_for(
+    conn: &mut AnyConn,
+    id: OrderId,
+    key: &str,
+    now: Instant,
+) -> Result<Option<RevealRow>, AppError> {
+    let request = reveals::unused(conn, id, key)?;
+    Ok(request.filter(|request| request.approved_at.is_none_or(|at| now < from_row(at) + APPROVAL_LASTS)))
+}
+
+/// Approves another key's request; the approval lasts a day.
 ///
 /// # Errors
 /// Not found, one's own request, approved already, store.
@@ -94,7 +123,26 @@ pub async fn approve(app: &App, caller: &Caller, reveal: RowId) -> Result<(), Ap
             record(conn, &caller, "reveal_approve", &request.order_id, None, now)?;
             Ok(())
         })
-        .await
+        .await?;
+    chain::note_act(app).await;
+    Ok(())
+}
+
+/// Records an act, a salted hash of its reason in the chain and the reason itself sealed with the person.
+fn record_with_reason(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    caller: &Caller,
+    action: &'static str,
+    id: OrderId,
+    reason: &Pii<String>,
+    now: Instant,
+) -> Result<(), AppError> {
+    let (salt, hash) = salted_hash(reason);
+    let seq = record(conn, caller, action, &id.to_string(), Some(hash), now)?;
+    let note = |what: &str, text: &Pii<String>| notes::note(&format!("{action}_{what}"), seq, text);
+    notes::add(conn, ring, id, note("reason", reason), now)?;
+    notes::add(conn, ring, id, note("salt", &Pii::new(salt)), now)
 }
 
 fn record(

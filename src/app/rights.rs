@@ -19,7 +19,7 @@ pub(crate) use settle::replay;
 pub use settle::settle_all;
 
 use crate::app::query::living_epochs;
-use crate::app::{App, AppError, Caller, people};
+use crate::app::{App, AppError, Caller, audit as chain, people};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::invalid::{FieldError, Invalid};
@@ -192,6 +192,7 @@ pub async fn receive(app: &App, caller: &Caller, new: NewRequest) -> Result<Requ
     })
     .await?;
     settle::settle(app, id).await?;
+    chain::note_act(app).await;
     find(app, id).await
 }
 

@@ -10,6 +10,8 @@ pub struct Needle {
     /// Its number in the file of planted values: the value itself is never reported.
     pub line: usize,
     forms: Vec<(&'static str, Vec<u8>)>,
+    /// Where it could be a phone number: its digits, which are found with spaces and dashes between them, too.
+    digits: Option<Vec<u8>>,
 }
 
 /// Where something was found that should be gone.
@@ -44,6 +46,7 @@ pub fn needles(text: &str) -> (Vec<Needle>, usize) {
         needles.push(Needle {
             line: index + 1,
             forms: forms(value),
+            digits: phone_digits(value),
         });
     }
     (needles, passed_over)
@@ -51,21 +54,41 @@ pub fn needles(text: &str) -> (Vec<Needle>, usize) {
 
 /// Every way that a value could be written, each once.
 fn forms(value: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let utf8 = value.as_bytes();
     let utf16: Vec<u16> = value.encode_utf16().collect();
-    let little: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect();
-    let big: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect();
-    let mut forms = vec![("UTF-8", utf8.to_vec())];
-    // PostgreSQL tells bytes in hexadecimal: what stands in them as UTF-16 is looked for so, too.
-    for bytes in [utf8, &little, &big] {
+    let mut plain = vec![
+        ("UTF-8", value.as_bytes().to_vec()),
+        ("UTF-16LE", utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect()),
+        ("UTF-16BE", utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect()),
+    ];
+    let (gbk, _, unknown) = encoding_rs::GBK.encode(value);
+    if !unknown {
+        plain.push(("GBK", gbk.into_owned()));
+    }
+    let mut forms = plain.clone();
+    for (_, bytes) in &plain {
         forms.push(("hexadecimal", data_encoding::HEXLOWER.encode(bytes).into_bytes()));
         forms.push(("hexadecimal", data_encoding::HEXUPPER.encode(bytes).into_bytes()));
+        forms.extend(base64(bytes));
     }
-    forms.extend([("UTF-16LE", little), ("UTF-16BE", big)]);
-    // Base64 of a longer text that has the value in it: three alignments, without what the neighbours touch.
+    let written: [(&'static str, Vec<String>); 3] = [
+        ("JSON escapes", json_escapes(value)),
+        ("percent encoding", percent_encodings(value)),
+        ("HTML entities", html_entities(value)),
+    ];
+    for (form, texts) in written {
+        forms.extend(texts.into_iter().map(|text| (form, text.into_bytes())));
+    }
+    let mut known = HashSet::new();
+    forms.retain(|(_, bytes)| bytes.len() >= SHORTEST && known.insert(bytes.clone()));
+    forms
+}
+
+/// As it stands in the Base64 of a longer text that has it in it: three alignments, without what the neighbours touch.
+fn base64(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut all = Vec::new();
     for shift in 0..3_usize {
         let mut padded = vec![0; shift];
-        padded.extend_from_slice(utf8);
+        padded.extend_from_slice(bytes);
         for (form, alphabet) in [
             ("Base64", &data_encoding::BASE64_NOPAD),
             ("Base64url", &data_encoding::BASE64URL_NOPAD),
@@ -74,19 +97,77 @@ fn forms(value: &str) -> Vec<(&'static str, Vec<u8>)> {
             let first = (shift * 8).div_ceil(6);
             let whole = (padded.len() * 8) / 6;
             if let Some(sure) = encoded.get(first..whole).filter(|sure| sure.len() >= 6) {
-                forms.push((form, sure.to_vec()));
+                all.push((form, sure.to_vec()));
             }
         }
     }
-    for escaped in json_escapes(value) {
-        forms.push(("JSON escapes", escaped.into_bytes()));
+    all
+}
+
+/// As HTML and XML write it: decimal or hexadecimal, what is not ASCII or every character; and with names for what must
+/// be escaped alone.
+fn html_entities(value: &str) -> Vec<String> {
+    let named = |letter: char| match letter {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        '\'' => Some("&#39;"),
+        _ => None,
+    };
+    let mut all = Vec::new();
+    let numbers: [fn(u32) -> String; 4] = [
+        |code| format!("&#{code};"),
+        |code| format!("&#x{code:x};"),
+        |code| format!("&#x{code:X};"),
+        |code| format!("&#X{code:X};"),
+    ];
+    for number in numbers {
+        for everything in [false, true] {
+            let letter = |letter: char| match named(letter) {
+                Some(name) if !everything => name.to_owned(),
+                _ if everything || !letter.is_ascii() => number(u32::from(letter)),
+                _ => letter.to_string(),
+            };
+            all.push(value.chars().map(letter).collect());
+        }
     }
-    for escaped in percent_encodings(value) {
-        forms.push(("percent encoding", escaped.into_bytes()));
+    let letter = |letter: char| named(letter).map_or_else(|| letter.to_string(), str::to_owned);
+    all.push(value.chars().map(letter).collect());
+    all
+}
+
+/// The digits of a phone number, however it is written; a country code of China is no part of it.
+fn phone_digits(value: &str) -> Option<Vec<u8>> {
+    let like_a_phone = value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'+' || SEPARATORS.contains(&byte));
+    let digits: Vec<u8> = value.bytes().filter(u8::is_ascii_digit).collect();
+    let national = match digits.strip_prefix(b"86") {
+        Some(rest) if rest.len() == 11 => rest.to_vec(),
+        _ => digits,
+    };
+    (like_a_phone && national.len() >= 7).then_some(national)
+}
+
+/// What people put between the digits of a phone number.
+const SEPARATORS: &[u8] = b" -.()/";
+
+/// How many bytes of `text` are these digits with at most two separators between any two of them; `None` where they are
+/// not, or where there is no separator (then they are found as they are).
+fn spaced(text: &[u8], digits: &[u8]) -> Option<usize> {
+    let (mut at, mut between) = (0, false);
+    for (index, digit) in digits.iter().enumerate() {
+        let mut skipped = 0;
+        while index > 0 && skipped < 2 && text.get(at).is_some_and(|byte| SEPARATORS.contains(byte)) {
+            (at, skipped, between) = (at + 1, skipped + 1, true);
+        }
+        if text.get(at) != Some(digit) {
+            return None;
+        }
+        at += 1;
     }
-    let mut known = HashSet::new();
-    forms.retain(|(_, bytes)| bytes.len() >= SHORTEST && known.insert(bytes.clone()));
-    forms
+    between.then_some(at)
 }
 
 /// As JSON writers escape it: what is not ASCII, or everything; the slash or not; digits small or large.
@@ -111,6 +192,16 @@ fn json_escapes(value: &str) -> Vec<String> {
             }
         }
         all.push(text);
+    }
+    // By code point, in braces.
+    for (everything, large) in [(false, false), (false, true), (true, false), (true, true)] {
+        let letter = |letter: char| match letter {
+            '"' | '\\' if !everything => format!("\\{letter}"),
+            _ if !everything && letter.is_ascii() => letter.to_string(),
+            _ if large => format!("\\u{{{:X}}}", u32::from(letter)),
+            _ => format!("\\u{{{:x}}}", u32::from(letter)),
+        };
+        all.push(value.chars().map(letter).collect());
     }
     // As writers do that leave Chinese as it is.
     let plain = value.replace('\\', "\\\\").replace('"', "\\\"");
@@ -167,13 +258,34 @@ fn look(haystack: &[u8], base: u64, place: &str, needles: &[Needle], found: &mut
                 from += step + 1;
             }
         }
+        let Some((first, digits)) = needle
+            .digits
+            .as_ref()
+            .and_then(|digits| Some((digits.first()?, digits)))
+        else {
+            continue;
+        };
+        let spaced = |from: &usize| haystack.get(*from..).is_some_and(|rest| spaced(rest, digits).is_some());
+        let starts = haystack
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| *byte == first)
+            .map(|(at, _)| at);
+        if let Some(at) = starts.into_iter().find(spaced) {
+            found.push(Found {
+                line: needle.line,
+                form: "digits with spaces or dashes",
+                place: place.to_owned(),
+                offset: Some(base.saturating_add(u64::try_from(at).unwrap_or(u64::MAX))),
+            });
+        }
     }
 }
 
-/// Looks in one piece of text.
-pub fn in_text(text: &str, place: &str, needles: &[Needle], found: &mut Vec<Found>) {
+/// Looks in the bytes of one value.
+pub fn in_bytes(bytes: &[u8], place: &str, needles: &[Needle], found: &mut Vec<Found>) {
     let mut here = Vec::new();
-    look(text.as_bytes(), 0, place, needles, &mut here);
+    look(bytes, 0, place, needles, &mut here);
     found.extend(here.into_iter().map(|found| Found { offset: None, ..found }));
 }
 
@@ -187,6 +299,12 @@ pub fn in_file(path: &Path, needles: &[Needle], found: &mut Vec<Found>) -> std::
         .iter()
         .flat_map(|needle| &needle.forms)
         .map(|(_, bytes)| bytes.len())
+        // A separator or two between any two digits.
+        .chain(
+            needles
+                .iter()
+                .filter_map(|needle| Some(needle.digits.as_ref()?.len() * 3)),
+        )
         .max()
         .unwrap_or(0);
     let place = path.display().to_string();
@@ -241,6 +359,12 @@ mod tests {
                 assert_eq!(found_in(hex.encode(bytes).as_bytes()), ["hexadecimal"]);
             }
         }
+        let (gbk, _, _) = encoding_rs::GBK.encode(name);
+        assert_eq!(found_in(&gbk), ["GBK"]);
+        for bytes in [utf16(u16::to_le_bytes), utf16(u16::to_be_bytes), gbk.into_owned()] {
+            let text = data_encoding::BASE64.encode(&[b"x".as_slice(), &bytes, b"y"].concat());
+            assert_eq!(found_in(text.as_bytes()), ["Base64"]);
+        }
         for prefix in ["", "a", "ab", "abc"] {
             let text = data_encoding::BASE64.encode(format!("{prefix}{name}z13800138000").as_bytes());
             let forms = found_in(text.as_bytes());
@@ -267,11 +391,26 @@ mod tests {
             ("oss://photos/a b", "oss%3A%2F%2Fphotos%2Fa+b", "percent encoding"),
             ("oss://photos/a b", "oss://photos/a%20b", "percent encoding"),
             ("+86 138", "%2B86+138", "percent encoding"),
+            ("Li 5", "%4c%69%20%35", "percent encoding"),
+            ("张三 A", r"\u{5f20}\u{4e09} A", "JSON escapes"),
+            ("张三 A", r"\u{5F20}\u{4E09}\u{20}\u{41}", "JSON escapes"),
+            ("张三 <A>", "&#24352;&#19977; &lt;A&gt;", "HTML entities"),
+            ("张三 A", "&#x5f20;&#x4e09; A", "HTML entities"),
+            ("张三 A", "&#x5F20;&#x4E09;&#x20;&#x41;", "HTML entities"),
+            ("他说\"好\"", "他说&quot;好&quot;", "HTML entities"),
+            ("13800138000", "138 0013 8000", "digits with spaces or dashes"),
+            ("13800138000", "+86 (138) 0013-8000", "digits with spaces or dashes"),
+            ("+86 13800138000", "138-00138000", "digits with spaces or dashes"),
         ] {
             let (needles, passed_over) = needles(value);
             assert_eq!(passed_over, 0);
             let mut found = Vec::new();
-            in_text(&format!("before {written} after"), "here", &needles, &mut found);
+            in_bytes(
+                format!("before {written} after").as_bytes(),
+                "here",
+                &needles,
+                &mut found,
+            );
             let forms: Vec<&str> = found.iter().map(|found| found.form).collect();
             assert!(
                 !forms.is_empty() && forms.iter().all(|found| *found == form),

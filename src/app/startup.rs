@@ -1,9 +1,10 @@
 //! Before the service is ready: do the orders database and the vault belong together, and is either an old copy?
 //!
-//! Both hold the number of the journal's last entry and a counter that is turned, vault first, at every start and before
-//! every booking. **Orders behind the vault**: an old copy was put back. The journal is replayed from the copy's number
-//! (what was purged is purged again, revoked keys stay revoked, holds hold, requests of data subjects and withdrawn
-//! consents are known), and no attempt is sent before the courier was asked about it. **Vault behind the orders**: the wrong vault, or an old copy of it: the service does not start.
+//! Both hold the number of the journal's last entry, a counter that is turned, vault first, at every start and before
+//! every booking, and the newest entry of the audit chain. **Orders behind the vault** in any of them: an old copy was put
+//! back. The journal is replayed from the copy's number (what was purged is purged again, revoked keys stay revoked, holds
+//! hold, requests of data subjects and withdrawn consents are known), and no attempt is sent before the courier was asked
+//! about it. **Vault behind the orders**: the wrong vault, or an old copy of it: the service does not start.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::app::{App, AppError, audit, rights};
 use crate::clock::delta;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
-use crate::store::journal::{self, JournalRow};
+use crate::store::journal::{self, JournalRow, NewEntry};
 use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::{AnyConn, StoreError, epochs, keys, meta, purges, shipments, vault_rows};
 use crate::vault::Recovered;
@@ -29,6 +30,10 @@ pub(crate) const RESTRICT: &str = "restrict";
 pub(crate) const SUBJECT_REQUEST: &str = "subject_request";
 /// A journal entry: an old copy of the orders was put back here; what the audit chain lost is in the detail.
 pub(crate) const RESTORED: &str = "restored";
+/// A journal entry: a person took an audit chain that does not fit the vault; what it lost is in the detail.
+pub(crate) const CHAIN_ACCEPTED: &str = "chain_accepted";
+/// A journal entry: the entries `from..to` of this journal, in the detail, are lost for good.
+pub(crate) const LOST: &str = "lost";
 
 /// Why the service must not start with this pair of databases.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +98,9 @@ pub fn check_pair(app: &App) -> Result<Started, StartError> {
         std::thread::sleep(Duration::from_millis(200));
         pair = read(app)?;
     }
-    let restored = pair.orders_counter < pair.vault_counter;
+    let restored = pair.orders_counter < pair.vault_counter
+        || audit::is_behind(app)?
+        || misses_an_erasure(app, pair.orders_journal)?;
     let replayed = replay(app, pair.orders_journal)?;
     if restored {
         tracing::warn!(
@@ -140,6 +147,33 @@ fn read(app: &App) -> Result<Pair, AppError> {
     })
 }
 
+/// Whether the journal has an erasure after `from` that this database never decided. Every erasure is decided before it is
+/// journalled: where it is not, this is a copy from before. Entries of other kinds may be those of a process that died
+/// between the two, and tell nothing.
+fn misses_an_erasure(app: &App, from: i64) -> Result<bool, AppError> {
+    const BATCH: i64 = 500;
+    let mut from = from;
+    loop {
+        let entries = app
+            .vault
+            .database()
+            .read_blocking(|conn| journal::after(conn, from, BATCH))?;
+        let Some(last) = entries.last() else { return Ok(false) };
+        from = last.number;
+        let erased: Vec<&str> = entries
+            .iter()
+            .filter(|entry| entry.kind == ERASE)
+            .map(|entry| entry.subject.as_str())
+            .collect();
+        let decided = app
+            .orders
+            .read_blocking(|conn| purges::count_decided_of(conn, &erased))?;
+        if decided < erased.iter().collect::<std::collections::BTreeSet<_>>().len() {
+            return Ok(true);
+        }
+    }
+}
+
 fn missing_from_mirror(recovered: &Recovered) -> Option<String> {
     let lost: Vec<String> = recovered
         .lost
@@ -178,23 +212,35 @@ pub fn accept_older(app: &App) -> Result<Option<String>, AppError> {
     let recovered = app.vault.recover_from_mirror(true)?;
     let unmirrored = missing_from_mirror(&recovered);
     let pair = read(app)?;
-    let Some(missing) = missing_from_vault(&pair) else {
-        return Ok(unmirrored);
-    };
-    let now = app.clock.business_now();
-    app.vault.database().write_blocking(|conn| {
-        journal::skip_to_in_tx(conn, pair.orders_journal)?;
-        journal::turn_in_tx(conn, pair.orders_counter)?;
-        // Their keys are gone: the numbers must never be given to other keys.
-        for id in &pair.unknown_epochs {
-            vault_rows::note_lost_key_in_tx(conn, "epoch", *id, now)?;
+    let mut lost = recovered.lost;
+    let missing = missing_from_vault(&pair);
+    if missing.is_some() {
+        let now = app.clock.business_now();
+        if pair.orders_journal > pair.vault_journal {
+            lost.push((pair.vault_journal.saturating_add(1), pair.orders_journal));
         }
-        Ok::<_, StoreError>(())
-    })?;
-    app.vault.make_ahead(&app.orders)?;
-    Ok(Some(
-        unmirrored.into_iter().chain([missing]).collect::<Vec<_>>().join("; "),
-    ))
+        app.vault.database().write_blocking(|conn| {
+            journal::skip_to_in_tx(conn, pair.orders_journal)?;
+            journal::turn_in_tx(conn, pair.orders_counter)?;
+            // Their keys are gone: the numbers must never be given to other keys.
+            for id in &pair.unknown_epochs {
+                vault_rows::note_lost_key_in_tx(conn, "epoch", *id, now)?;
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        app.vault.make_ahead(&app.orders)?;
+    }
+    if !lost.is_empty() {
+        // Whoever compares receipts with the journal is told what cannot be found in it any more.
+        let entries = lost.iter().map(|(from, to)| NewEntry {
+            kind: LOST,
+            subject: "journal".to_owned(),
+            detail: format!("{from}..{to}"),
+        });
+        app.vault.journal(entries.collect())?;
+    }
+    let told: Vec<String> = unmirrored.into_iter().chain(missing).collect();
+    Ok((!told.is_empty()).then(|| told.join("; ")))
 }
 
 /// Applies the journal's entries after `from`, oldest first; each may have been applied before.
@@ -255,7 +301,8 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
             let Ok(id) = entry.subject.parse::<OrderId>() else {
                 return Ok(());
             };
-            if orders::lock_in_tx(conn, id)?.is_some_and(|order| order.purge_decided_at.is_none()) {
+            let order = orders::lock_in_tx(conn, id)?.filter(|order| order.purge_decided_at.is_none());
+            if let Some(order) = order {
                 // The last word counts: since this entry was read another may have been journalled, and done.
                 let from = entry.number;
                 let last = app
@@ -267,12 +314,16 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                     .parse()
                     .ok()
                     .and_then(chrono::DateTime::from_timestamp_micros);
-                change_in_tx(conn, id, &Change::at(now).hold(until))?;
+                let mut change = Change::at(now).hold(until);
+                if order.first_held_at.is_none() && !entry.detail.is_empty() {
+                    change = change.first_held(entry.at.and_utc());
+                }
+                change_in_tx(conn, id, &change)?;
             }
         }
         RESTRICT | SUBJECT_REQUEST => rights::replay(conn, entry, now)?,
         // Noted for whoever reads the journal; the chain of the copy that is put back next says its own.
-        RESTORED => {}
+        RESTORED | CHAIN_ACCEPTED | LOST => {}
         other => tracing::error!(
             kind = other,
             number = entry.number,

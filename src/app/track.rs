@@ -2,19 +2,22 @@
 
 use std::net::IpAddr;
 
-use crate::app::booking::{self, By, Holder, Now, note_event, record_booked, step, stray_parcel};
+use crate::app::booking::{self, By, Now, note_event, record_booked, step, stray_parcel};
+use crate::app::inbox::Inbox;
+use crate::app::matching::find_attempt;
 use crate::app::query::living_epochs;
 use crate::app::{App, AppError, people};
 use crate::clock::Instant;
 use crate::couriers::{Booked, CourierEvent, News, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
 use crate::domain::ids::{AttemptId, RowId};
+use crate::domain::job::JobKind;
 use crate::domain::order::OrderStatus;
-use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
+use crate::domain::shipment::{Progress, QUIET, ShipmentState, TrackingStatus};
 use crate::privacy::Pii;
-use crate::store::orders::{self, Change, Order, change_in_tx};
+use crate::store::orders::{Change, Order, change_in_tx};
 use crate::store::parked::{self, ParkedRow};
 use crate::store::person::{self, RemarkRow};
-use crate::store::shipments::{self, Attempt};
+use crate::store::shipments::{self, Attempt, ReportedEnd};
 use crate::store::{AnyConn, StoreError, to_row};
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::StoredEvent;
@@ -33,12 +36,32 @@ pub enum Received {
     UnknownCourier,
 }
 
+/// How far an event is to be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Signed, or the courier's own answer to a question.
+    Sure,
+    /// A push that bears no signature: an end that it reports is confirmed before an order moves.
+    Unsigned,
+}
+
+impl Trust {
+    /// Of what this courier pushes.
+    fn in_pushes_of(app: &App, courier: &str) -> Self {
+        match app.couriers.get(courier) {
+            Some(courier) if courier.signs_webhooks() => Self::Sure,
+            _ => Self::Unsigned,
+        }
+    }
+}
+
 /// Takes a courier's webhook in. A store or vault that is down is answered with the courier's own "send it again".
 ///
 /// # Errors
 /// None in practice: what fails is answered to the courier.
 pub async fn receive(
     app: &App,
+    inbox: &Inbox,
     courier: &str,
     headers: &[(String, String)],
     body: &[u8],
@@ -67,11 +90,14 @@ pub async fn receive(
         }
     };
     let mut outcome = WebhookOutcome::Accepted;
-    for event in events {
-        if let Err(error) = take_in(app, adapter.name(), event).await {
+    let trust = Trust::in_pushes_of(app, adapter.name());
+    let taken = events
+        .into_iter()
+        .map(|event| inbox.take_in(adapter.name(), event, trust));
+    for taken in futures_util::future::join_all(taken).await {
+        if let Err(error) = taken {
             tracing::error!(%error, courier, "a courier's event could not be taken in; it will be sent again");
             outcome = WebhookOutcome::Failed;
-            break;
         }
     }
     Ok(Received::Answer(adapter.acknowledge(&request, outcome)))
@@ -81,91 +107,29 @@ pub async fn receive(
 ///
 /// # Errors
 /// Store or vault.
-pub async fn take_in(app: &App, courier: &'static str, event: CourierEvent) -> Result<(), AppError> {
+pub async fn take_in(app: &App, courier: &'static str, event: CourierEvent, trust: Trust) -> Result<(), AppError> {
     let app_ = app.clone();
-    app.write_sealed(move |conn, ring| {
-        let now = Now::of(&app_.clock);
-        match find_attempt(conn, ring, &app_, courier, &event)? {
-            Some(id) => apply_to(conn, ring, &app_, id, &event, now),
-            None => park(conn, ring, courier, &event, now.business),
-        }
-    })
-    .await
+    app.write_sealed(move |conn, ring| match_or_park(conn, ring, &app_, courier, &event, trust, Now::of(&app_.clock)))
+        .await
 }
 
-/// The attempt that an event is about: by our reference, else by the courier's id of the booking, else by courier and
-/// tracking number (of several the newest whose order has not ended, for numbers repeat). A reference that the rest of
-/// the event contradicts does not count: with some couriers nobody signed it.
-fn find_attempt(
+/// Applies an event to the attempt that it is about, or keeps it until there is one.
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn match_or_park(
     conn: &mut AnyConn,
     ring: &Keyring,
     app: &App,
     courier: &str,
     event: &CourierEvent,
-) -> Result<Option<AttemptId>, AppError> {
-    if let Some(reference) = &event.reference {
-        match shipments::by_reference(conn, reference)?.filter(|attempt| attempt.courier == courier) {
-            None => return Ok(None),
-            Some(attempt) if agrees(conn, ring, app, &attempt, event)? => return Ok(Some(attempt.id)),
-            Some(attempt) => tracing::warn!(
-                order = %attempt.order_id,
-                courier,
-                code = event.code,
-                "an event came under the reference of another parcel than it is about; the reference is not believed"
-            ),
-        }
+    trust: Trust,
+    now: Now,
+) -> Result<(), AppError> {
+    match find_attempt(conn, ring, app, courier, event)? {
+        Some(attempt) => apply_to(conn, ring, app, attempt.id, event, trust, now),
+        None => park(conn, ring, courier, event, now.business),
     }
-    if let Some(provider_ref) = &event.provider_ref
-        && let Some(attempt) = shipments::by_provider_ref(conn, courier, provider_ref)?
-    {
-        return Ok(Some(attempt.id));
-    }
-    let Some(number) = &event.tracking_no else {
-        return Ok(None);
-    };
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
-    let mut ended = None;
-    for row in shipments::by_tracking(conn, &prints, Some(courier))? {
-        let corrupt = || StoreError::corrupt("order_tracking", &row.id);
-        let order_id = row.order_id.parse().map_err(|_| corrupt())?;
-        let number = u8::try_from(row.attempt).map_err(|_| corrupt())?;
-        let Some(attempt) = shipments::of_order(conn, order_id, number)? else {
-            continue;
-        };
-        match orders::find(conn, order_id)? {
-            Some(order) if !order.status.is_ended() => return Ok(Some(attempt.id)),
-            Some(_) if ended.is_none() => ended = Some(attempt.id),
-            _ => {}
-        }
-    }
-    Ok(ended)
-}
-
-/// Whether an event under an attempt's reference can be about that attempt: where it names the booking or the parcel a
-/// second time, both must be the same. A number decides where it is known at all, then the courier's own id; another
-/// number than the attempt's is another parcel.
-fn agrees(
-    conn: &mut AnyConn,
-    ring: &Keyring,
-    app: &App,
-    attempt: &Attempt,
-    event: &CourierEvent,
-) -> Result<bool, AppError> {
-    match booking::holder(conn, ring, attempt, event.tracking_no.as_ref())? {
-        Holder::This => return Ok(true),
-        Holder::Another => return Ok(false),
-        Holder::Nobody => {}
-    }
-    if let Some(named) = &event.provider_ref {
-        if let Some(known) = &attempt.provider_ref {
-            let same = app.couriers.get(&attempt.courier);
-            return Ok(same.map_or(known == named, |courier| courier.same_booking(known, named)));
-        }
-        if booking::is_anothers(conn, attempt, named)? {
-            return Ok(false);
-        }
-    }
-    Ok(event.tracking_no.is_none() || !shipments::has_tracking(conn, attempt)?)
 }
 
 /// Keeps an event sealed until its booking becomes known.
@@ -223,6 +187,8 @@ pub(crate) fn apply_parked(
     let Some(number) = tracking_no else { return Ok(()) };
     let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
     let (mut order, mut attempt) = (order, attempt);
+    // Only pushes are parked.
+    let trust = Trust::in_pushes_of(app, &attempt.courier);
     for row in parked::take_in_tx(conn, &attempt.courier, &prints)? {
         let plain = ring.open(row.epoch, Table::ParkedEvents, &row.id, &row.sealed)?;
         let stored = StoredEvent::from_bytes(&plain).ok_or_else(|| StoreError::corrupt("parked_events", &row.id))?;
@@ -237,18 +203,22 @@ pub(crate) fn apply_parked(
             at: stored.at,
             remark: stored.remark.map(Pii::new),
         };
-        apply(conn, ring, app, &mut order, &mut attempt, &event, now)?;
+        apply(conn, ring, app, &mut order, &mut attempt, &event, trust, now)?;
     }
     Ok(())
 }
 
 /// Locks the attempt's order and applies an event to both.
-fn apply_to(
+///
+/// # Errors
+/// Keys or store.
+pub(crate) fn apply_to(
     conn: &mut AnyConn,
     ring: &Keyring,
     app: &App,
     id: AttemptId,
     event: &CourierEvent,
+    trust: Trust,
     now: Now,
 ) -> Result<(), AppError> {
     let found = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
@@ -290,11 +260,15 @@ fn apply_to(
     }
     let mut new = Vec::new();
     for number in [&event.tracking_no, &event.new_tracking_no].into_iter().flatten() {
-        if booking::add_tracking(conn, ring, &order, &attempt, number, now.business)? || !was_booked {
+        let added = booking::add_tracking(conn, ring, &order, &attempt, number, now.business)?;
+        if added && event.new_tracking_no.as_ref() == Some(number) {
+            booking::enqueue(conn, JobKind::Watch, attempt.id, now)?;
+        }
+        if added || !was_booked {
             new.push(number);
         }
     }
-    apply(conn, ring, app, &mut order, &mut attempt, event, now)?;
+    apply(conn, ring, app, &mut order, &mut attempt, event, trust, now)?;
     // A number that was not known before may have news waiting under it.
     for number in new {
         apply_parked(conn, ring, app, order.clone(), attempt.clone(), Some(number), now)?;
@@ -303,6 +277,7 @@ fn apply_to(
 }
 
 /// Applies an event to a locked order and its booked attempt.
+#[expect(clippy::too_many_arguments, reason = "what one event meets in one transaction")]
 fn apply(
     conn: &mut AnyConn,
     ring: &Keyring,
@@ -310,10 +285,13 @@ fn apply(
     order: &mut Order,
     attempt: &mut Attempt,
     event: &CourierEvent,
+    trust: Trust,
     now: Now,
 ) -> Result<(), AppError> {
-    if let Some(number) = &event.new_tracking_no {
-        booking::add_tracking(conn, ring, order, attempt, number, now.business)?;
+    if let Some(number) = &event.new_tracking_no
+        && booking::add_tracking(conn, ring, order, attempt, number, now.business)?
+    {
+        booking::enqueue(conn, JobKind::Watch, attempt.id, now)?;
     }
     if let Some(remark) = &event.remark {
         keep_remark(conn, ring, order, attempt, event, remark, now.business)?;
@@ -337,12 +315,17 @@ fn apply(
     let Some(progress) = Progress::after(attempt.progress, Progress { status, at: event.at }) else {
         return Ok(());
     };
+    if trust == Trust::Unsigned && progress.status.is_end() {
+        return report_end(conn, order, attempt, progress, now);
+    }
     attempt.progress = Some(progress);
-    shipments::change_in_tx(
-        conn,
-        attempt.id,
-        &shipments::Change::at(now.business).progress(progress),
-    )?;
+    let mut change = shipments::Change::at(now.business).progress(progress);
+    change = if progress.status.is_end() {
+        change.end_reported(None).poll_at(None)
+    } else {
+        change.poll_at(Some(now.business + QUIET))
+    };
+    shipments::change_in_tx(conn, attempt.id, &change)?;
     let actor = format!("courier:{}", attempt.courier);
     note_event(
         conn,
@@ -379,6 +362,39 @@ fn apply(
     }
 }
 
+/// Notes an end that only an unsigned push reports, and has the courier asked whether it is true.
+fn report_end(
+    conn: &mut AnyConn,
+    order: &Order,
+    attempt: &mut Attempt,
+    progress: Progress,
+    now: Now,
+) -> Result<(), AppError> {
+    if attempt
+        .end_reported
+        .is_some_and(|known| known.status == progress.status)
+    {
+        return Ok(());
+    }
+    let reported = ReportedEnd {
+        status: progress.status,
+        at: now.business,
+    };
+    let change = shipments::Change::at(now.business).end_reported(Some(reported));
+    shipments::change_in_tx(conn, attempt.id, &change)?;
+    attempt.end_reported = Some(reported);
+    let actor = format!("courier:{}", attempt.courier);
+    note_event(
+        conn,
+        order,
+        "end_reported",
+        &actor,
+        Some(progress.status.as_str()),
+        now.business,
+    )?;
+    booking::enqueue(conn, JobKind::ConfirmEnd, attempt.id, now)
+}
+
 /// The courier will not carry it after all. Before it left, a person decides how it goes on; afterwards the courier's
 /// tracking speaks, and not its order desk.
 fn called_off(
@@ -393,6 +409,7 @@ fn called_off(
     }
     let change = shipments::Change::at(now.business)
         .state(ShipmentState::Failed)
+        .poll_at(None)
         .error("called_off_by_courier");
     shipments::change_in_tx(conn, attempt.id, &change)?;
     attempt.state = ShipmentState::Failed;

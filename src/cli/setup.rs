@@ -145,6 +145,15 @@ pub(super) fn business_clock(config: &Config, orders: &Database) -> Result<Clock
     Ok(Clock::scaled(Scale { origin, speed }))
 }
 
+/// The configured couriers, for a command beside the service.
+///
+/// # Errors
+/// In words for whoever runs the service.
+pub(super) fn couriers_for_commands(config: &Config) -> Result<Couriers, Failure> {
+    let simulated = simulated_for_commands(config)?;
+    couriers(config, Some(simulated), &Clock::system())
+}
+
 fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> Result<Couriers, Failure> {
     let mut configured = Vec::new();
     if let Some(at) = simulated {
@@ -162,8 +171,17 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> R
     configured.extend(kuaidi100(config, clock)?);
     configured.extend(brokers::easypost(config)?);
     configured.extend(brokers::karrio(config)?);
-    Couriers::new(configured, &config.couriers.default)
-        .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default).into())
+    let couriers = Couriers::new(configured, &config.couriers.default)
+        .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default))?;
+    match config
+        .couriers
+        .fallbacks
+        .iter()
+        .find(|name| couriers.get(name).is_none())
+    {
+        Some(missing) => Err(format!("couriers.fallbacks names {missing}, which is not configured").into()),
+        None => Ok(couriers),
+    }
 }
 
 /// SF, once it has credentials.
@@ -275,6 +293,7 @@ pub(super) fn shop(config: &Config) -> Result<Settings, Failure> {
         max_hold: config.retention.max_hold,
         print_lease: config.print.lease,
         settle: config.couriers.settle,
+        fallbacks: config.couriers.fallbacks.clone(),
         sender: Arc::new(Sender {
             name: contact.name.expose().to_owned(),
             company: sender.company.clone(),

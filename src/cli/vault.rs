@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::app::{retire, startup};
+use crate::app::{audit, retire, startup};
 use crate::cli::{Failure, VaultCommand, out, runtime, setup};
 use crate::config::Config;
 use crate::store::{StoreError, epochs, reseal};
@@ -49,6 +49,10 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
                 "this vault is in service now. {missing}: persons under keys that it misses are unreadable, and what its \
                  journal misses is not done again should an older copy of the orders be put back"
             ))?,
+        },
+        VaultCommand::AcceptChain => match audit::accept_chain(&app, "cli")? {
+            None => out::print("the audit chain is the one that the vault has heard of: nothing to accept")?,
+            Some(lost) => out::print(&format!("the audit chain goes on from here, and says so: {lost}"))?,
         },
         VaultCommand::Retire { now } => {
             let style = ProgressStyle::with_template("{spinner} {pos} orders sealed anew ({elapsed})")?;

@@ -526,7 +526,7 @@ fn limits_hold_and_the_place_of_the_value_is_named() {
         ("[vault]\nepochs_ahead = 0", "vault.epochs_ahead: must be at least 1"),
         (
             "[vault]\ncopy_horizon = \"1h\"",
-            "vault.copy_horizon: must be at least vault.epoch_length",
+            "vault.copy_horizon: must be at least twice vault.epoch_length",
         ),
         ("[print]\nlease = \"500ms\"", "print.lease: must be at least 1s"),
         (

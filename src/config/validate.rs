@@ -50,11 +50,11 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         "must be at least 1s",
     );
     check(vault.epochs_ahead >= 1, "vault.epochs_ahead", "must be at least 1");
-    let outlived = vault.copy_horizon >= vault.epoch_length;
+    let outlived = vault.copy_horizon >= 2 * vault.epoch_length;
     check(
         outlived,
         "vault.copy_horizon",
-        "must be at least vault.epoch_length: the current key would be destroyed",
+        "must be at least twice vault.epoch_length: a key lives an epoch, and goes before the copies made in it are that old",
     );
 
     let retention = &config.retention;

@@ -17,6 +17,7 @@ mod queries;
 mod webhooks;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,8 +49,14 @@ pub(crate) trait Subject: Send + Sync {
     /// How many parcels the imitation has booked.
     async fn parcels(&self) -> usize;
 
-    /// Whether the same attempt sent twice is still one parcel.
-    fn sends_once(&self) -> bool;
+    /// What the courier makes of an attempt that is sent again.
+    fn sent_again(&self) -> Again;
+
+    /// Whether the courier can be asked for an attempt of which nothing came back. Where it cannot, the attempt must be
+    /// safe to send again, and that is how it is found.
+    fn can_be_asked(&self) -> bool {
+        true
+    }
 
     /// How the courier refuses credentials; `None` where no answer of its own says so.
     fn credentials_refused(&self) -> Option<Reply>;
@@ -68,10 +75,51 @@ pub(crate) trait Subject: Send + Sync {
     /// A webhook as the courier sends it about that parcel: headers (names in lower case), body, token of the path.
     fn webhook(&self, booked: &Booked, reference: &BookingReference) -> Push;
 
+    /// A webhook without what shows whose it is, with that spoilt, and with that empty. For couriers that put it neither
+    /// into a header nor into the path.
+    fn without_authenticity(&self, push: &Push) -> [Push; 3] {
+        let each = |change: &dyn Fn(&str) -> String| Push {
+            headers: push
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), change(value)))
+                .collect(),
+            token: push.token.as_deref().map(change),
+            ..push.clone()
+        };
+        let bare = Push {
+            headers: Vec::new(),
+            token: None,
+            ..push.clone()
+        };
+        [
+            bare,
+            each(&|text| text.chars().rev().collect()),
+            each(&|_| String::new()),
+        ]
+    }
+
     /// Whether a webhook with another body under the same headers is another's.
     fn signs_the_body(&self) -> bool {
         true
     }
+
+    /// Whether two bodies are the same to the signature. For couriers that sign a text before it is encoded, for a text
+    /// has several encodings, or not the whole body.
+    fn signed_alike(&self, one: &[u8], other: &[u8]) -> bool {
+        one == other
+    }
+}
+
+/// What a courier makes of an attempt that is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// A second parcel.
+    Another,
+    /// Nothing: it answers with the first parcel.
+    First,
+    /// Nothing: it answers that it has it, which must be unknown until it is asked for.
+    Taken,
 }
 
 /// A webhook on its way.
@@ -110,6 +158,7 @@ pub(crate) enum On {
 pub(crate) struct Between<S> {
     pub(crate) subject: Arc<S>,
     fault: Arc<Mutex<Option<(On, Fault)>>>,
+    late: Arc<AtomicUsize>,
     server: Server,
 }
 
@@ -117,7 +166,8 @@ impl<S: Subject + 'static> Between<S> {
     pub(crate) fn new(subject: S) -> Self {
         let subject = Arc::new(subject);
         let fault: Arc<Mutex<Option<(On, Fault)>>> = Arc::default();
-        let (behind, set) = (subject.clone(), fault.clone());
+        let late: Arc<AtomicUsize> = Arc::default();
+        let (behind, set, count) = (subject.clone(), fault.clone(), late.clone());
         let server = Server::start(move |request| {
             let on = if behind.books(request) {
                 On::Bookings
@@ -132,7 +182,9 @@ impl<S: Subject + 'static> Between<S> {
                 Some(Fault::Instead(reply)) => reply,
                 Some(Fault::Late(wait)) => {
                     std::thread::sleep(wait);
-                    through()
+                    let answer = through();
+                    count.fetch_add(1, Ordering::SeqCst);
+                    answer
                 }
                 Some(Fault::After) => {
                     through();
@@ -144,7 +196,17 @@ impl<S: Subject + 'static> Between<S> {
                 }
             }
         });
-        Self { subject, fault, server }
+        Self {
+            subject,
+            fault,
+            late,
+            server,
+        }
+    }
+
+    /// How many calls arrived late.
+    pub(crate) fn late(&self) -> usize {
+        self.late.load(Ordering::SeqCst)
     }
 
     pub(crate) fn spoil(&self, on: On, fault: Fault) {

@@ -9,17 +9,32 @@ pub enum JobKind {
     Ship,
     /// Call off, at the courier, a parcel that should not exist (a late second booking).
     CancelParcel,
+    /// Finish calling a booked parcel off where a cancellation or correction was interrupted.
+    CallOff,
+    /// Ask the courier whether an end that only an unsigned push reported is true.
+    ConfirmEnd,
+    /// Ask the courier to send news of a parcel that was not booked through it.
+    Watch,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Ship, Self::CancelParcel];
+    pub const ALL: [Self; 5] = [
+        Self::Ship,
+        Self::CancelParcel,
+        Self::CallOff,
+        Self::ConfirmEnd,
+        Self::Watch,
+    ];
 
     /// As it is written in rows, metrics and answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ship => "ship",
             Self::CancelParcel => "cancel_parcel",
+            Self::CallOff => "call_off",
+            Self::ConfirmEnd => "confirm_end",
+            Self::Watch => "watch",
         }
     }
 

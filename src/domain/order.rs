@@ -46,6 +46,8 @@ pub enum Step {
     Lose,
     /// It is called off.
     Cancel,
+    /// It came back and is sent once more.
+    Reship,
 }
 
 /// Why a step is impossible: a stable code for a 409.
@@ -92,6 +94,10 @@ impl OrderStatus {
 
             (Draft | Placed | Printing | Printed, Step::Cancel) => Ok(Cancelled),
             (_, Step::Cancel) => Err(IllegalStep("not_cancellable")),
+
+            // The print is there: it waits for a courier again.
+            (Returned, Step::Reship) => Ok(Printed),
+            (_, Step::Reship) => Err(IllegalStep("not_returned")),
             _ => Err(IllegalStep("illegal_transition")),
         }
     }
@@ -147,7 +153,7 @@ impl OrderStatus {
 mod tests {
     use super::*;
 
-    const STEPS: [Step; 9] = [
+    const STEPS: [Step; 10] = [
         Step::Confirm,
         Step::Claim,
         Step::Release,
@@ -157,21 +163,22 @@ mod tests {
         Step::Return,
         Step::Lose,
         Step::Cancel,
+        Step::Reship,
     ];
 
     /// The whole table, every status by every step: a dash is impossible.
     #[test]
     fn the_whole_transition_table_is_as_written_here() {
         let table = "
-            draft     | placed | -        | -      | -       | -       | -         | -        | -    | cancelled
-            placed    | -      | printing | -      | printed | -       | -         | -        | -    | cancelled
-            printing  | -      | printing | placed | printed | -       | -         | -        | -    | cancelled
-            printed   | -      | -        | -      | -       | shipped | delivered | returned | lost | cancelled
-            shipped   | -      | -        | -      | -       | -       | delivered | returned | lost | -
-            delivered | -      | -        | -      | -       | -       | -         | returned | -    | -
-            returned  | -      | -        | -      | -       | -       | -         | -        | -    | -
-            lost      | -      | -        | -      | -       | -       | delivered | returned | -    | -
-            cancelled | -      | -        | -      | -       | -       | -         | -        | -    | -";
+            draft     | placed | -        | -      | -       | -       | -         | -        | -    | cancelled | -
+            placed    | -      | printing | -      | printed | -       | -         | -        | -    | cancelled | -
+            printing  | -      | printing | placed | printed | -       | -         | -        | -    | cancelled | -
+            printed   | -      | -        | -      | -       | shipped | delivered | returned | lost | cancelled | -
+            shipped   | -      | -        | -      | -       | -       | delivered | returned | lost | -         | -
+            delivered | -      | -        | -      | -       | -       | -         | returned | -    | -         | -
+            returned  | -      | -        | -      | -       | -       | -         | -        | -    | -         | printed
+            lost      | -      | -        | -      | -       | -       | delivered | returned | -    | -         | -
+            cancelled | -      | -        | -      | -       | -       | -         | -        | -    | -         | -";
         let rows: Vec<Vec<&str>> = table
             .lines()
             .filter(|l| l.contains('|'))
@@ -200,6 +207,10 @@ mod tests {
         assert_eq!(
             OrderStatus::Printed.after(Step::Print),
             Err(IllegalStep("already_printed"))
+        );
+        assert_eq!(
+            OrderStatus::Delivered.after(Step::Reship),
+            Err(IllegalStep("not_returned"))
         );
         assert_eq!(
             OrderStatus::Cancelled.after(Step::Deliver),

@@ -1,6 +1,19 @@
 //! A parcel's states: how far its booking is, and what the courier last said about it.
 
+use chrono::TimeDelta;
+
 use crate::clock::Instant;
+
+/// A booked parcel without news for so long (business time) is asked for, and again after as long, until it ends: half of
+/// the longest gap between two scans of a parcel that moves.
+pub const QUIET: TimeDelta = TimeDelta::hours(12);
+
+/// The same for a parcel that was accepted without a number: couriers give it within minutes.
+pub const WITHOUT_NUMBER: TimeDelta = TimeDelta::minutes(30);
+
+/// An end that only an unsigned push reported and that the courier does not confirm for so long (business time) is
+/// trouble.
+pub const CONFIRM_WITHIN: TimeDelta = TimeDelta::days(7);
 
 /// How far the booking of a parcel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -167,7 +180,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::{DateTime, TimeDelta};
+    use chrono::DateTime;
 
     fn at(minute: i64) -> Instant {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)

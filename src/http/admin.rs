@@ -3,9 +3,12 @@
 
 pub mod audit;
 pub mod breach;
+pub mod by_hand;
+pub mod couriers;
 pub mod holds;
 pub mod jobs;
 pub mod keys;
+pub mod label;
 pub mod orders;
 pub mod print_queue;
 pub mod privacy;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
+
 use crate::app::AppError;
 use crate::domain::invalid::FieldError;
 use crate::http::problem::Problem;
@@ -10,8 +12,9 @@ use crate::store::StoreError;
 use crate::vault::VaultError;
 
 /// Field codes that clients act upon and that are therefore the problem's own where nothing else is wrong.
-const NAMED: [&str; 4] = [
+const NAMED: [&str; 5] = [
     "consent_required",
+    "cross_border_consent_required",
     "guardian_consent_required",
     "unknown_photo_size",
     "unknown_courier",
@@ -38,6 +41,11 @@ impl From<AppError> for Problem {
             ),
             AppError::Invalid(errors) => invalid(errors),
             AppError::Gone(code) => Self::gone(code),
+            AppError::NoLabel => Self::new(
+                StatusCode::NOT_FOUND,
+                "no_label",
+                "The courier gives no label for this parcel.",
+            ),
             AppError::Overloaded { part } => Self::unavailable(part, SOON).with("part", part),
             AppError::Courier { ref courier, .. } => {
                 let part = courier.clone();
@@ -113,6 +121,7 @@ mod tests {
             (AppError::IdempotencyReused, 422, "idempotency_key_reused"),
             (AppError::Invalid(vec![field("too_long")]), 422, "invalid_body"),
             (AppError::Gone("purged"), 410, "purged"),
+            (AppError::NoLabel, 404, "no_label"),
             (AppError::Overloaded { part: "intake" }, 503, "unavailable"),
             (AppError::NeedsEpoch(7), 500, "internal"),
             (AppError::Store(StoreError::corrupt("orders", id)), 500, "internal"),

@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpRequest};
 
 use crate::app::keys::Recogniser;
 use crate::app::{App, Caller};
-use crate::domain::scope::Scope;
+use crate::domain::scope::{Scope, Scopes};
 use crate::http::body::Extracting;
 use crate::http::client_address::{self, TrustedProxies};
 use crate::http::context;
@@ -23,6 +23,11 @@ use crate::http::rate_limit::RateLimits;
 pub trait Needs: 'static {
     /// The scope.
     const SCOPE: Scope;
+
+    /// Whether these scopes will do.
+    fn met_by(scopes: &Scopes) -> bool {
+        scopes.allow(Self::SCOPE)
+    }
 }
 
 macro_rules! needs {
@@ -40,6 +45,18 @@ macro_rules! needs {
 }
 
 needs! { Orders Floor Ops Privacy Admin }
+
+/// Needs [`Scope::Floor`] or [`Scope::Ops`].
+#[derive(Debug)]
+pub struct FloorOrOps;
+
+impl Needs for FloorOrOps {
+    const SCOPE: Scope = Scope::Floor;
+
+    fn met_by(scopes: &Scopes) -> bool {
+        scopes.allow(Scope::Floor) || scopes.allow(Scope::Ops)
+    }
+}
 
 /// A call with a valid key that carries the scope `S`, and then `E` of it. actix runs the extractors of a handler side
 /// by side; `E` stands inside this one so that a stranger's body is never read.
@@ -68,7 +85,7 @@ impl<S: Needs, E: FromRequest + 'static> FromRequest for Keyed<S, E> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let caller = authenticate(&request).await?;
-            if !caller.scopes.allow(S::SCOPE) {
+            if !S::met_by(&caller.scopes) {
                 return Err(Problem::forbidden(S::SCOPE).into());
             }
             let given = E::from_request(&request, &mut payload).await.map_err(Into::into)?;

@@ -1,11 +1,15 @@
 //! The filters of order lists, the same in a query and in a body. What cannot be a value of ours is refused: a misspelt
 //! filter must not list everything, and must not reach a database that chokes on it.
 
+use crate::clock::Instant;
 use crate::domain::invalid::{FieldErrors, Invalid, moment};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
 use crate::http::problem::Problem;
 use crate::store::orders::Filter;
+
+/// Orders whose end only an unsigned push reported and that nobody confirmed in time.
+const END_UNCONFIRMED: &str = "end_unconfirmed";
 
 /// The filters of a list as they were given, nothing checked.
 #[derive(Debug, Default)]
@@ -14,6 +18,8 @@ pub(super) struct Filters {
     pub(super) status: Option<String>,
     pub(super) courier: Option<String>,
     pub(super) shipment_state: Option<String>,
+    /// `end_unconfirmed`, and since when that is trouble.
+    pub(super) trouble: Option<(String, Instant)>,
     pub(super) created_after: Option<String>,
     pub(super) created_before: Option<String>,
 }
@@ -44,12 +50,17 @@ impl Filters {
         let state = self.shipment_state.map(|text| {
             ShipmentState::parse(&text).ok_or_else(|| one_of(&ShipmentState::ALL.map(ShipmentState::as_str)))
         });
+        let trouble = self.trouble.map(|(text, since)| match text.as_str() {
+            END_UNCONFIRMED => Ok(since),
+            _ => Err(one_of(&[END_UNCONFIRMED])),
+        });
         Filter {
             client: None,
             reference: take(errors, "/reference", self.reference.map(|text| plain(text, 64))),
             status: take(errors, "/status", status),
             courier: take(errors, "/courier", self.courier.map(|text| plain(text, 32))),
             shipment_state: take(errors, "/shipment_state", state),
+            end_unconfirmed_since: take(errors, "/trouble", trouble),
             created_after: take(errors, "/created_after", self.created_after.map(|text| moment(&text))),
             created_before: take(errors, "/created_before", self.created_before.map(|text| moment(&text))),
             among: None,
@@ -92,12 +103,14 @@ mod tests {
             status: Some("printed".to_owned()),
             courier: Some("simulated".to_owned()),
             shipment_state: Some("booked".to_owned()),
+            trouble: Some(("end_unconfirmed".to_owned(), chrono::DateTime::UNIX_EPOCH)),
             created_after: Some("2026-11-23T16:00:00+08:00".to_owned()),
             created_before: None,
         };
         let filter = filters.read().unwrap();
         assert_eq!(filter.status, Some(OrderStatus::Printed));
         assert_eq!(filter.shipment_state, Some(ShipmentState::Booked));
+        assert_eq!(filter.end_unconfirmed_since, Some(chrono::DateTime::UNIX_EPOCH));
         assert_eq!(filter.created_after.unwrap().to_rfc3339(), "2026-11-23T08:00:00+00:00");
     }
 
@@ -108,6 +121,7 @@ mod tests {
             status: Some("13800138000".to_owned()),
             courier: Some("a\u{0}".to_owned()),
             shipment_state: Some(String::new()),
+            trouble: Some(("much".to_owned(), chrono::DateTime::UNIX_EPOCH)),
             created_after: Some("9999-12-31T23:59:59Z".to_owned()),
             created_before: Some("138-00".to_owned()),
         };
@@ -122,6 +136,7 @@ mod tests {
                 "/status",
                 "/courier",
                 "/shipment_state",
+                "/trouble",
                 "/created_after",
                 "/created_before"
             ]

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::domain::order::OrderStatus;
+use crate::domain::standing::State;
 
 /// Latency buckets in seconds: an order is acknowledged within milliseconds; what takes ten seconds has failed.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -49,6 +51,7 @@ gauges! {
     RequestsDueSoon = "safelight_subject_requests_due_soon", "Open requests of data subjects that are due within two working days.";
     RequestsOverdue = "safelight_subject_requests_overdue", "Open requests of data subjects whose answer is late.";
     EventsParked = "safelight_events_parked", "Authentic courier events that match no booking yet.";
+    EndsUnconfirmed = "safelight_ends_unconfirmed", "Ends that only an unsigned push reported and that no courier confirmed in time.";
 }
 
 /// All metrics of a process.
@@ -58,6 +61,9 @@ pub struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     orders: IntGaugeVec,
+    courier_states: IntGaugeVec,
+    courier_queues: IntGaugeVec,
+    courier_errors: GaugeVec,
     gauges: Vec<(Gauge, IntGauge)>,
 }
 
@@ -84,6 +90,30 @@ impl Metrics {
         registry.register(Box::new(durations.clone()))?;
         let orders = IntGaugeVec::new(Opts::new("safelight_orders", "Orders by status."), &["status"])?;
         registry.register(Box::new(orders.clone()))?;
+        let courier_states = IntGaugeVec::new(
+            Opts::new(
+                "safelight_courier_state",
+                "1 for the state that a courier is in: ok, paused, unauthorized.",
+            ),
+            &["courier", "state"],
+        )?;
+        registry.register(Box::new(courier_states.clone()))?;
+        let courier_queues = IntGaugeVec::new(
+            Opts::new(
+                "safelight_courier_queue",
+                "Parcels that wait for a courier: ready, waiting (retried or held back by a pause), unknown.",
+            ),
+            &["courier", "queue"],
+        )?;
+        registry.register(Box::new(courier_queues.clone()))?;
+        let courier_errors = GaugeVec::new(
+            Opts::new(
+                "safelight_courier_error_ratio",
+                "How many of a courier's last calls failed, 0 to 1.",
+            ),
+            &["courier"],
+        )?;
+        registry.register(Box::new(courier_errors.clone()))?;
         let mut gauges = Vec::with_capacity(Gauge::ALL.len());
         for gauge in Gauge::ALL {
             let (name, help) = gauge.name_and_help();
@@ -96,6 +126,9 @@ impl Metrics {
             requests,
             durations,
             orders,
+            courier_states,
+            courier_queues,
+            courier_errors,
             gauges,
         })
     }
@@ -118,6 +151,20 @@ impl Metrics {
     /// Sets how many orders have a status.
     pub fn set_orders(&self, status: OrderStatus, count: i64) {
         self.orders.with_label_values(&[status.as_str()]).set(count);
+    }
+
+    /// Sets how a configured courier stands: its state, how many parcels wait in which queue, how many calls failed.
+    pub fn set_courier(&self, courier: &str, state: State, queues: &[(&str, i64)], error_rate: f64) {
+        for known in State::ALL {
+            let labels = [courier, known.as_str()];
+            self.courier_states
+                .with_label_values(&labels)
+                .set(i64::from(known == state));
+        }
+        for (queue, count) in queues {
+            self.courier_queues.with_label_values(&[courier, *queue]).set(*count);
+        }
+        self.courier_errors.with_label_values(&[courier]).set(error_rate);
     }
 
     /// For metrics that other rooms own.
@@ -171,5 +218,15 @@ mod tests {
             );
         }
         assert!(text.contains("safelight_orders{status=\"placed\"} 3"), "{text}");
+        metrics.set_courier("sf", State::Paused, &[("ready", 4)], 0.25);
+        let text = metrics.render().unwrap();
+        for line in [
+            r#"safelight_courier_state{courier="sf",state="ok"} 0"#,
+            r#"safelight_courier_state{courier="sf",state="paused"} 1"#,
+            r#"safelight_courier_queue{courier="sf",queue="ready"} 4"#,
+            r#"safelight_courier_error_ratio{courier="sf"} 0.25"#,
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 }

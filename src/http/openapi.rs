@@ -88,6 +88,8 @@ impl Modify for BearerKey {
         admin::print_queue::claim, admin::print_queue::printed, admin::print_queue::reprint, admin::print_queue::release,
         admin::orders::list, admin::orders::search, admin::orders::read, admin::orders::cancel,
         admin::shipment::retry, admin::shipment::settle,
+        admin::by_hand::ship, admin::by_hand::mark, admin::by_hand::courier, admin::by_hand::reship,
+        admin::label::read, admin::couriers::list, admin::couriers::resume,
         admin::stats::read, admin::jobs::list, admin::jobs::requeue,
         admin::privacy::reveal, admin::privacy::approve, admin::privacy::disclosures,
         admin::holds::put, admin::holds::delete,

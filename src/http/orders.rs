@@ -214,7 +214,7 @@ pub(super) async fn confirm(
     params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
     responses(
         (status = 200, description = "Cancelled.", body = OrderBody), WithBody,
-        (status = 409, description = "`not_cancellable` or `booking_in_progress`.",
+        (status = 409, description = "`held`, `not_cancellable` or `booking_in_progress`.",
             body = ProblemSchema, content_type = "application/problem+json"),
         (status = 410, description = "`purged`.", body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, ByKey))]

@@ -10,7 +10,7 @@ use crate::domain::ids::RowId;
 /// The header it arrives and leaves in.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// `[A-Za-z0-9._-]{1,64}`.
+/// `[A-Za-z0-9._-]{1,64}`, and not digits alone from seven of them on: that could be somebody's phone number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(String);
 
@@ -26,7 +26,11 @@ impl RequestId {
             && text
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        well_formed.then(|| Self(text.to_owned()))
+        let like_a_phone = text.len() >= 7
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'));
+        (well_formed && !like_a_phone).then(|| Self(text.to_owned()))
     }
 
     /// The caller's or a new one.
@@ -61,10 +65,21 @@ mod tests {
 
     #[test]
     fn only_well_formed_ids_are_taken() {
-        for good in ["a", "KD-2026_11.23", &"x".repeat(64)] {
+        for good in ["a", "KD-2026_11.23", "123456", "a1380013", &"x".repeat(64)] {
             assert_eq!(RequestId::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["", "a b", "张三", "a\n", "a/b", "{x}", &"x".repeat(65)] {
+        for bad in [
+            "",
+            "a b",
+            "张三",
+            "a\n",
+            "a/b",
+            "{x}",
+            &"x".repeat(65),
+            "13800138000",
+            "1380013",
+            "138-0013-8000",
+        ] {
             assert_eq!(RequestId::parse(bad), None, "{bad}");
         }
     }

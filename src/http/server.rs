@@ -12,6 +12,7 @@ use actix_web::{App as Routes, HttpServer};
 
 use crate::app::App;
 use crate::app::heartbeat::Heartbeat;
+use crate::app::inbox::{Inbox, InboxSettings};
 use crate::app::intake::Intake;
 use crate::app::keys::Recogniser;
 use crate::app::notice::Notice;
@@ -36,6 +37,13 @@ const SHUTDOWN_SECONDS: u64 = 8;
 /// Connections of one worker thread at a time; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 4096;
 
+/// A courier that resends a day's news at once is taken in within seconds; what does not fit is sent again.
+const INBOX: InboxSettings = InboxSettings {
+    queue: 4096,
+    batch: 64,
+    writers: 1,
+};
+
 /// Everything that handlers are given. Cheap to clone; clones share all of it.
 #[derive(Debug, Clone)]
 pub struct ServerParts {
@@ -43,6 +51,8 @@ pub struct ServerParts {
     pub app: Data<App>,
     /// The door to the writers.
     pub intake: Data<Intake>,
+    /// The door for couriers' events.
+    pub inbox: Data<Inbox>,
     /// Who calls.
     pub recogniser: Data<Recogniser>,
     /// How often.
@@ -63,7 +73,7 @@ impl ServerParts {
     /// in this process, where they run here.
     ///
     /// # Errors
-    /// Two metrics have one name.
+    /// Two metrics have one name; the operating system gives no thread.
     pub fn new(
         config: &Config,
         app: &App,
@@ -85,16 +95,24 @@ impl ServerParts {
         let health = Health::new(app.clone(), worker, disk);
         let proxies = config.http.trusted_proxies.clone();
         let notice = Notice::of(app);
-        Self::of(app, intake, recogniser, limits, proxies, health, notice)
+        let writers = match config.database.url {
+            DatabaseUrl::Sqlite(_) => 1,
+            DatabaseUrl::Postgres(_) => 2,
+        };
+        let inbox = Inbox::start(app, InboxSettings { writers, ..INBOX })
+            .map_err(|error| prometheus::Error::Msg(error.to_string()))?;
+        Self::of(app, intake, inbox, recogniser, limits, proxies, health, notice)
     }
 
     /// The parts one by one.
     ///
     /// # Errors
     /// Two metrics have one name.
+    #[expect(clippy::too_many_arguments, reason = "each part once")]
     pub fn of(
         app: &App,
         intake: Intake,
+        inbox: Inbox,
         recogniser: Recogniser,
         limits: RateLimits,
         proxies: TrustedProxies,
@@ -104,6 +122,7 @@ impl ServerParts {
         Ok(Self {
             app: Data::new(app.clone()),
             intake: Data::new(intake),
+            inbox: Data::new(inbox),
             recogniser: Data::new(recogniser),
             limits: Data::new(limits),
             proxies: Data::new(proxies),
@@ -156,6 +175,13 @@ routes! {
     "/admin/v1/orders/{id}/cancel" { post: admin::orders::cancel }
     "/admin/v1/orders/{id}/shipment/retry" { post: admin::shipment::retry }
     "/admin/v1/orders/{id}/shipment/resolve" { post: admin::shipment::settle }
+    "/admin/v1/orders/{id}/shipment" { post: admin::by_hand::ship }
+    "/admin/v1/orders/{id}/mark" { post: admin::by_hand::mark }
+    "/admin/v1/orders/{id}/courier" { post: admin::by_hand::courier }
+    "/admin/v1/orders/{id}/reship" { post: admin::by_hand::reship }
+    "/admin/v1/orders/{id}/label" { get: admin::label::read }
+    "/admin/v1/couriers" { get: admin::couriers::list }
+    "/admin/v1/couriers/{name}/resume" { post: admin::couriers::resume }
     "/admin/v1/stats" { get: admin::stats::read }
     "/admin/v1/jobs" { get: admin::jobs::list }
     "/admin/v1/jobs/{id}/requeue" { post: admin::jobs::requeue }
@@ -189,6 +215,7 @@ pub fn routes(parts: ServerParts) -> impl Fn(&mut ServiceConfig) + Clone {
     move |cfg| {
         cfg.app_data(parts.app.clone())
             .app_data(parts.intake.clone())
+            .app_data(parts.inbox.clone())
             .app_data(parts.recogniser.clone())
             .app_data(parts.limits.clone())
             .app_data(parts.proxies.clone())

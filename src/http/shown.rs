@@ -109,6 +109,9 @@ struct ShipmentBody {
     /// `rejected` or `lost`.
     #[schema(required)]
     tracking_status: Option<&'static str>,
+    /// An end that only an unsigned push reported and that the courier has yet to confirm; for operators alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_reported: Option<EndReportedBody>,
     #[schema(required)]
     booked_at: Option<DateTime<Utc>>,
     /// How many bookings were begun for this order.
@@ -119,6 +122,15 @@ struct ShipmentBody {
     /// A code, where the last try failed.
     #[schema(required)]
     last_error: Option<String>,
+}
+
+/// An end that waits to be confirmed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndReported)]
+struct EndReportedBody {
+    /// `delivered`, `returned` or `lost`.
+    status: &'static str,
+    at: DateTime<Utc>,
 }
 
 impl OrderBody {
@@ -200,6 +212,13 @@ impl ShipmentBody {
             tracking_no,
             booking_reference: (eyes == Eyes::Ops).then(|| attempt.reference.to_string()),
             tracking_status: attempt.progress.map(|progress| progress.status.as_str()),
+            end_reported: attempt
+                .end_reported
+                .filter(|_| eyes == Eyes::Ops)
+                .map(|end| EndReportedBody {
+                    status: end.status.as_str(),
+                    at: end.at,
+                }),
             booked_at: attempt.booked_at,
             attempts: attempt.number,
             service: attempt.service.clone().filter(|_| eyes == Eyes::Ops),

@@ -10,7 +10,8 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use crate::app::standing::CourierView;
+use crate::app::{App, AppError};
 use crate::clock::Instant;
 use crate::domain::order::OrderStatus;
 use crate::http::auth::Public;
@@ -89,13 +90,26 @@ impl Gauges {
         if last.is_some_and(|at| at.elapsed() < FRESH) {
             return;
         }
-        match tokio::time::timeout(PATIENCE, app.stats()).await {
-            Ok(Ok(stats)) => set(&stats, app, metrics),
+        let look_up = async { Ok::<_, AppError>((app.stats().await?, app.couriers_now().await?)) };
+        match tokio::time::timeout(PATIENCE, look_up).await {
+            Ok(Ok((stats, couriers))) => {
+                set(&stats, app, metrics);
+                couriers.iter().for_each(|view| set_courier(view, metrics));
+            }
             Ok(Err(error)) => tracing::warn!(%error, "gauges keep their last values: the database cannot be asked"),
             Err(_) => tracing::warn!("gauges keep their last values: the database does not answer"),
         }
         *last = Some(Stopwatch::now());
     }
+}
+
+fn set_courier(view: &CourierView, metrics: &Metrics) {
+    let queues = [
+        ("ready", view.queue.ready),
+        ("waiting", view.queue.waiting),
+        ("unknown", view.queue.unknown),
+    ];
+    metrics.set_courier(view.name, view.standing.state, &queues, view.error_rate.unwrap_or(0.0));
 }
 
 fn set(stats: &Stats, app: &App, metrics: &Metrics) {
@@ -117,6 +131,7 @@ fn set(stats: &Stats, app: &App, metrics: &Metrics) {
         (Gauge::RequestsDueSoon, stats.requests.due_soon),
         (Gauge::RequestsOverdue, stats.requests.overdue),
         (Gauge::EventsParked, stats.events_parked),
+        (Gauge::EndsUnconfirmed, stats.ends_unconfirmed),
     ] {
         metrics.set(gauge, value);
     }

@@ -7,6 +7,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::App;
+use crate::app::inbox::Inbox;
 use crate::app::track::{self, Received};
 use crate::http::auth;
 use crate::http::body::RawBody;
@@ -26,8 +27,13 @@ use crate::http::problem::Problem;
         (status = 413, description = "`payload_too_large`: more than 64 KiB.",
             body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, WithoutKey))]
-pub(super) async fn receive(app: Data<App>, request: HttpRequest, body: RawBody) -> Result<HttpResponse, Problem> {
-    take_in(&app, &request, &body, None).await
+pub(super) async fn receive(
+    app: Data<App>,
+    inbox: Data<Inbox>,
+    request: HttpRequest,
+    body: RawBody,
+) -> Result<HttpResponse, Problem> {
+    take_in(&app, &inbox, &request, &body, None).await
 }
 
 /// Take in the news of a courier that does not sign
@@ -45,15 +51,17 @@ pub(super) async fn receive(app: Data<App>, request: HttpRequest, body: RawBody)
         OfOne, WithoutKey))]
 pub(super) async fn receive_with_token(
     app: Data<App>,
+    inbox: Data<Inbox>,
     request: HttpRequest,
     body: RawBody,
 ) -> Result<HttpResponse, Problem> {
     let token: String = segment(&request, "token")?;
-    take_in(&app, &request, &body, Some(&token)).await
+    take_in(&app, &inbox, &request, &body, Some(&token)).await
 }
 
 async fn take_in(
     app: &App,
+    inbox: &Inbox,
     request: &HttpRequest,
     RawBody(body): &RawBody,
     token: Option<&str>,
@@ -61,7 +69,7 @@ async fn take_in(
     let courier: String = segment(request, "courier")?;
     let headers = readable_headers(request);
     let peer = Some(auth::client_address_of(request));
-    match track::receive(app, &courier, &headers, body, token, peer).await? {
+    match track::receive(app, inbox, &courier, &headers, body, token, peer).await? {
         Received::Answer(answer) => {
             let status = StatusCode::from_u16(answer.status)
                 .map_err(|_| Problem::internal("a courier's acknowledgement has no valid status"))?;

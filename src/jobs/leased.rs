@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::dispatch::{self, Next};
 use crate::app::heartbeat::Heartbeat;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, by_hand, call_off, poll};
 use crate::clock::delta;
 use crate::domain::ids::{JobId, RowId};
 use crate::domain::job::{JobKind, retry_wait};
@@ -107,24 +107,36 @@ async fn claim(app: &App, owner: &str, limit: i64) -> Result<Vec<Job>, AppError>
 /// Runs one job and writes down how it ended.
 #[tracing::instrument(name = "job", skip_all, fields(kind = job.kind.as_str(), job = %job.id))]
 async fn run(app: &App, owner: &str, job: Job) {
-    let next = match job.kind {
-        JobKind::Ship => match job.subject.parse() {
-            Ok(order) => dispatch::drive(app, order, job.failures).await,
-            Err(_) => Ok(Next::Stop {
-                code: "bad_subject".to_owned(),
-            }),
-        },
-        JobKind::CancelParcel => match job.subject.parse() {
-            Ok(attempt) => dispatch::cancel_stray(app, attempt).await,
-            Err(_) => Ok(Next::Stop {
-                code: "bad_subject".to_owned(),
-            }),
-        },
-    };
+    let next = perform(app, &job).await;
     let (id, failures) = (job.id, job.failures);
     if let Err(error) = end(app, owner, id, failures, next).await {
         // The lease lapses, and whoever takes the job next finds its subject in a state to go on from.
         tracing::error!(%error, "the end of a job could not be written down");
+    }
+}
+
+async fn perform(app: &App, job: &Job) -> Result<Next, AppError> {
+    if job.kind == JobKind::Ship {
+        return match job.subject.parse() {
+            Ok(order) => dispatch::drive(app, order, job.failures).await,
+            Err(_) => Ok(bad_subject()),
+        };
+    }
+    let Ok(attempt) = job.subject.parse() else {
+        return Ok(bad_subject());
+    };
+    match job.kind {
+        JobKind::Ship => Ok(bad_subject()),
+        JobKind::CancelParcel => call_off::cancel_stray(app, attempt).await,
+        JobKind::CallOff => call_off::finish(app, attempt).await,
+        JobKind::ConfirmEnd => poll::confirm_end(app, attempt).await,
+        JobKind::Watch => by_hand::watch(app, attempt).await,
+    }
+}
+
+fn bad_subject() -> Next {
+    Next::Stop {
+        code: "bad_subject".to_owned(),
     }
 }
 
@@ -139,6 +151,11 @@ async fn end(app: &App, owner: &str, id: JobId, failures: u32, next: Result<Next
         }),
         Ok(Next::At(not_before)) => Some(Again::At {
             run_at: now,
+            not_before,
+            failed: None,
+        }),
+        Ok(Next::Later { wait, not_before }) => Some(Again::At {
+            run_at: now + wait,
             not_before,
             failed: None,
         }),

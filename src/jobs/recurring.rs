@@ -9,7 +9,9 @@
 //! | restricted orders and unsettled requests gone on with | 1 min | business time |
 //! | data subjects' requests that are due, said in the log | 1 day | business time |
 //! | idempotency keys and parked events forgotten | 1 h | business time |
-//! | key epochs past the copy horizon retired | an epoch | business time |
+//! | parcels without news asked for | 5 min | business time |
+//! | key epochs past the copy horizon retired | 1/24 of an epoch | business time |
+//! | what is there again of what was purged, or is erased in the journal, purged again | an epoch | business time |
 //! | journal entries that nobody applied, applied | 1 min | wall time |
 //! | the audit chain's head told to the vault | 5 s | wall time |
 //! | lapsed print leases returned | 5 s | wall time |
@@ -20,7 +22,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, AppError, audit, print, purge, retention, retire, rights, startup, upkeep};
+use crate::app::{App, AppError, again, audit, poll, print, purge, retention, retire, rights, startup, upkeep};
 
 /// However fast business time runs, a loop leaves the databases this much air (wall time).
 const AT_LEAST: Duration = Duration::from_millis(250);
@@ -64,6 +66,13 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         |app| async move { retention::end_stuck(&app).await.map(drop) },
     ));
     loops.spawn(every(
+        "poll",
+        scaled(5 * MINUTE),
+        app.clone(),
+        stop.clone(),
+        |app| async move { poll::sweep(&app).await.map(drop) },
+    ));
+    loops.spawn(every(
         "restricted",
         scaled(MINUTE),
         app.clone(),
@@ -94,13 +103,26 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         stop.clone(),
         |app| async move { upkeep::forget(&app).await },
     ));
-    let epoch = app.vault.epoch_length().to_std().unwrap_or(24 * HOUR);
+    let part = (app.vault.epoch_length() / retire::RUNS_AN_EPOCH)
+        .to_std()
+        .unwrap_or(HOUR);
     loops.spawn(every(
         "retire",
-        scaled(epoch),
+        scaled(part),
         app.clone(),
         stop.clone(),
         |app| async move { retire::nightly(&app).await.map(drop) },
+    ));
+    let epoch = app.vault.epoch_length().to_std().unwrap_or(24 * HOUR);
+    loops.spawn(every(
+        "erased",
+        scaled(epoch),
+        app.clone(),
+        stop.clone(),
+        |app| async move {
+            again::take_back(&app).await?;
+            again::decide_erased(&app).await.map(drop)
+        },
     ));
     loops.spawn(every(
         "print_leases",

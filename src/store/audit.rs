@@ -106,6 +106,17 @@ pub fn list(conn: &mut AnyConn, before: Option<i64>, limit: i64) -> Result<Vec<E
     Ok(query.load(conn)?)
 }
 
+/// How many entries there are of these actions.
+///
+/// # Errors
+/// The database.
+pub fn count_of(conn: &mut AnyConn, actions: &[&str]) -> Result<i64, StoreError> {
+    Ok(audit_log::table
+        .filter(audit_log::action.eq_any(actions))
+        .count()
+        .get_result(conn)?)
+}
+
 /// Entries after `after`, oldest first.
 ///
 /// # Errors

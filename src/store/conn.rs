@@ -13,7 +13,7 @@ use parking_lot::{FairMutex, Mutex};
 use tokio::sync::Semaphore;
 
 use crate::config::DatabaseUrl;
-use crate::store::StoreError;
+use crate::store::{StoreError, dialect};
 
 pub use any::AnyConn;
 
@@ -69,6 +69,9 @@ fn open_postgres(url: &str) -> Result<diesel::PgConnection, StoreError> {
     conn.batch_execute(POSTGRES_SETTINGS)?;
     Ok(conn)
 }
+
+/// Milliseconds that a statement waits for another connection's lock.
+pub(in crate::store) const SQLITE_PATIENCE: u32 = 10_000;
 
 /// WAL with FULL sync: an acknowledged commit survives a power cut. `secure_delete` overwrites what is deleted.
 const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -239,7 +242,25 @@ impl Database {
             .map_err(|_| StoreError::Statement("a database task panicked".to_owned()))?
     }
 
-    /// The same inside one writing transaction.
+    /// Empties SQLite's write-ahead log, so that nothing that was deleted stands in it any more. `false`: somebody is in
+    /// the way, ask again. Nobody who writes waits for it longer than it takes to cut the file.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn empty_log(&self) -> Result<bool, StoreError> {
+        let turn = self.turn.clone();
+        self.read(move |conn| empty_log(turn.as_deref(), conn)).await
+    }
+
+    /// [`empty_log`](Self::empty_log) for callers that are allowed to block.
+    ///
+    /// # Errors
+    /// As `empty_log`.
+    pub fn empty_log_blocking(&self) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| empty_log(self.turn.as_deref(), conn))
+    }
+
+    /// [`read`](Self::read) inside one writing transaction.
     ///
     /// # Errors
     /// What the work says (it is rolled back), or that the transaction could not begin or commit.
@@ -274,6 +295,15 @@ impl Database {
     ) -> Result<T, E> {
         self.read_blocking(|conn| in_turn(self.turn.as_deref(), conn, work))
     }
+}
+
+fn empty_log(turn: Option<&FairMutex<()>>, conn: &mut AnyConn) -> Result<bool, StoreError> {
+    // Copied while everybody goes on; only the cut wants the writers of this process to pause.
+    if !dialect::copy_log(conn)? {
+        return Ok(false);
+    }
+    let _mine = turn.map(FairMutex::lock);
+    dialect::truncate_log(conn)
 }
 
 fn in_turn<T, E: From<StoreError>>(

@@ -8,13 +8,14 @@ mod sweep;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
+use crate::store::conn::SQLITE_PATIENCE;
 use crate::store::intake::NewOrderRows;
 use crate::store::{AnyConn, StoreError};
 
 pub use prints::{Prints, find_by_prints};
 pub use sweep::{
-    OpenPurge, empty_for_orders, insert_journal, insert_receipts, lock_open_purges, mark_decided, mark_purged,
-    open_purges,
+    OpenPurge, empty_for_orders, find_among, insert_journal, insert_receipts, lock_open_purges, mark_decided,
+    mark_purged, open_purges,
 };
 
 /// Locks a row until the transaction ends and says whether it exists; the table is code, never input. On SQLite the
@@ -43,6 +44,53 @@ pub fn lock_row(conn: &mut AnyConn, table: &'static str, id: &str) -> Result<boo
     Ok(found.is_some())
 }
 
+/// Locks the row of how a courier stands until the transaction ends and says whether it exists.
+///
+/// # Errors
+/// The database.
+pub fn lock_courier_row(conn: &mut AnyConn, courier: &str) -> Result<bool, StoreError> {
+    const SELECT: &str = "SELECT courier AS id FROM courier_state WHERE courier = $1";
+    let keys: Vec<Key> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT).bind::<Text, _>(courier).load(conn)?,
+        AnyConn::Postgres(conn) => diesel::sql_query(format!("{SELECT} FOR UPDATE"))
+            .bind::<Text, _>(courier)
+            .load(conn)?,
+    };
+    Ok(!keys.is_empty())
+}
+
+/// Ids of at most `limit` parcels of a courier that are to be asked for by `now` (business) and were not asked for since
+/// `asked_before` (wall), longest due first, each locked; those that another transaction holds are passed over.
+///
+/// # Errors
+/// The database.
+pub fn pick_due_polls(
+    conn: &mut AnyConn,
+    courier: &str,
+    now: chrono::NaiveDateTime,
+    asked_before: chrono::NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    use diesel::sql_types::Timestamp;
+    const SELECT: &str = "SELECT id FROM shipment_attempts WHERE courier = $1 AND poll_at <= $2 \
+        AND (polled_at IS NULL OR polled_at <= $3) ORDER BY poll_at LIMIT $4";
+    let keys: Vec<Key> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT)
+            .bind::<Text, _>(courier)
+            .bind::<Timestamp, _>(now)
+            .bind::<Timestamp, _>(asked_before)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?,
+        AnyConn::Postgres(conn) => diesel::sql_query(format!("{SELECT} FOR UPDATE SKIP LOCKED"))
+            .bind::<Text, _>(courier)
+            .bind::<Timestamp, _>(now)
+            .bind::<Timestamp, _>(asked_before)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?,
+    };
+    Ok(keys.into_iter().map(|key| key.id).collect())
+}
+
 /// A row's text key.
 #[derive(QueryableByName)]
 struct Key {
@@ -51,7 +99,7 @@ struct Key {
 }
 
 /// Ids of at most `limit` rows that `condition` picks from `table`, in `order`, each locked until the transaction ends;
-/// rows that another transaction holds are passed over. `$1` in the condition is `now`.
+/// rows that another transaction holds are passed over. `$1`, `$2` in the condition are `times`.
 ///
 /// Table, condition and order are code, never input.
 ///
@@ -62,20 +110,26 @@ pub fn pick_and_lock(
     table: &'static str,
     condition: &'static str,
     order: &'static str,
-    now: chrono::NaiveDateTime,
+    times: &[chrono::NaiveDateTime],
     limit: i64,
 ) -> Result<Vec<String>, StoreError> {
     use diesel::sql_types::Timestamp;
-    let select = format!("SELECT id FROM {table} WHERE {condition} ORDER BY {order} LIMIT $2");
+    let select = format!("SELECT id FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit}");
     let keys: Vec<Key> = match conn {
-        AnyConn::Sqlite(conn) => diesel::sql_query(select)
-            .bind::<Timestamp, _>(now)
-            .bind::<BigInt, _>(limit)
-            .load(conn)?,
-        AnyConn::Postgres(conn) => diesel::sql_query(select + " FOR UPDATE SKIP LOCKED")
-            .bind::<Timestamp, _>(now)
-            .bind::<BigInt, _>(limit)
-            .load(conn)?,
+        AnyConn::Sqlite(conn) => {
+            let mut query = diesel::sql_query(select).into_boxed();
+            for time in times {
+                query = query.bind::<Timestamp, _>(*time);
+            }
+            query.load(conn)?
+        }
+        AnyConn::Postgres(conn) => {
+            let mut query = diesel::sql_query(select + " FOR UPDATE SKIP LOCKED").into_boxed();
+            for time in times {
+                query = query.bind::<Timestamp, _>(*time);
+            }
+            query.load(conn)?
+        }
     };
     Ok(keys.into_iter().map(|key| key.id).collect())
 }
@@ -195,34 +249,83 @@ pub fn insert_batch(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<Option
     }
 }
 
-/// Gives every row of a table to `each`, its columns as the engine writes them in text, nothing in them escaped (sealed
-/// values in hexadecimal); in batches, so that memory stays flat. `false` on SQLite, whose files are read byte by byte instead. Inside a transaction.
+/// Every table of the database, as SQL names it, whether this program knows it or not.
 ///
 /// # Errors
 /// The database.
-pub fn rows_as_text_in_tx(conn: &mut AnyConn, table: &str, mut each: impl FnMut(&str)) -> Result<bool, StoreError> {
-    use diesel::connection::SimpleConnection;
+pub fn all_tables(conn: &mut AnyConn) -> Result<Vec<String>, StoreError> {
+    let keys: Vec<Key> = match conn {
+        AnyConn::Sqlite(conn) => diesel::sql_query(
+            "SELECT '\"' || replace(name, '\"', '\"\"') || '\"' AS id FROM sqlite_master WHERE type = 'table' ORDER BY name",
+        )
+        .load(conn)?,
+        AnyConn::Postgres(conn) => diesel::sql_query(
+            "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS id FROM pg_tables \
+             WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1",
+        )
+        .load(conn)?,
+    };
+    Ok(keys.into_iter().map(|key| key.id).collect())
+}
+
+/// Gives every value of a table from [`all_tables`] to `each`, as its own bytes, nothing in them escaped; row by row, so
+/// that memory stays flat. Inside a transaction.
+///
+/// # Errors
+/// The database.
+pub fn each_value_in_tx(conn: &mut AnyConn, table: &str, mut each: impl FnMut(&[u8])) -> Result<(), StoreError> {
+    use diesel::connection::{DefaultLoadingMode, SimpleConnection};
     #[derive(QueryableByName)]
     struct Line {
         #[diesel(sql_type = Text)]
         line: String,
     }
-    let AnyConn::Postgres(conn) = conn else {
-        return Ok(false);
-    };
-    conn.batch_execute(&format!(
-        "DECLARE every_row CURSOR FOR SELECT (SELECT coalesce(string_agg(value, chr(31)), '') \
-         FROM jsonb_each_text(to_jsonb(t))) AS line FROM {table} t"
-    ))?;
-    loop {
-        let lines: Vec<Line> = diesel::sql_query("FETCH 1000 FROM every_row").load(conn)?;
-        if lines.is_empty() {
-            break;
+    match conn {
+        AnyConn::Sqlite(conn) => {
+            // `table` is quoted already; as a text it is wanted bare.
+            let columns: Vec<Key> = diesel::sql_query(
+                "SELECT 'hex(CAST(\"' || replace(name, '\"', '\"\"') || '\" AS BLOB))' AS id FROM pragma_table_info($1)",
+            )
+            .bind::<Text, _>(table.trim_matches('"').replace("\"\"", "\""))
+            .load(conn)?;
+            let columns: Vec<String> = columns
+                .into_iter()
+                .map(|key| format!("coalesce({}, '')", key.id))
+                .collect();
+            let query = format!("SELECT {} AS line FROM {table}", columns.join(" || ',' || "));
+            for line in diesel::sql_query(query).load_iter::<Line, DefaultLoadingMode>(conn)? {
+                for value in line?.line.split(',').filter(|value| !value.is_empty()) {
+                    if let Ok(bytes) = data_encoding::HEXUPPER.decode(value.as_bytes()) {
+                        each(&bytes);
+                    }
+                }
+            }
         }
-        lines.iter().for_each(|line| each(&line.line));
+        AnyConn::Postgres(conn) => {
+            conn.batch_execute(&format!(
+                "DECLARE every_value CURSOR FOR SELECT v.value AS line FROM {table} t, jsonb_each_text(to_jsonb(t)) v \
+                 WHERE v.value IS NOT NULL"
+            ))?;
+            loop {
+                let lines: Vec<Line> = diesel::sql_query("FETCH 1000 FROM every_value").load(conn)?;
+                if lines.is_empty() {
+                    break;
+                }
+                for Line { line } in lines {
+                    each(line.as_bytes());
+                    // Bytes are told in hexadecimal; what stands in them is looked for as it is, too.
+                    if let Some(bytes) = line
+                        .strip_prefix("\\x")
+                        .and_then(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).ok())
+                    {
+                        each(&bytes);
+                    }
+                }
+            }
+            conn.batch_execute("CLOSE every_value")?;
+        }
     }
-    conn.batch_execute("CLOSE every_row")?;
-    Ok(true)
+    Ok(())
 }
 
 /// Writes a consistent copy of a SQLite database into a new file while others go on reading and writing; free pages are
@@ -261,23 +364,55 @@ pub fn is_whole(conn: &mut AnyConn) -> Result<bool, StoreError> {
     }
 }
 
-/// Moves what was deleted out of SQLite's write-ahead log, so that no old page is left in it. `false`: a reader is in
-/// the way, ask again. PostgreSQL's log is its own; there is nothing to do.
+/// Copies SQLite's write-ahead log into the database's file, beside readers and writers and without waiting for any of
+/// them. `false`: a reader needs a part of the log, ask again. PostgreSQL's log is its own; there is nothing to do.
+///
+/// # Errors
+/// The database.
+pub fn copy_log(conn: &mut AnyConn) -> Result<bool, StoreError> {
+    match conn {
+        AnyConn::Sqlite(conn) => checkpoint(conn, "PASSIVE"),
+        AnyConn::Postgres(_) => Ok(true),
+    }
+}
+
+/// Cuts SQLite's write-ahead log to nothing, so that no old page is left in it. `false`: somebody reads or writes, ask
+/// again. It never waits: while it did, it would hold the lock that every writer needs.
 ///
 /// # Errors
 /// The database.
 pub fn truncate_log(conn: &mut AnyConn) -> Result<bool, StoreError> {
-    #[derive(QueryableByName)]
-    struct Checkpoint {
-        #[diesel(sql_type = diesel::sql_types::Integer)]
-        busy: i32,
-    }
+    use diesel::connection::SimpleConnection;
     match conn {
         AnyConn::Sqlite(conn) => {
-            let checkpoint: Checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(conn)?;
-            Ok(checkpoint.busy == 0)
+            conn.batch_execute("PRAGMA busy_timeout = 0")?;
+            let done = checkpoint(conn, "TRUNCATE");
+            conn.batch_execute(&format!("PRAGMA busy_timeout = {SQLITE_PATIENCE}"))?;
+            done
         }
         AnyConn::Postgres(_) => Ok(true),
+    }
+}
+
+fn checkpoint(conn: &mut diesel::SqliteConnection, how: &str) -> Result<bool, StoreError> {
+    use diesel::sql_types::Integer;
+    #[derive(QueryableByName)]
+    struct Checkpoint {
+        #[diesel(sql_type = Integer)]
+        busy: i32,
+        #[diesel(sql_type = Integer)]
+        log: i32,
+        #[diesel(sql_type = Integer)]
+        checkpointed: i32,
+    }
+    let done: Result<Checkpoint, _> = diesel::sql_query(format!("PRAGMA wal_checkpoint({how})")).get_result(conn);
+    match done {
+        Ok(done) => Ok(done.busy == 0 && done.log == done.checkpointed),
+        // A checkpoint that another connection is in the middle of.
+        Err(diesel::result::Error::DatabaseError(_, information)) if information.message().contains("locked") => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -68,18 +68,20 @@ pub fn newest(conn: &mut AnyConn) -> Result<Option<i64>, StoreError> {
         .first(conn)?)
 }
 
-/// The newest epoch that was over before `horizon`: the one after it had begun by then.
+/// The newest epoch that had begun at `horizon` and is not the one that is current at `now`.
 ///
 /// # Errors
 /// The database.
-pub fn over_before(conn: &mut AnyConn, horizon: Instant) -> Result<Option<i64>, StoreError> {
-    let newest_begun: Option<i64> = key_epochs::table
-        .filter(key_epochs::starts_at.le(to_row(horizon)))
+pub fn begun_before(conn: &mut AnyConn, horizon: Instant, now: Instant) -> Result<Option<i64>, StoreError> {
+    let current: Option<i64> = key_epochs::table
+        .filter(key_epochs::starts_at.le(to_row(now)))
+        .filter(key_epochs::state.eq("open"))
         .select(diesel::dsl::max(key_epochs::id))
         .first(conn)?;
-    let Some(begun) = newest_begun else { return Ok(None) };
+    let Some(current) = current else { return Ok(None) };
     Ok(key_epochs::table
-        .filter(key_epochs::id.lt(begun))
+        .filter(key_epochs::id.lt(current))
+        .filter(key_epochs::starts_at.le(to_row(horizon)))
         .filter(key_epochs::state.ne("retired"))
         .select(diesel::dsl::max(key_epochs::id))
         .first(conn)?)
@@ -98,6 +100,15 @@ pub fn close_in_tx(conn: &mut AnyConn, until: i64, now: Instant) -> Result<usize
     )
     .set((key_epochs::state.eq("closed"), key_epochs::closed_at.eq(to_row(now))))
     .execute(conn)?)
+}
+
+/// Whether there are epochs that are closed and not retired yet.
+///
+/// # Errors
+/// The database.
+pub fn any_closed(conn: &mut AnyConn) -> Result<bool, StoreError> {
+    let closed = key_epochs::table.filter(key_epochs::state.eq("closed"));
+    Ok(closed.count().get_result::<i64>(conn)? > 0)
 }
 
 /// Gives up the closed epochs; only where no row is left that needs them.

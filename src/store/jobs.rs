@@ -120,7 +120,7 @@ pub fn claim_in_tx(
         "jobs",
         "state = 'leased' AND lease_until <= $1",
         "lease_until",
-        to_row(wall),
+        &[to_row(wall)],
         limit,
     )?;
     let left = limit.saturating_sub(i64::try_from(ids.len()).unwrap_or(limit));

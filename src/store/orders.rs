@@ -41,6 +41,7 @@ pub struct OrderRow {
     pub(crate) first_ended_at: Option<NaiveDateTime>,
     pub(crate) purge_due_at: Option<NaiveDateTime>,
     pub(crate) hold_until: Option<NaiveDateTime>,
+    pub(crate) first_held_at: Option<NaiveDateTime>,
     pub(crate) purge_decided_at: Option<NaiveDateTime>,
     pub(crate) purge_reason: Option<String>,
     pub(crate) purged_at: Option<NaiveDateTime>,
@@ -59,6 +60,7 @@ pub struct Order {
     pub amount: Money,
     pub courier: String,
     pub minor: bool,
+    pub cross_border: bool,
     pub created_at: Instant,
     pub updated_at: Instant,
     pub moved_at: Instant,
@@ -69,6 +71,7 @@ pub struct Order {
     pub first_ended_at: Option<Instant>,
     pub purge_due_at: Option<Instant>,
     pub hold_until: Option<Instant>,
+    pub first_held_at: Option<Instant>,
     pub purge_decided_at: Option<Instant>,
     pub purge_reason: Option<PurgeReason>,
     pub purged_at: Option<Instant>,
@@ -103,6 +106,7 @@ impl TryFrom<OrderRow> for Order {
             first_ended_at: row.first_ended_at.map(from_row),
             purge_due_at: row.purge_due_at.map(from_row),
             hold_until: row.hold_until.map(from_row),
+            first_held_at: row.first_held_at.map(from_row),
             purge_decided_at: row.purge_decided_at.map(from_row),
             purged_at: row.purged_at.map(from_row),
             restricted_at: row.restricted_at.map(from_row),
@@ -110,6 +114,7 @@ impl TryFrom<OrderRow> for Order {
             reference: row.reference,
             courier: row.courier,
             minor: row.minor,
+            cross_border: row.cross_border,
             print_lessee: row.print_lessee,
         })
     }
@@ -148,6 +153,8 @@ pub struct Filter {
     pub status: Option<OrderStatus>,
     pub courier: Option<String>,
     pub shipment_state: Option<ShipmentState>,
+    /// Only orders with a reported end that has been waiting to be confirmed since before this moment.
+    pub end_unconfirmed_since: Option<Instant>,
     pub created_after: Option<Instant>,
     pub created_before: Option<Instant>,
     /// Only these orders, where a search by fingerprint found some.
@@ -210,6 +217,14 @@ pub fn list(conn: &mut AnyConn, filter: &Filter, limit: i64) -> Result<Vec<Order
             .filter(shipment_attempts::state.eq(state.as_str()));
         query = query.filter(diesel::dsl::exists(current));
     }
+    if let Some(since) = filter.end_unconfirmed_since {
+        let reported = shipment_attempts::table
+            .filter(shipment_attempts::order_id.eq(orders::id))
+            .filter(shipment_attempts::number.eq(orders::attempt))
+            .filter(shipment_attempts::end_reported_at.le(to_row(since)));
+        query = query.filter(diesel::dsl::exists(reported));
+        query = query.filter(orders::purge_decided_at.is_null());
+    }
     if let Some(after) = filter.created_after {
         query = query.filter(orders::created_at.ge(to_row(after)));
     }
@@ -255,6 +270,7 @@ pub struct Change {
     first_ended_at: Option<Option<NaiveDateTime>>,
     purge_due_at: Option<Option<NaiveDateTime>>,
     hold_until: Option<Option<NaiveDateTime>>,
+    first_held_at: Option<NaiveDateTime>,
     restricted_at: Option<NaiveDateTime>,
     restriction: Option<&'static str>,
 }
@@ -290,6 +306,20 @@ impl Change {
         self
     }
 
+    /// Sets who is to carry it, where there is no attempt yet.
+    pub fn courier(mut self, courier: &str) -> Self {
+        self.courier = Some(courier.to_owned());
+        self
+    }
+
+    /// Takes the end back: the order lives again, and its retention clock begins with its next end.
+    pub fn unended(mut self) -> Self {
+        self.ended_at = Some(None);
+        self.first_ended_at = Some(None);
+        self.purge_due_at = Some(None);
+        self
+    }
+
     /// Gives the reference back to the client.
     pub fn free_reference(mut self) -> Self {
         self.reference_free = Some(true);
@@ -303,12 +333,10 @@ impl Change {
         self
     }
 
-    /// Ends the floor's lease; the lessee is kept until somebody else takes the order, `forget` forgets it.
-    pub fn end_lease(mut self, forget: bool) -> Self {
+    /// Ends the floor's lease and forgets who held it.
+    pub fn end_lease(mut self) -> Self {
         self.print_lease_until = Some(None);
-        if forget {
-            self.print_lessee = Some(None);
-        }
+        self.print_lessee = Some(None);
         self
     }
 
@@ -335,6 +363,12 @@ impl Change {
         self.hold_until = Some(until.map(to_row));
         self
     }
+
+    /// Notes when the order was held first.
+    pub fn first_held(mut self, at: Instant) -> Self {
+        self.first_held_at = Some(to_row(at));
+        self
+    }
 }
 
 /// Writes a change to an order whose row this transaction has locked.
@@ -355,7 +389,7 @@ fn parse_ids(ids: Vec<String>) -> Result<Vec<OrderId>, StoreError> {
 }
 
 /// Orders for the print floor, oldest first, each locked: leased ones whose lease is over at `wall`, then those placed
-/// until `now`.
+/// until `now`. Held ones are passed over here: however many there are, they keep nobody else waiting.
 ///
 /// # Errors
 /// The database.
@@ -368,9 +402,10 @@ pub fn pick_printable_in_tx(
     let lapsed = dialect::pick_and_lock(
         conn,
         "orders",
-        "status = 'printing' AND print_lease_until <= $1 AND purge_decided_at IS NULL AND restricted_at IS NULL",
+        "status = 'printing' AND print_lease_until <= $1 AND purge_decided_at IS NULL AND restricted_at IS NULL \
+         AND (hold_until IS NULL OR hold_until <= $2)",
         "print_lease_until",
-        to_row(wall),
+        &[to_row(wall), to_row(now)],
         limit,
     )?;
     let left = limit.saturating_sub(i64::try_from(lapsed.len()).unwrap_or(limit));
@@ -378,9 +413,10 @@ pub fn pick_printable_in_tx(
         dialect::pick_and_lock(
             conn,
             "orders",
-            "status = 'placed' AND purge_decided_at IS NULL AND restricted_at IS NULL AND created_at <= $1",
+            "status = 'placed' AND purge_decided_at IS NULL AND restricted_at IS NULL AND created_at <= $1 \
+             AND (hold_until IS NULL OR hold_until <= $1)",
             "id",
-            to_row(now),
+            &[to_row(now)],
             left,
         )?
     } else {
@@ -399,37 +435,44 @@ pub fn pick_lapsed_in_tx(conn: &mut AnyConn, wall: Instant, limit: i64) -> Resul
         "orders",
         "status = 'printing' AND print_lease_until <= $1",
         "print_lease_until",
-        to_row(wall),
+        &[to_row(wall)],
         limit,
     )?)
 }
 
-/// Drafts older than `cutoff`, each locked.
+/// Drafts older than `cutoff` that nothing holds at `now`, each locked.
 ///
 /// # Errors
 /// The database.
-pub fn pick_expired_drafts_in_tx(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+pub fn pick_expired_drafts_in_tx(
+    conn: &mut AnyConn,
+    cutoff: Instant,
+    now: Instant,
+    limit: i64,
+) -> Result<Vec<OrderId>, StoreError> {
     parse_ids(dialect::pick_and_lock(
         conn,
         "orders",
-        "ended_at IS NULL AND moved_at <= $1 AND status = 'draft' AND purge_decided_at IS NULL",
+        "ended_at IS NULL AND moved_at <= $1 AND status = 'draft' AND purge_decided_at IS NULL \
+         AND (hold_until IS NULL OR hold_until <= $2)",
         "moved_at",
-        to_row(cutoff),
+        &[to_row(cutoff), to_row(now)],
         limit,
     )?)
 }
 
-/// Orders that have not ended and have not moved since `cutoff`; drafts expire by themselves. Not locked: ending one may
-/// ask the courier first.
+/// Orders that have not ended, have not moved since `cutoff` and are not held at `now`; drafts expire by themselves. Not
+/// locked: ending one may ask the courier first.
 ///
 /// # Errors
 /// The database.
-pub fn stuck(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+pub fn stuck(conn: &mut AnyConn, cutoff: Instant, now: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
     let ids: Vec<String> = orders::table
         .filter(orders::ended_at.is_null())
         .filter(orders::purge_decided_at.is_null())
         .filter(orders::moved_at.le(to_row(cutoff)))
         .filter(orders::status.ne("draft"))
+        .filter(orders::hold_until.is_null().or(orders::hold_until.le(to_row(now))))
         .order(orders::moved_at)
         .limit(limit)
         .select(orders::id)

@@ -4,8 +4,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use crate::privacy::classes::{Purge, classes};
+use crate::store::journal::JournalRow;
 use crate::store::purges::ReceiptRow;
-use crate::store::schema::{orders, purge_receipts, vault_keys};
+use crate::store::schema::{journal, order_person, orders, purge_receipts, vault_keys};
 use crate::store::{AnyConn, StoreError};
 
 #[derive(QueryableByName)]
@@ -62,6 +63,85 @@ pub fn count_purged(conn: &mut AnyConn) -> Result<(i64, i64), StoreError> {
     )
     .get_result(conn)?;
     Ok((purged, without.count))
+}
+
+/// Receipts, by order, that do not fit their order: it is not there, not purged, or for another reason or at another time.
+///
+/// # Errors
+/// The database.
+pub fn unfit_receipts(conn: &mut AnyConn) -> Result<Vec<Left>, StoreError> {
+    Ok(diesel::sql_query(
+        "SELECT r.order_id AS order_id FROM purge_receipts r LEFT JOIN orders o ON o.id = r.order_id
+         WHERE o.id IS NULL OR o.purged_at IS NULL OR o.purged_at <> r.purged_at
+            OR o.purge_reason IS NULL OR o.purge_reason <> r.reason
+            OR o.purge_decided_at IS NULL OR o.purge_decided_at <> r.decided_at
+         ORDER BY r.order_id LIMIT 100",
+    )
+    .load(conn)?)
+}
+
+/// Those of these orders that are not purged.
+///
+/// # Errors
+/// The database.
+pub fn unpurged_among(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
+    Ok(orders::table
+        .filter(orders::id.eq_any(ids))
+        .filter(orders::purged_at.is_null())
+        .select(orders::id)
+        .load(conn)?)
+}
+
+/// Those of these orders that are not purged or have a person.
+///
+/// # Errors
+/// The database.
+pub fn back_among(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
+    let mut back = unpurged_among(conn, ids)?;
+    let persons: Vec<String> = order_person::table
+        .filter(order_person::order_id.eq_any(ids))
+        .select(order_person::order_id)
+        .load(conn)?;
+    back.extend(persons);
+    back.sort_unstable();
+    back.dedup();
+    Ok(back)
+}
+
+/// Receipts after an order, by order.
+///
+/// # Errors
+/// The database.
+pub fn receipts_after(conn: &mut AnyConn, after: &str, limit: i64) -> Result<Vec<ReceiptRow>, StoreError> {
+    Ok(purge_receipts::table
+        .filter(purge_receipts::order_id.gt(after))
+        .order(purge_receipts::order_id)
+        .limit(limit)
+        .select(ReceiptRow::as_select())
+        .load(conn)?)
+}
+
+/// Entries of the vault's journal (its database) with these numbers.
+///
+/// # Errors
+/// The database.
+pub fn journalled(conn: &mut AnyConn, numbers: &[i64]) -> Result<Vec<JournalRow>, StoreError> {
+    Ok(journal::table
+        .filter(journal::number.eq_any(numbers))
+        .select(JournalRow::as_select())
+        .load(conn)?)
+}
+
+/// The details of every entry of a kind in the vault's journal (its database).
+///
+/// # Errors
+/// The database.
+pub fn journalled_details(conn: &mut AnyConn, kind: &str) -> Result<Vec<String>, StoreError> {
+    Ok(journal::table
+        .filter(journal::kind.eq(kind))
+        .order(journal::number)
+        .select(journal::detail)
+        .load(conn)?)
 }
 
 /// How many orders wait for their destruction although their purge is decided.

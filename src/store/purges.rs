@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
-use crate::privacy::classes::classes;
-use crate::store::schema::{courier_remark, order_person, order_tracking, orders, purge_receipts};
+use crate::privacy::classes::{Purge, classes};
+use crate::store::schema::{courier_remark, order_label, order_person, order_tracking, orders, purge_receipts};
 use crate::store::{AnyConn, StoreError, dialect, to_row};
 
 /// A receipt: that, when and why a person's data was destroyed.
@@ -55,7 +55,7 @@ pub fn pick_due_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Ve
         "orders",
         "purge_due_at <= $1 AND purge_decided_at IS NULL AND (hold_until IS NULL OR hold_until <= $1)",
         "purge_due_at",
-        to_row(now),
+        &[to_row(now)],
         limit,
     )?)
 }
@@ -130,11 +130,101 @@ fn decided(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<Decided>, StoreErro
 /// The database.
 pub fn destroy_in_tx(conn: &mut AnyConn, receipts: &[ReceiptRow], now: Instant) -> Result<(), StoreError> {
     let ids: Vec<&str> = receipts.iter().map(|receipt| receipt.order_id.as_str()).collect();
-    for (table, columns, how) in classes().purged() {
-        dialect::empty_for_orders(conn, table, columns, how, &ids)?;
-    }
+    empty_in_tx(conn, &ids)?;
     dialect::mark_purged(conn, &ids, to_row(now))?;
     dialect::insert_receipts(conn, receipts)
+}
+
+/// Deletes everything derived or personal of these orders, as `privacy.toml` classes it.
+///
+/// # Errors
+/// The database.
+pub fn empty_in_tx(conn: &mut AnyConn, ids: &[&str]) -> Result<(), StoreError> {
+    for (table, columns, how) in classes().purged() {
+        dialect::empty_for_orders(conn, table, columns, how, ids)?;
+    }
+    Ok(())
+}
+
+/// Destroys a locked order that has this receipt already, and marks it as the receipt says.
+///
+/// # Errors
+/// The database.
+pub fn destroy_again_in_tx(conn: &mut AnyConn, receipt: &ReceiptRow) -> Result<(), StoreError> {
+    empty_in_tx(conn, &[&receipt.order_id])?;
+    diesel::update(orders::table.find(&receipt.order_id))
+        .set((
+            orders::purge_decided_at.eq(receipt.decided_at),
+            orders::purge_reason.eq(&receipt.reason),
+            orders::purged_at.eq(receipt.purged_at),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The receipts that these orders have.
+///
+/// # Errors
+/// The database.
+pub fn receipts_of(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<ReceiptRow>, StoreError> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let query = "SELECT order_id AS id FROM purge_receipts WHERE order_id";
+    // Mostly none.
+    let ids = dialect::find_among(conn, query, &ids, "")?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(purge_receipts::table
+        .filter(purge_receipts::order_id.eq_any(&ids))
+        .order(purge_receipts::order_id)
+        .select(ReceiptRow::as_select())
+        .load(conn)?)
+}
+
+/// Orders of which a table that a purge empties holds something although they have a receipt, are purged, or are not
+/// there at all. Looked for from those tables: they hold the living alone.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn leftovers(conn: &mut AnyConn, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Key {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        id: String,
+    }
+    let mut found = std::collections::BTreeSet::new();
+    for (name, table, how) in classes().purged() {
+        let filled = match how {
+            Purge::Clear => {
+                let columns: Vec<String> = table.gone().map(|column| format!("t.{column} IS NOT NULL")).collect();
+                format!("({}) AND ", columns.join(" OR "))
+            }
+            Purge::Delete | Purge::Expire => String::new(),
+        };
+        let query = format!(
+            "SELECT t.order_id AS id FROM {name} t WHERE {filled}
+                NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = t.order_id AND o.purged_at IS NULL)
+             UNION SELECT t.order_id AS id FROM {name} t WHERE {filled}
+                EXISTS (SELECT 1 FROM purge_receipts r WHERE r.order_id = t.order_id)
+             LIMIT {limit}"
+        );
+        let keys: Vec<Key> = diesel::sql_query(query).load(conn)?;
+        found.extend(keys.into_iter().map(|key| key.id));
+    }
+    parse(found.into_iter().collect())
+}
+
+/// How many of these orders are decided to be purged, or are.
+///
+/// # Errors
+/// The database.
+pub fn count_decided_of(conn: &mut AnyConn, ids: &[&str]) -> Result<usize, StoreError> {
+    let count: i64 = orders::table
+        .filter(orders::id.eq_any(ids))
+        .filter(orders::purge_decided_at.is_not_null())
+        .count()
+        .get_result(conn)?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// What retention would do now.
@@ -218,6 +308,10 @@ pub fn remains(conn: &mut AnyConn, order: &str) -> Result<Vec<(&'static str, Str
         .filter(courier_remark::order_id.eq(order))
         .count()
         .get_result(conn)?;
+    let labels: i64 = order_label::table
+        .filter(order_label::order_id.eq(order))
+        .count()
+        .get_result(conn)?;
     Ok(vec![
         ("orders.reference", row.reference),
         ("orders.status", row.status),
@@ -233,5 +327,6 @@ pub fn remains(conn: &mut AnyConn, order: &str) -> Result<Vec<(&'static str, Str
         ("rows in order_person", persons.to_string()),
         ("rows in order_tracking", numbers.to_string()),
         ("rows in courier_remark", remarks.to_string()),
+        ("rows in order_label", labels.to_string()),
     ])
 }

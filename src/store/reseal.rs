@@ -10,7 +10,7 @@ use crate::store::schema::{
     courier_remark, key_epochs, order_person, order_tracking, parked_events, subject_request_texts,
 };
 use crate::store::subject_texts::TextRow;
-use crate::store::{AnyConn, StoreError};
+use crate::store::{AnyConn, StoreError, dialect};
 
 #[derive(QueryableByName)]
 struct Key {
@@ -34,7 +34,8 @@ pub fn orders_to_reseal(conn: &mut AnyConn, after: Option<OrderId>, limit: i64) 
         "SELECT DISTINCT id FROM (
             SELECT order_id AS id FROM order_person WHERE epoch IN {CLOSED}
             UNION SELECT order_id AS id FROM order_tracking WHERE epoch IN {CLOSED}
-            UNION SELECT order_id AS id FROM courier_remark WHERE epoch IN {CLOSED}) AS old
+            UNION SELECT order_id AS id FROM courier_remark WHERE epoch IN {CLOSED}
+            UNION SELECT order_id AS id FROM order_label WHERE epoch IN {CLOSED}) AS old
          WHERE id > $1 ORDER BY id LIMIT $2"
     );
     let after = after.map_or_else(String::new, |id| id.to_string());
@@ -94,6 +95,7 @@ pub fn count_left(conn: &mut AnyConn) -> Result<i64, StoreError> {
         "order_person",
         "order_tracking",
         "courier_remark",
+        "order_label",
         "parked_events",
         "subject_request_texts",
     ];
@@ -160,6 +162,25 @@ pub fn unreadable(conn: &mut AnyConn, after: Option<OrderId>, limit: i64) -> Res
         .select(order_person::order_id)
         .load(conn)?;
     ids.into_iter()
+        .map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id)))
+        .collect()
+}
+
+/// Those of these orders whose person nobody can read any more.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn unreadable_among(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<OrderId>, StoreError> {
+    const RETIRED: &str = " AND epoch IN (SELECT id FROM key_epochs WHERE state = 'retired')";
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let found = dialect::find_among(
+        conn,
+        "SELECT order_id AS id FROM order_person WHERE order_id",
+        &ids,
+        RETIRED,
+    )?;
+    found
+        .into_iter()
         .map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id)))
         .collect()
 }

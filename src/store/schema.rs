@@ -58,6 +58,7 @@ diesel::table! {
         first_ended_at -> Nullable<Timestamp>,
         purge_due_at -> Nullable<Timestamp>,
         hold_until -> Nullable<Timestamp>,
+        first_held_at -> Nullable<Timestamp>,
         purge_decided_at -> Nullable<Timestamp>,
         purge_reason -> Nullable<Text>,
         purged_at -> Nullable<Timestamp>,
@@ -139,6 +140,41 @@ diesel::table! {
         service -> Nullable<Text>,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        poll_at -> Nullable<Timestamp>,
+        polled_at -> Nullable<Timestamp>,
+        end_reported -> Nullable<Text>,
+        end_reported_at -> Nullable<Timestamp>,
+        calling_off -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    courier_state (courier) {
+        courier -> Text,
+        state -> Text,
+        since -> Timestamp,
+        paused_until -> Nullable<Timestamp>,
+        pauses -> BigInt,
+        caused_by -> Nullable<Text>,
+        failures -> BigInt,
+        last_success_at -> Nullable<Timestamp>,
+        last_failure_at -> Nullable<Timestamp>,
+        last_error -> Nullable<Text>,
+        window_started_at -> Timestamp,
+        calls -> BigInt,
+        failed -> BigInt,
+        calls_before -> BigInt,
+        failed_before -> BigInt,
+    }
+}
+
+diesel::table! {
+    order_label (order_id, attempt) {
+        order_id -> Text,
+        attempt -> SmallInt,
+        content_type -> Text,
+        epoch -> BigInt,
+        sealed -> Binary,
     }
 }
 
@@ -314,6 +350,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     order_person,
     order_tracking,
     courier_remark,
+    courier_state,
+    order_label,
     order_events,
     shipment_attempts,
     prints,

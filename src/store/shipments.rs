@@ -7,7 +7,7 @@ use crate::clock::Instant;
 use crate::domain::ids::{AttemptId, BookingReference, OrderId, RowId};
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
 use crate::store::dialect::{self, Prints};
-use crate::store::schema::{disclosures, order_tracking, shipment_attempts};
+use crate::store::schema::{disclosures, order_tracking, orders, shipment_attempts};
 use crate::store::{AnyConn, StoreError, from_row, to_row};
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -30,6 +30,44 @@ struct AttemptRow {
     service: Option<String>,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
+    poll_at: Option<NaiveDateTime>,
+    polled_at: Option<NaiveDateTime>,
+    end_reported: Option<String>,
+    end_reported_at: Option<NaiveDateTime>,
+    calling_off: Option<String>,
+}
+
+/// An end that only an unsigned push reported, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportedEnd {
+    /// What it said.
+    pub status: TrackingStatus,
+    /// Since when, business time.
+    pub at: Instant,
+}
+
+/// Why a booked parcel is being called off at its courier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallingOff {
+    /// The order is to be cancelled.
+    Cancel,
+    /// The recipient is to be corrected, and the parcel booked anew.
+    Correct,
+}
+
+impl CallingOff {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Correct => "correct",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Cancel, Self::Correct]
+            .into_iter()
+            .find(|why| why.as_str() == text)
+    }
 }
 
 /// One attempt to book a parcel.
@@ -53,6 +91,12 @@ pub struct Attempt {
     pub last_error: Option<String>,
     /// What was bought, where the courier offers a choice.
     pub service: Option<String>,
+    /// Wall time: when its courier was last asked about it.
+    pub polled_at: Option<Instant>,
+    /// What waits to be confirmed.
+    pub end_reported: Option<ReportedEnd>,
+    /// Whether it is being called off just now, and why.
+    pub calling_off: Option<CallingOff>,
 }
 
 impl TryFrom<AttemptRow> for Attempt {
@@ -68,7 +112,22 @@ impl TryFrom<AttemptRow> for Attempt {
             (None, None) => None,
             _ => return Err(corrupt()),
         };
+        let end_reported = match (&row.end_reported, row.end_reported_at) {
+            (Some(status), Some(at)) => Some(ReportedEnd {
+                status: TrackingStatus::parse(status).ok_or_else(corrupt)?,
+                at: from_row(at),
+            }),
+            (None, None) => None,
+            _ => return Err(corrupt()),
+        };
+        let calling_off = match &row.calling_off {
+            Some(why) => Some(CallingOff::parse(why).ok_or_else(corrupt)?),
+            None => None,
+        };
         Ok(Self {
+            end_reported,
+            calling_off,
+            polled_at: row.polled_at.map(from_row),
             id: row.id.parse().map_err(|_| corrupt())?,
             order_id: row.order_id.parse().map_err(|_| corrupt())?,
             number: u8::try_from(row.number).map_err(|_| corrupt())?,
@@ -125,6 +184,11 @@ pub fn add_in_tx(
         service: None,
         created_at: to_row(now),
         updated_at: to_row(now),
+        poll_at: None,
+        polled_at: None,
+        end_reported: None,
+        end_reported_at: None,
+        calling_off: None,
     };
     diesel::insert_into(shipment_attempts::table)
         .values(&row)
@@ -216,6 +280,11 @@ pub struct Change {
     last_error: Option<Option<String>>,
     service: Option<String>,
     updated_at: Option<NaiveDateTime>,
+    poll_at: Option<Option<NaiveDateTime>>,
+    polled_at: Option<NaiveDateTime>,
+    end_reported: Option<Option<&'static str>>,
+    end_reported_at: Option<Option<NaiveDateTime>>,
+    calling_off: Option<Option<&'static str>>,
 }
 
 impl Change {
@@ -258,6 +327,31 @@ impl Change {
         self
     }
 
+    /// Sets when the courier is next asked about it (business time); `None`: not any more.
+    pub fn poll_at(mut self, at: Option<Instant>) -> Self {
+        self.poll_at = Some(at.map(to_row));
+        self
+    }
+
+    /// Notes that the courier is asked about it at `wall`.
+    pub fn polled(mut self, wall: Instant) -> Self {
+        self.polled_at = Some(to_row(wall));
+        self
+    }
+
+    /// Notes an end that is to be confirmed, or that there is none any more.
+    pub fn end_reported(mut self, end: Option<ReportedEnd>) -> Self {
+        self.end_reported = Some(end.map(|end| end.status.as_str()));
+        self.end_reported_at = Some(end.map(|end| to_row(end.at)));
+        self
+    }
+
+    /// Notes that it is being called off, or that it is not any more.
+    pub fn calling_off(mut self, why: Option<CallingOff>) -> Self {
+        self.calling_off = Some(why.map(CallingOff::as_str));
+        self
+    }
+
     /// Notes what was bought.
     pub fn service(mut self, service: &str) -> Self {
         self.service = Some(service.chars().take(100).collect());
@@ -287,6 +381,40 @@ pub fn change_in_tx(conn: &mut AnyConn, id: AttemptId, change: &Change) -> Resul
         .set(change)
         .execute(conn)?;
     Ok(())
+}
+
+/// Parcels of a courier that are to be asked for by `now` (business) and were not asked for since `asked_before` (wall),
+/// at most `limit`, each locked; what another replica is just taking is passed over.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn pick_due_polls_in_tx(
+    conn: &mut AnyConn,
+    courier: &str,
+    now: Instant,
+    asked_before: Instant,
+    limit: i64,
+) -> Result<Vec<Attempt>, StoreError> {
+    let ids = dialect::pick_due_polls(conn, courier, to_row(now), to_row(asked_before), limit)?;
+    let rows: Vec<AttemptRow> = shipment_attempts::table
+        .filter(shipment_attempts::id.eq_any(&ids))
+        .select(AttemptRow::as_select())
+        .load(conn)?;
+    rows.into_iter().map(Attempt::try_from).collect()
+}
+
+/// How many current parcels have a reported end that waits to be confirmed since `since` or longer.
+///
+/// # Errors
+/// The database.
+pub fn count_unconfirmed_ends(conn: &mut AnyConn, since: Instant) -> Result<i64, StoreError> {
+    Ok(shipment_attempts::table
+        .inner_join(orders::table)
+        .filter(shipment_attempts::number.eq(orders::attempt))
+        .filter(shipment_attempts::end_reported_at.le(to_row(since)))
+        .filter(orders::purge_decided_at.is_null())
+        .count()
+        .get_result(conn)?)
 }
 
 /// Makes every attempt that is to be sent, or may have been, one of unknown outcome: an old copy does not know what
@@ -381,18 +509,24 @@ pub struct DisclosureRow {
     pub at: NaiveDateTime,
 }
 
-/// Records that a courier is being told these fields for this attempt.
+/// Records that a courier is being told these fields for this attempt; `purpose` is `delivery` or `tracking`.
 ///
 /// # Errors
 /// The database.
-pub fn disclose_in_tx(conn: &mut AnyConn, attempt: &Attempt, fields: &str, at: Instant) -> Result<(), StoreError> {
+pub fn disclose_in_tx(
+    conn: &mut AnyConn,
+    attempt: &Attempt,
+    fields: &str,
+    purpose: &str,
+    at: Instant,
+) -> Result<(), StoreError> {
     let row = DisclosureRow {
         id: RowId::generate().to_string(),
         order_id: attempt.order_id.to_string(),
         attempt: attempt.number.into(),
         recipient: attempt.courier.clone(),
         fields: fields.to_owned(),
-        purpose: "delivery".to_owned(),
+        purpose: purpose.to_owned(),
         at: to_row(at),
     };
     diesel::insert_into(disclosures::table).values(&row).execute(conn)?;

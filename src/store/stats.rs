@@ -5,8 +5,9 @@ use diesel::dsl::count_star;
 use diesel::prelude::*;
 
 use crate::clock::Instant;
+use crate::domain::standing::State;
 use crate::store::schema::{jobs, orders, parked_events, shipment_attempts};
-use crate::store::{AnyConn, StoreError, from_row, purges, subject_requests, to_row};
+use crate::store::{AnyConn, StoreError, courier_state, from_row, purges, shipments, subject_requests, to_row};
 
 /// How things stand.
 #[derive(Debug, Clone)]
@@ -27,12 +28,17 @@ pub struct Stats {
     pub purge_done: i64,
     /// Not ended and without a step forward since the given moment.
     pub nearly_stuck: i64,
+    /// Ends that only an unsigned push reported, not confirmed in time.
+    pub ends_unconfirmed: i64,
+    /// Couriers whose queue is paused, by name, and why.
+    pub couriers_in_trouble: Vec<(String, State)>,
     /// Requests of data subjects.
     pub requests: subject_requests::Open,
 }
 
-/// Counts everything, at `now`; `stuck_since` is the moment before which an order without a step is in trouble, `today` and
-/// `soon` the days in China until which answers to data subjects are late or due soon.
+/// Counts everything, at `now`; `stuck_since` is the moment before which an order without a step is in trouble,
+/// `unconfirmed_since` the one before which a reported end is, `today` and `soon` the days in China until which answers to
+/// data subjects are late or due soon.
 ///
 /// # Errors
 /// The database.
@@ -40,6 +46,7 @@ pub fn read(
     conn: &mut AnyConn,
     now: Instant,
     stuck_since: Instant,
+    unconfirmed_since: Instant,
     (today, soon): (NaiveDate, NaiveDate),
 ) -> Result<Stats, StoreError> {
     let by_status: Vec<(String, i64)> = orders::table
@@ -92,6 +99,8 @@ pub fn read(
             .filter(orders::status.ne("draft"))
             .count()
             .get_result(conn)?,
+        ends_unconfirmed: shipments::count_unconfirmed_ends(conn, unconfirmed_since)?,
+        couriers_in_trouble: courier_state::in_trouble(conn)?,
         requests: subject_requests::count_open(conn, today, soon)?,
         by_status,
     })

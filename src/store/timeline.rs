@@ -48,6 +48,29 @@ pub fn add_in_tx(conn: &mut AnyConn, event: &EventRow) -> Result<(), StoreError>
     Ok(())
 }
 
+/// The code of a release that nobody asked for: the lease was over.
+pub const LEASE_LAPSED: &str = "lease_lapsed";
+
+/// Whether the last that the print floor did with an order was that a lease of `actor`'s lapsed.
+///
+/// # Errors
+/// The database.
+pub fn lapsed_from(conn: &mut AnyConn, order: OrderId, actor: &str) -> Result<bool, StoreError> {
+    let last: Vec<(String, String, Option<String>)> = order_events::table
+        .filter(order_events::order_id.eq(order.to_string()))
+        .filter(order_events::kind.eq_any(["claimed", "released"]))
+        .order(order_events::id.desc())
+        .limit(2)
+        .select((order_events::kind, order_events::actor, order_events::code))
+        .load(conn)?;
+    Ok(match last.as_slice() {
+        [(released, _, Some(code)), (claimed, by, _)] => {
+            released == "released" && code == LEASE_LAPSED && claimed == "claimed" && by == actor
+        }
+        _ => false,
+    })
+}
+
 /// Whether an order's timeline has an entry of that kind.
 ///
 /// # Errors

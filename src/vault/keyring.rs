@@ -103,6 +103,8 @@ pub enum Table {
     CourierRemark,
     /// `parked_events`, by its id.
     ParkedEvents,
+    /// `order_label`, by order id and attempt: `<order id>/<attempt>`.
+    OrderLabel,
     /// `subject_request_texts`, by the request's id.
     RequestTexts,
 }
@@ -114,6 +116,7 @@ impl Table {
             Self::OrderPerson => "order_person",
             Self::CourierRemark => "courier_remark",
             Self::ParkedEvents => "parked_events",
+            Self::OrderLabel => "order_label",
             Self::RequestTexts => "subject_request_texts",
         }
     }
@@ -145,6 +148,7 @@ struct Epoch {
     person: SealKey,
     remark: SealKey,
     parked: SealKey,
+    label: SealKey,
     texts: SealKey,
     prints: Zeroizing<[u8; KEY_LENGTH]>,
 }
@@ -155,6 +159,7 @@ impl Epoch {
             person: SealKey::new(key.clone(), Table::OrderPerson.name()),
             remark: SealKey::new(key.clone(), Table::CourierRemark.name()),
             parked: SealKey::new(key.clone(), Table::ParkedEvents.name()),
+            label: SealKey::new(key.clone(), Table::OrderLabel.name()),
             texts: SealKey::new(key.clone(), Table::RequestTexts.name()),
             prints: derive(key, "safelight fingerprints"),
         }
@@ -165,6 +170,7 @@ impl Epoch {
             Table::OrderPerson => &self.person,
             Table::CourierRemark => &self.remark,
             Table::ParkedEvents => &self.parked,
+            Table::OrderLabel => &self.label,
             Table::RequestTexts => &self.texts,
         }
     }

@@ -19,8 +19,10 @@ pub enum MasterKeyError {
     /// The vault has keys, and the file that opens them is not there: making a new one would not open anything.
     #[error("the master key file {0} is missing, and the vault already has keys that only it can open")]
     Missing(String),
-    /// The file can be read by others.
-    #[error("the master key file {0} can be read by others; make it readable by its owner alone (chmod 600)")]
+    /// The file's mode lets everybody on the machine read, write or run it.
+    #[error(
+        "the master key file {0} is open to every user of this machine; at most its owner and its group may have it (chmod 600, or 640)"
+    )]
     TooOpen(String),
     /// The file is not a master key.
     #[error("the master key file {0} does not hold a master key")]

@@ -60,6 +60,24 @@ on_both_engines! {
         assert_eq!(app.all_parcels().await.len(), 1);
     }
 
+    async fn requests_that_never_arrive_are_spaced_and_fail_the_parcel_in_the_end(app: &TestApp) {
+        app.courier_faults(json!({"drop_before_booking": true})).await;
+        let id = app.printed().await;
+        let mut rounds = 0;
+        while app.stands(&id).await.1 != "failed" {
+            app.run_jobs().await;
+            app.clock.advance_wall(TimeDelta::seconds(20) + SETTLE + TimeDelta::seconds(1));
+            app.advance(NEXT_RETRY);
+            rounds += 1;
+            assert!(rounds < 40, "it goes on for ever");
+        }
+        assert!(app.all_parcels().await.is_empty());
+        app.courier_faults(json!({})).await;
+        retry(app, &id).await.is(200);
+        app.run_jobs().await;
+        assert_eq!(app.stands(&id).await.1, "booked");
+    }
+
     async fn a_courier_that_books_after_we_gave_up_has_booked_once(app: &TestApp)
         with { Options { courier_timeout: std::time::Duration::from_millis(500), ..Options::default() } }
     {

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
+use safelight::app::retire;
 use serde_json::{Value, json};
 
 use crate::harness::app::{COPY_HORIZON, STUCK_AFTER, TestApp};
@@ -131,6 +132,37 @@ on_both_engines! {
         assert_eq!(app.own(&id).await["recipient"]["name"], "司***");
         let again = safelight::app::retire::nightly(&app.app).await.unwrap();
         assert_eq!((again.retired, again.destroyed), (0, 0), "once");
+    }
+
+    async fn no_copy_older_than_the_horizon_can_be_read_whenever_in_its_epoch_it_was_made(app: &TestApp) {
+        let part = TimeDelta::days(1) / retire::RUNS_AN_EPOCH;
+        let id = app.placed().await;
+        let epoch: i64 = rows::texts(&mut app.conn(), "CAST(epoch AS text)", "order_person").remove(0).parse().unwrap();
+        // A copy made in the epoch's very first moment, and the last run before it is as old as the horizon.
+        app.advance(COPY_HORIZON - part);
+        app.run_upkeep().await;
+        retire::nightly(&app.app).await.unwrap();
+        assert!(!app.app.vault.ring().unwrap().knows(epoch), "the copy's key is gone before it is that old");
+        assert_eq!(app.own(&id).await["recipient"]["name"], "司***", "the living go on");
+        // The epoch that is current is never given up, however short the horizon.
+        let begun = "key_epochs WHERE state = 'open' AND starts_at <= '2027-01-07 07:00:00'";
+        assert!(rows::count(&mut app.conn(), begun) > 0);
+        app.placed().await;
+    }
+
+    async fn orders_that_nobody_can_read_are_purged_for_that_reason(app: &TestApp) {
+        let (ended, stuck, readable) = (app.delivered().await, app.placed().await, app.delivered().await);
+        let copies = [old_copy(app, &ended), old_copy(app, &stuck)];
+        retire_now(app).await;
+        for copy in copies {
+            app.conn().batch_execute(&copy).unwrap();
+        }
+        app.advance(STUCK_AFTER + TimeDelta::days(1));
+        app.run_upkeep().await;
+        for (id, reason) in [(&ended, "key_destroyed"), (&stuck, "key_destroyed"), (&readable, "retention")] {
+            let receipt = app.get(&app.keys.privacy, &format!("/admin/v1/purges/{id}")).await.is(200);
+            assert_eq!(receipt["reason"], reason);
+        }
     }
 
     async fn orders_placed_while_keys_are_given_up_are_all_readable(app: &TestApp) {

@@ -4,6 +4,7 @@
 pub(crate) mod answer;
 pub(crate) mod app;
 pub(crate) mod databases;
+pub(crate) mod fake;
 pub(crate) mod fixtures;
 pub(crate) mod imitations;
 pub(crate) mod journey;

@@ -1,6 +1,7 @@
 //! Holds: they stop the clock, visibly and for a limited time, and never come too late unnoticed.
 
 use chrono::TimeDelta;
+use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::clock::Instant;
 use safelight::domain::retention::PurgeReason;
@@ -9,7 +10,7 @@ use safelight::store::purges;
 use serde_json::{Value, json};
 
 use crate::harness::answer::{Answer, field_errors};
-use crate::harness::app::{TestApp, WINDOW};
+use crate::harness::app::{DRAFT_AFTER, STUCK_AFTER, TestApp, WINDOW};
 use crate::harness::{fixtures, planted, rows};
 
 async fn hold_until(app: &TestApp, id: &str, until: Instant) -> Answer {
@@ -153,7 +154,84 @@ on_both_engines! {
         for (id, answer) in ids.iter().zip(answers) {
             let purged = app.detail(id).await["purged_at"].is_string();
             assert_eq!(answer.status, if purged { 410 } else { 200 }, "{}", answer.text);
-            assert_eq!(journalled(app, "erase", id), i64::from(purged));
+            // Whoever asks for a hold may have locked the order just then: it is journalled again, and destroyed.
+            assert_eq!(journalled(app, "erase", id) > 0, purged);
         }
+    }
+
+    async fn a_held_draft_neither_expires_nor_becomes_an_order_before_its_hold_ends(app: &TestApp) {
+        let id = app.placed_as(&fixtures::draft()).await;
+        hold(app, &id).await;
+        app.advance(DRAFT_AFTER + TimeDelta::hours(1));
+        app.run_upkeep().await;
+        assert_eq!((app.own(&id).await["status"].as_str(), app.personal_rows(&id)[0]), (Some("draft"), 1));
+        let confirm = format!("/v1/orders/{id}/confirm");
+        app.send(Method::POST, Some(&app.keys.orders), &confirm, None).await.problem(409, "held");
+        app.advance(TimeDelta::days(60));
+        app.run_upkeep().await;
+        assert_eq!(app.own(&id).await["status"], "cancelled");
+        assert_eq!(app.personal_rows(&id), [0, 0, 0]);
+    }
+
+    async fn however_many_orders_are_held_none_behind_them_waits_for_its_end_or_for_the_floor(app: &TestApp) {
+        // More than any sweep looks at in one go, all at the front.
+        let (mut drafts, mut placed) = (Vec::new(), Vec::new());
+        for _ in 0..102 {
+            drafts.push(app.placed_as(&fixtures::draft()).await);
+            placed.push(app.placed().await);
+        }
+        let (draft, order) = (drafts.pop().unwrap(), placed.pop().unwrap());
+        for id in drafts.iter().chain(&placed) {
+            let front = format!(
+                "UPDATE orders SET hold_until = '2027-11-01 00:00:00', moved_at = '2026-11-22 00:00:00' WHERE id = '{id}'"
+            );
+            app.conn().batch_execute(&front).unwrap();
+        }
+        assert_eq!(app.claim(100).await, std::slice::from_ref(&order));
+        app.clock.advance_wall(TimeDelta::hours(1));
+        app.clock.advance_business(STUCK_AFTER + TimeDelta::hours(1));
+        app.run_upkeep().await;
+        assert_eq!((app.personal_rows(&draft), app.personal_rows(&order)), ([0, 0, 0], [0, 0, 0]));
+        assert_eq!(rows::count(&mut app.conn(), "order_person"), 202, "what is held is kept");
+    }
+
+    async fn no_step_is_taken_with_a_held_order_but_that_its_lease_ends(app: &TestApp) {
+        let reason = || json!({"reason": planted::REASON});
+        let (leased, printed, placed) = (app.placed().await, app.booked().await, app.placed().await);
+        for id in [&leased, &printed, &placed] {
+            hold(app, id).await;
+        }
+        let own = |id: &str, verb: &str| format!("/v1/orders/{id}/{verb}");
+        let floor = |id: &str, verb: &str| format!("/admin/v1/orders/{id}/{verb}");
+        app.print(&leased).await.problem(409, "held");
+        let again = json!({"operator": "wang", "reason": planted::REASON});
+        app.post(&app.keys.floor, &floor(&printed, "reprint"), again).await.problem(409, "held");
+        for id in [&leased, &printed, &placed] {
+            app.post(&app.keys.orders, &own(id, "cancel"), reason()).await.problem(409, "held");
+            app.post(&app.keys.ops, &floor(id, "cancel"), reason()).await.problem(409, "held");
+        }
+        assert_eq!(app.all_parcels().await.len(), 1, "nor was its parcel called off");
+        assert_eq!(app.stands(&printed).await, ("printed".into(), "booked".into()));
+        app.post(&app.keys.floor, &floor(&leased, "release"), json!({"operator": "wang"})).await.is(200);
+        assert_eq!(app.own(&leased).await["status"], "placed");
+        for id in [&leased, &printed, &placed] {
+            lift(app, id).await.is(200);
+            app.post(&app.keys.orders, &own(id, "cancel"), reason()).await.is(200);
+        }
+    }
+
+    async fn a_hold_is_not_renewed_past_the_longest_from_when_the_order_was_first_held(app: &TestApp) {
+        let id = app.placed().await;
+        let first = app.clock.business_now();
+        hold_until(app, &id, first + TimeDelta::days(300)).await.is(200);
+        app.advance(TimeDelta::days(200));
+        let problem = hold_until(app, &id, first + TimeDelta::days(366)).await.problem(422, "invalid_body");
+        assert_eq!(field_errors(&problem), [("/until".to_owned(), "out_of_range".to_owned())]);
+        let latest = (first + TimeDelta::days(365)).format("%FT%TZ").to_string();
+        assert!(problem["errors"][0]["detail"].as_str().unwrap().contains(&latest), "{problem}");
+        // Lifting it does not begin anew.
+        lift(app, &id).await.is(200);
+        hold_until(app, &id, first + TimeDelta::days(366)).await.problem(422, "invalid_body");
+        hold_until(app, &id, first + TimeDelta::days(365)).await.is(200);
     }
 }

@@ -35,11 +35,17 @@ enum Writer {
     Retry,
     Confirmation,
     SecondPurge,
+    ByHand,
+    Mark,
+    Courier,
+    Reship,
+    Label,
     Jobs,
+    Polls,
     Upkeep,
 }
 
-const WRITERS: [Writer; 16] = [
+const WRITERS: [Writer; 22] = [
     Writer::WebhookWithReference,
     Writer::WebhookWithNumber,
     Writer::WebhookWithBoth,
@@ -54,7 +60,13 @@ const WRITERS: [Writer; 16] = [
     Writer::Retry,
     Writer::Confirmation,
     Writer::SecondPurge,
+    Writer::ByHand,
+    Writer::Mark,
+    Writer::Courier,
+    Writer::Reship,
+    Writer::Label,
     Writer::Jobs,
+    Writer::Polls,
     Writer::Upkeep,
 ];
 
@@ -131,8 +143,27 @@ async fn write(app: &TestApp, id: &str, news: &News, writer: Writer) -> Option<u
             .await
         }
         Writer::SecondPurge => app.post(&keys.privacy, &admin("purge"), reason).await,
+        Writer::ByHand => {
+            let parcel = json!({"courier": "simulated", "tracking_no": planted::TRACKING});
+            app.post(&keys.ops, &admin("shipment"), parcel).await
+        }
+        Writer::Mark => {
+            let found = json!({"status": "delivered", "reason": planted::REASON});
+            app.post(&keys.ops, &admin("mark"), found).await
+        }
+        Writer::Courier => {
+            app.post(&keys.ops, &admin("courier"), json!({"courier": "simulated"}))
+                .await
+        }
+        Writer::Reship => app.send(Method::POST, Some(&keys.ops), &admin("reship"), None).await,
+        Writer::Label => app.get(&keys.floor, &admin("label")).await,
         Writer::Jobs => {
             app.run_jobs().await;
+            return None;
+        }
+        Writer::Polls => {
+            app.advance(TimeDelta::hours(13));
+            app.run_polls().await;
             return None;
         }
         Writer::Upkeep => {
@@ -174,7 +205,7 @@ on_both_engines! {
                 purge(app, &id, how).await;
                 let status = write(app, &id, &news, writer).await;
                 match writer {
-                    Writer::Jobs | Writer::Upkeep => assert_eq!(status, None),
+                    Writer::Jobs | Writer::Polls | Writer::Upkeep => assert_eq!(status, None),
                     // Acknowledged, or the courier would send it for ever.
                     Writer::WebhookWithReference | Writer::WebhookWithNumber | Writer::WebhookWithBoth => {
                         assert_eq!(status, Some(200), "{what}");

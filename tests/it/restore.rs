@@ -139,6 +139,64 @@ on_both_engines! {
         restored.finish().await;
     }
 
+    async fn a_copy_after_which_nothing_but_reveals_was_done_is_known_for_an_old_one(app: &TestApp) {
+        let id = app.placed().await;
+        reveal(app, &id).await.is(200);
+        let copy = app.databases.with_copied_orders();
+        // No start, no booking, no epoch, nothing journalled.
+        reveal(app, &id).await.is(200);
+        reveal(app, &id).await.is(200);
+        let restored = app.started_on(copy).await.unwrap();
+        let page = restored.get(&restored.keys.admin, "/admin/v1/audit?limit=1").await.is(200);
+        let entry = &page["data"][0];
+        assert_eq!(entry["action"], "restored", "{page}");
+        assert!(entry["detail"].as_str().unwrap().contains(" lost=2 lost_head="), "{page}");
+        assert_eq!(restored.get(&restored.keys.admin, "/admin/v1/audit/verify").await.is(200)["ok"], true);
+        nothing_to_find(&restored).await;
+        restored.finish().await;
+    }
+
+    async fn a_copy_from_before_an_erasure_is_known_by_the_journal_alone(app: &TestApp) {
+        let (waiting, gone) = (app.printed().await, app.placed().await);
+        let copy = app.databases.with_copied_orders();
+        let mut vault = app.databases.open_vault();
+        let head = rows::texts(&mut vault, "value", "vault_meta WHERE key = 'audit_head'");
+        let reason = json!({"reason": planted::REASON});
+        app.post(&app.keys.privacy, &format!("/admin/v1/orders/{gone}/purge"), reason).await.is(200);
+        // As where its process died before the vault heard of the chain.
+        match head.first() {
+            Some(head) => vault.batch_execute(&format!("UPDATE vault_meta SET value = '{head}' WHERE key = 'audit_head'")),
+            None => vault.batch_execute("DELETE FROM vault_meta WHERE key = 'audit_head'"),
+        }.unwrap();
+        let restored = app.started_on(copy).await.unwrap();
+        assert_eq!(rows::count(&mut restored.conn(), "audit_log WHERE action = 'restored'"), 1);
+        assert_eq!(restored.stands(&waiting).await.1, "unknown", "nothing is believed");
+        assert_eq!(restored.personal_rows(&gone), [0, 0, 0]);
+        nothing_to_find(&restored).await;
+        restored.finish().await;
+    }
+
+    async fn a_death_between_the_journal_and_what_it_says_is_no_restore(app: &TestApp) {
+        let (held, gone) = (app.placed().await, app.placed().await);
+        let (id, now) = (gone.parse().unwrap(), app.clock.business_now());
+        app.app.orders.write_blocking(|conn| {
+            let reason = safelight::domain::retention::PurgeReason::Request;
+            safelight::store::purges::decide_in_tx(conn, &[id], reason, now)
+        }).unwrap();
+        let until = (now + TimeDelta::days(9)).timestamp_micros().to_string();
+        let entry = |kind, subject: &str, detail: &str| safelight::store::journal::NewEntry {
+            kind, subject: subject.to_owned(), detail: detail.to_owned(),
+        };
+        app.app.vault.journal(vec![entry("hold", &held, &until), entry("erase", &gone, "request")]).unwrap();
+        let started = startup::check_pair(&app.app).unwrap();
+        assert_eq!((started.restored, started.replayed), (false, 2));
+        assert_eq!(app.detail(&held).await["held"], true);
+        assert_eq!(rows::count(&mut app.conn(), "orders WHERE first_held_at IS NOT NULL"), 1);
+        safelight::app::purge::finish(&app.app, "system").await.unwrap();
+        assert_eq!(app.personal_rows(&gone), [0, 0, 0]);
+        nothing_to_find(app).await;
+    }
+
     async fn an_ordinary_restart_is_no_restore(app: &TestApp) {
         let id = app.printed().await;
         let restored = app.started_on(app.databases.with_copied_orders()).await.unwrap();

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::app::{DRAFT_AFTER, STUCK_AFTER, TestApp, WINDOW};
+use crate::harness::app::{DRAFT_AFTER, LEASE, STUCK_AFTER, TestApp, WINDOW};
 use crate::harness::fixtures;
 use crate::harness::{planted, rows};
 
@@ -60,7 +60,7 @@ on_both_engines! {
         for table in rows::tables(&mut conn, app.databases.engine) {
             for row in rows::dump(&mut conn, app.databases.engine, &table) {
                 assert_eq!(planted::find(&planted::UNLOGGED, &row), None, "in {table}");
-                for sealed in ["order_person", "courier_remark", "order_tracking", "parked_events"] {
+                for sealed in ["order_person", "courier_remark", "order_label", "order_tracking", "parked_events"] {
                     assert!(table != sealed, "{table} still has a row");
                 }
             }
@@ -147,6 +147,20 @@ on_both_engines! {
         app.run_upkeep().await;
         assert_eq!(app.own(&id).await["status"], "lost");
         assert_eq!(app.personal_rows(&id), [0, 0, 0]);
+    }
+
+    async fn an_order_that_is_taken_and_lapses_again_and_again_is_stuck_all_the_same(app: &TestApp) {
+        let id = app.placed().await;
+        for _ in 0..10 {
+            app.clock.advance_business(STUCK_AFTER / 10);
+            assert_eq!(app.claim(10).await, std::slice::from_ref(&id));
+            app.clock.advance_wall(LEASE + TimeDelta::seconds(1));
+            while safelight::app::print::return_lapsed(&app.app).await.unwrap() > 0 {}
+            let forgotten = format!("orders WHERE id = '{id}' AND print_lessee IS NULL AND print_lease_until IS NULL");
+            assert_eq!(rows::count(&mut app.conn(), &forgotten), 1, "who let it lapse is forgotten");
+        }
+        app.run_upkeep().await;
+        assert_eq!((app.own(&id).await["status"].as_str(), app.personal_rows(&id)), (Some("cancelled"), [0, 0, 0]));
     }
 
     async fn a_purge_on_request_waits_for_what_is_under_way(app: &TestApp) {

@@ -86,6 +86,34 @@ on_both_engines! {
         assert_eq!(audited(app, "reveal").await.len(), 1);
     }
 
+    async fn a_request_keeps_its_reason_and_its_approval_lasts_a_day(app: &TestApp) {
+        let id = app.placed_as(&minors_order()).await;
+        let second = app.key("privacy");
+        let asked = reveal_by(app, &app.keys.privacy, &id).await.is(202);
+        let requests = audited(app, "reveal_request").await;
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0]["reason_hash"].as_str().map(str::len), Some(64), "{requests:?}");
+        let notes = || {
+            let ring = app.app.vault.ring().unwrap();
+            let row = safelight::store::person::find(&mut app.conn(), id.parse().unwrap()).unwrap().unwrap();
+            let plain = ring.open(row.epoch, safelight::vault::keyring::Table::OrderPerson, &id, &row.sealed).unwrap();
+            safelight::vault::record::person_from_bytes(&plain).unwrap().notes
+        };
+        let kept = notes();
+        let reason = kept.iter().find(|note| note.kind == "reveal_request_reason").unwrap();
+        assert_eq!((reason.text.expose().as_str(), reason.about.as_str()), (planted::REASON, requests[0]["seq"].to_string().as_str()));
+        assert!(kept.iter().any(|note| note.kind == "reveal_request_salt"));
+
+        approve(app, &second, &asked).await.is(200);
+        app.clock.advance_business(chrono::TimeDelta::hours(24));
+        let again = reveal_by(app, &app.keys.privacy, &id).await.is(202);
+        assert_ne!(again["reveal_id"], asked["reveal_id"], "the approval is over: it is asked for anew");
+        approve(app, &second, &again).await.is(200);
+        app.clock.advance_business(chrono::TimeDelta::hours(24) - chrono::TimeDelta::seconds(1));
+        assert_eq!(reveal_by(app, &second, &id).await.status, 202, "not for the key that approved");
+        reveal_by(app, &app.keys.privacy, &id).await.is(200);
+    }
+
     async fn after_the_purge_there_is_nothing_to_reveal(app: &TestApp) {
         let id = app.purged().await;
         reveal_by(app, &app.keys.privacy, &id).await.problem(410, "purged");

@@ -55,6 +55,8 @@ CREATE TABLE orders (
     first_ended_at   TIMESTAMP,
     purge_due_at     TIMESTAMP,
     hold_until       TIMESTAMP,
+    -- When it was held first: from there the longest hold is counted, however often it is renewed.
+    first_held_at    TIMESTAMP,
     purge_decided_at TIMESTAMP,
     purge_reason     TEXT,
     purged_at        TIMESTAMP,

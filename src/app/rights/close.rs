@@ -3,7 +3,7 @@
 
 use crate::app::purge::salted_hash;
 use crate::app::rights::{self, RequestView, restrict, settle};
-use crate::app::{App, AppError, Caller};
+use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::Instant;
 use crate::domain::ids::RequestId;
 use crate::domain::subject_request::RequestState;
@@ -33,6 +33,7 @@ pub async fn complete(app: &App, caller: &Caller, id: RequestId) -> Result<Reque
         })
         .await?;
     settle::settle(app, id).await?;
+    chain::note_act(app).await;
     if request.kind.restriction().is_some() {
         for order in rights::find(app, id).await?.orders {
             // What fails is in the log and is done again by the recurring work; the answer says where it stands.
@@ -72,6 +73,7 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
     })
     .await?;
     settle::settle(app, id).await?;
+    chain::note_act(app).await;
     rights::find(app, id).await
 }
 

@@ -2,9 +2,9 @@
 //! two together. Every order's export is recorded before it is shown; one that takes two keys to be revealed takes two
 //! keys to be exported.
 
-use crate::app::reveal::takes_two;
+use crate::app::reveal::{asked_for, takes_two};
 use crate::app::rights::{self, RequestView};
-use crate::app::{App, AppError, Caller, people};
+use crate::app::{App, AppError, Caller, audit as chain, people};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId, RowId};
 use crate::domain::person::PersonRecord;
@@ -89,7 +89,7 @@ pub async fn export(app: &App, caller: &Caller, id: RequestId) -> Result<Exporti
         return Err(AppError::conflict("already_refused", "the request was refused"));
     }
     let about: Vec<OrderId> = request.orders.iter().map(|order| order.id).collect();
-    let missing = approvals(app, caller, &about).await?;
+    let missing = approvals(app, caller, id, &about).await?;
     if !missing.is_empty() {
         return Ok(Exporting::NeedsApproval(missing));
     }
@@ -98,7 +98,7 @@ pub async fn export(app: &App, caller: &Caller, id: RequestId) -> Result<Exporti
         match one(app, caller, id, order).await? {
             Some(order) => exported.push(order),
             // The approval was used up, or the order was held, a moment ago.
-            None => return Ok(Exporting::NeedsApproval(approvals(app, caller, &[order]).await?)),
+            None => return Ok(Exporting::NeedsApproval(approvals(app, caller, id, &[order]).await?)),
         }
     }
     let at = app.clock.business_now();
@@ -113,6 +113,7 @@ pub async fn export(app: &App, caller: &Caller, id: RequestId) -> Result<Exporti
             record(conn, &caller, "subject_request_export", &id.to_string(), &detail, at)
         })
         .await?;
+    chain::note_act(app).await;
     Ok(Exporting::Done(Box::new(Export {
         request,
         at,
@@ -121,7 +122,12 @@ pub async fn export(app: &App, caller: &Caller, id: RequestId) -> Result<Exporti
 }
 
 /// The orders that another key must approve first, with its request, made where there is none yet.
-async fn approvals(app: &App, caller: &Caller, about: &[OrderId]) -> Result<Vec<(OrderId, RowId)>, AppError> {
+async fn approvals(
+    app: &App,
+    caller: &Caller,
+    request: RequestId,
+    about: &[OrderId],
+) -> Result<Vec<(OrderId, RowId)>, AppError> {
     let mut missing = Vec::new();
     for id in about.iter().copied() {
         let (caller, now) = (caller.clone(), app.clock.business_now());
@@ -135,7 +141,7 @@ async fn approvals(app: &App, caller: &Caller, about: &[OrderId]) -> Result<Vec<
                 if !takes_two(&order, now) {
                     return Ok(None);
                 }
-                match reveals::unused(conn, id, &caller.key_id)? {
+                match asked_for(conn, id, &caller.key_id, now)? {
                     Some(request) if request.approved_at.is_some() => Ok(None),
                     Some(request) => Ok(Some(
                         request
@@ -145,7 +151,9 @@ async fn approvals(app: &App, caller: &Caller, about: &[OrderId]) -> Result<Vec<
                     )),
                     None => {
                         let reveal = reveals::add_in_tx(conn, id, &caller.key_id, now)?;
-                        record(conn, &caller, "reveal_request", &id.to_string(), "", now)?;
+                        // Its reason is the data subject's request.
+                        let detail = format!("request={request}");
+                        record(conn, &caller, "reveal_request", &id.to_string(), &detail, now)?;
                         Ok::<_, AppError>(Some(reveal))
                     }
                 }
@@ -170,7 +178,7 @@ async fn one(app: &App, caller: &Caller, request: RequestId, id: OrderId) -> Res
             return Ok(Some(facts(conn, order, Held::Purged, Vec::new())?));
         };
         if takes_two(&order, now) {
-            match reveals::unused(conn, id, &caller.key_id)? {
+            match asked_for(conn, id, &caller.key_id, now)? {
                 Some(approval) if approval.approved_at.is_some() => reveals::use_in_tx(conn, &approval.id, now)?,
                 _ => return Ok(None),
             }

@@ -172,7 +172,7 @@ async fn decide(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
             match restriction.next(order.status) {
                 NextStep::Wait | NextStep::CallOff => return Ok(()),
                 NextStep::Cancel => {
-                    let mut change = Change::at(now.business).end_lease(true);
+                    let mut change = Change::at(now.business).end_lease();
                     if order.status == OrderStatus::Draft {
                         change = change.free_reference();
                     }

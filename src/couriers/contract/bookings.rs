@@ -3,16 +3,48 @@
 use std::time::Duration;
 
 use super::server::Reply;
-use super::{Between, Fault, On, Subject, a_request, attempt, book, eventually, known};
-use crate::couriers::{BookError, Booked, Courier, ParcelRef, Reconciled};
+use super::{Again, Between, Fault, On, Subject, a_request, attempt, book, eventually, known};
+use crate::couriers::{BookError, Booked, BookingRequest, Courier, ParcelRef, Reconciled};
 
 const HTML: &str = "<!DOCTYPE html><html><body>502 Bad Gateway</body></html>";
 
-async fn found(courier: &dyn Courier, attempt: &ParcelRef) -> Option<Booked> {
+/// Finds out what became of an attempt, as the dispatcher does. Where only sending it again can tell, "not there" leaves
+/// it booked.
+async fn found<S: Subject + 'static>(
+    world: &Between<S>,
+    courier: &dyn Courier,
+    request: &BookingRequest,
+    attempt: &ParcelRef,
+) -> Option<Booked> {
     match courier.reconcile(attempt).await {
         Ok(Reconciled::Booked(booked)) => Some(booked),
-        Ok(Reconciled::NotThere) => None,
+        Ok(Reconciled::NotThere) if world.subject.can_be_asked() => None,
+        Ok(Reconciled::SafeToResendUntil(until)) if !world.subject.can_be_asked() => {
+            assert!(attempt.first_sent_at.is_some_and(|sent| sent < until));
+            let before = world.subject.parcels().await;
+            let again = courier.commit(request, attempt.provider_ref.as_deref()).await;
+            let booked = again.expect("safe to send again");
+            (world.subject.parcels().await == before).then_some(booked)
+        }
         other => panic!("{other:?}"),
+    }
+}
+
+/// Sends a booked attempt again.
+async fn send_again<S: Subject + 'static>(
+    world: &Between<S>,
+    courier: &dyn Courier,
+    request: &BookingRequest,
+    attempt: &ParcelRef,
+) -> Option<Booked> {
+    let again = courier.commit(request, attempt.provider_ref.as_deref()).await;
+    match world.subject.sent_again() {
+        Again::Another => None,
+        Again::First => Some(again.expect("booked already")),
+        Again::Taken => {
+            assert!(matches!(again, Err(BookError::Unknown { .. })), "{again:?}");
+            None
+        }
     }
 }
 
@@ -20,11 +52,13 @@ pub(crate) async fn a_parcel_is_booked_and_found_again(subject: impl Subject + '
     let world = Between::new(subject);
     let courier = world.adapter();
     let request = a_request();
-    assert_eq!(found(&*courier, &attempt(&request.reference)).await, None, "before");
+    let nothing = found(&world, &*courier, &request, &attempt(&request.reference)).await;
+    assert_eq!(nothing, None, "before");
     let (attempt, booked) = book(&*courier, &request).await;
     let booked = booked.expect("booked");
     assert!(booked.tracking_no.is_some());
-    let again = found(&*courier, &known(&attempt, &booked)).await.expect("found");
+    let known = known(&attempt, &booked);
+    let again = found(&world, &*courier, &request, &known).await.expect("found");
     assert_eq!(again.tracking_no, booked.tracking_no);
     let (_, other) = book(&*courier, &a_request()).await;
     assert_ne!(other.expect("booked").tracking_no, booked.tracking_no);
@@ -37,12 +71,16 @@ pub(crate) async fn the_same_attempt_sent_again_is_found_as_it_was(subject: impl
     let request = a_request();
     let (attempt, first) = book(&*courier, &request).await;
     let first = first.expect("booked");
-    let again = courier.commit(&request, attempt.provider_ref.as_deref()).await;
-    if world.subject.sends_once() {
-        assert_eq!(again.expect("booked already").tracking_no, first.tracking_no);
-        assert_eq!(world.subject.parcels().await, 1);
+    if let Some(again) = send_again(&world, &*courier, &request, &attempt).await {
+        assert_eq!(again.tracking_no, first.tracking_no);
     }
-    let known = found(&*courier, &attempt).await.expect("found");
+    let parcels = if world.subject.sent_again() == Again::Another {
+        2
+    } else {
+        1
+    };
+    assert_eq!(world.subject.parcels().await, parcels);
+    let known = found(&world, &*courier, &request, &attempt).await.expect("found");
     assert_eq!(known.tracking_no, first.tracking_no, "the first one counts");
 }
 
@@ -54,9 +92,9 @@ pub(crate) async fn an_answer_lost_after_booking_is_unknown_and_found(subject: i
     let (attempt, lost) = book(&*courier, &request).await;
     assert!(matches!(lost, Err(BookError::Unknown { .. })), "{lost:?}");
     world.mend();
-    assert!(found(&*courier, &attempt).await.is_some());
-    if world.subject.sends_once() {
-        assert!(courier.commit(&request, attempt.provider_ref.as_deref()).await.is_ok());
+    assert!(found(&world, &*courier, &request, &attempt).await.is_some());
+    if world.subject.sent_again() != Again::Another {
+        send_again(&world, &*courier, &request, &attempt).await;
     }
     assert_eq!(world.subject.parcels().await, 1);
 }
@@ -75,7 +113,7 @@ pub(crate) async fn a_parcel_booked_after_we_gave_up_is_found(subject: impl Subj
         provider_ref: prepared,
         ..attempt(&request.reference)
     };
-    eventually(async || found(&*courier, &attempt).await.is_some()).await;
+    eventually(async || found(&world, &*courier, &request, &attempt).await.is_some() && world.late() == 1).await;
     assert_eq!(world.subject.parcels().await, 1);
 }
 
@@ -87,7 +125,7 @@ pub(crate) async fn a_request_lost_on_the_way_is_unknown_and_nothing_is_there(su
     let (attempt, lost) = book(&*courier, &request).await;
     assert!(matches!(lost, Err(BookError::Unknown { .. })), "{lost:?}");
     world.mend();
-    assert_eq!(found(&*courier, &attempt).await, None);
+    assert_eq!(found(&world, &*courier, &request, &attempt).await, None);
     assert!(courier.commit(&request, attempt.provider_ref.as_deref()).await.is_ok());
     assert_eq!(world.subject.parcels().await, 1);
 }
@@ -145,19 +183,19 @@ pub(crate) async fn refused_credentials_are_called_that(subject: impl Subject + 
     let courier = world.adapter();
     let request = a_request();
     let prepared = courier.prepare(&request).await.expect("prepared");
+    let mut asked = ParcelRef {
+        provider_ref: prepared.clone(),
+        ..attempt(&request.reference)
+    };
     for on in [On::Bookings, On::Others] {
         world.spoil(on, Fault::Instead(refusal.clone()));
         let refused = courier.commit(&request, prepared.as_deref()).await;
         match refused {
             Err(BookError::Unauthorized { code }) => assert!(!code.is_empty()),
-            Ok(_) if on == On::Others => {}
+            Ok(booked) if on == On::Others => asked = known(&asked, &booked),
             other => panic!("{on:?} {other:?}"),
         }
     }
-    let asked = ParcelRef {
-        provider_ref: prepared,
-        ..attempt(&request.reference)
-    };
     assert!(courier.reconcile(&asked).await.unwrap_err().unauthorized);
     let findings = courier.check().await;
     assert!(findings.iter().any(|finding| !finding.good), "{findings:?}");
@@ -169,11 +207,13 @@ pub(crate) async fn server_errors_to_a_booking_are_unknown(subject: impl Subject
     for status in [302, 408, 500, 502, 503, 504, 520] {
         world.spoil(On::Bookings, Fault::Over(Reply::new(status, "text/html", HTML)));
         let before = world.subject.parcels().await;
-        let (attempt, answer) = book(&*courier, &a_request()).await;
+        let request = a_request();
+        let (attempt, answer) = book(&*courier, &request).await;
         assert!(matches!(answer, Err(BookError::Unknown { .. })), "{status} {answer:?}");
         assert_eq!(world.subject.parcels().await, before + 1);
         world.mend();
-        assert!(found(&*courier, &attempt).await.is_some(), "{status}");
+        let found = found(&world, &*courier, &request, &attempt).await;
+        assert!(found.is_some(), "{status}");
     }
 }
 
@@ -216,10 +256,12 @@ pub(crate) async fn an_answer_that_cannot_be_read_is_unknown_however_the_parcel_
     let mut booked = 0;
     for (name, reply) in unreadable() {
         world.spoil(On::Bookings, Fault::Over(reply));
-        let (attempt, answer) = book(&*courier, &a_request()).await;
+        let request = a_request();
+        let (attempt, answer) = book(&*courier, &request).await;
         assert!(matches!(answer, Err(BookError::Unknown { .. })), "{name}: {answer:?}");
         world.mend();
-        assert!(found(&*courier, &attempt).await.is_some(), "{name}");
+        let found = found(&world, &*courier, &request, &attempt).await;
+        assert!(found.is_some(), "{name}");
         booked += 1;
         assert_eq!(world.subject.parcels().await, booked, "{name}");
     }

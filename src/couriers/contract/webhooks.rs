@@ -47,33 +47,10 @@ pub(crate) async fn nothing_is_read_without_authenticity(subject: impl Subject +
     let world = Between::new(subject);
     let courier = world.adapter();
     let (_, push) = pushed(&world, &*courier).await;
-    let bare = Push {
-        headers: Vec::new(),
-        token: None,
-        ..push.clone()
-    };
-    assert_eq!(read(&*courier, &bare), Err(WebhookError::NotAuthentic));
-    let spoilt = |text: &str| -> String { text.chars().rev().collect() };
-    let other = Push {
-        headers: push
-            .headers
-            .iter()
-            .map(|(name, value)| (name.clone(), spoilt(value)))
-            .collect(),
-        token: push.token.as_deref().map(spoilt),
-        ..push.clone()
-    };
-    assert_eq!(read(&*courier, &other), Err(WebhookError::NotAuthentic));
-    let empty = Push {
-        headers: push
-            .headers
-            .iter()
-            .map(|(name, _)| (name.clone(), String::new()))
-            .collect(),
-        token: push.token.as_ref().map(|_| String::new()),
-        ..push
-    };
-    assert_eq!(read(&*courier, &empty), Err(WebhookError::NotAuthentic));
+    for other in world.subject.without_authenticity(&push) {
+        assert_eq!(read(&*courier, &other), Err(WebhookError::NotAuthentic), "{other:?}");
+    }
+    assert!(read(&*courier, &push).is_ok());
 }
 
 /// One way to spoil bytes.
@@ -124,7 +101,7 @@ pub(crate) async fn no_bytes_make_a_webhook_panic(subject: impl Subject + 'stati
     let signs = world.subject.signs_the_body();
     let outcome = runner.run(&spoils(), |how| {
         let body = spoil(&push.body, &how);
-        let changed = body != push.body;
+        let changed = !world.subject.signed_alike(&body, &push.body);
         let read = read(&*courier, &Push { body, ..push.clone() });
         if signs && changed {
             prop_assert_eq!(read, Err(WebhookError::NotAuthentic));

@@ -3,7 +3,7 @@
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::json;
 
-use super::wire::Answer;
+use super::answers::Answer;
 use super::{Kuaidi100, signing};
 use crate::couriers::client::{self, retry_after, send_code};
 use crate::couriers::{BookError, Booked, CallError, Finding};

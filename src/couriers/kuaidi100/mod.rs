@@ -9,6 +9,7 @@
 //! - **Labels**: the order desk gives none to fetch. Whoever collects brings the waybill, or Kuaidi100's own printer
 //!   prints it; so [`Courier::label`] stays without an answer.
 
+mod answers;
 mod calls;
 mod push;
 mod signing;
@@ -167,7 +168,7 @@ impl Kuaidi100 {
     }
 
     /// How a booking stands at the order desk; `None` where there is no task to ask by.
-    async fn detail(&self, ids: &Ids) -> Result<Option<wire::Detail>, CallError> {
+    async fn detail(&self, ids: &Ids) -> Result<Option<answers::Detail>, CallError> {
         let Some(task) = &ids.task else { return Ok(None) };
         let param = json!({ "taskId": task }).to_string();
         let answer = self.ask(self.order_call("detail", &param)).await?;
@@ -271,9 +272,10 @@ impl Courier for Kuaidi100 {
         if let Some(ids) = attempt.provider_ref.as_deref().map(Ids::parse)
             && let Some(detail) = self.detail(&ids).await?
         {
-            // Under this id only what was called off would be answered again: a person decides how it goes on.
+            // Under this id only what was called off would be answered again.
             if detail.news() == News::CalledOff {
-                return Ok(Reconciled::CannotTell);
+                let code = "called_off".to_owned();
+                return Ok(Reconciled::Refused { code });
             }
             return Ok(Reconciled::Booked(Booked {
                 provider_ref: attempt.provider_ref.clone(),
@@ -303,13 +305,12 @@ impl Courier for Kuaidi100 {
         if answer.denies_us() || answer.code == "502" {
             return Err(calls::refused(&answer));
         }
-        match self.detail(&ids).await {
-            Ok(Some(detail)) => match detail.news() {
+        if let Ok(Some(detail)) = self.detail(&ids).await {
+            match detail.news() {
                 News::CalledOff => return Ok(CancelAnswer::Cancelled),
                 News::Moved(status) if status != TrackingStatus::Accepted => return Ok(refused("too_late")),
                 _ => {}
-            },
-            Ok(None) | Err(_) => {}
+            }
         }
         match answer.code.as_str() {
             _ if answer.says_too_late() => Ok(refused("too_late")),

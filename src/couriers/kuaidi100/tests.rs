@@ -1,6 +1,7 @@
 //! The adapter against a server that imitates Kuaidi100 over real sockets, and against what it pushes.
 
 mod bookings;
+mod contract;
 mod imitation;
 mod questions;
 mod recorded;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bookings;
+mod contract;
 mod imitation;
 mod parcels;
 mod pushes;

@@ -284,8 +284,9 @@ async fn refused_booking(response: Response) -> BookError {
         (422, code) => BookError::fail(code.unwrap_or("refused")),
         // The request itself was not acceptable; the same again will not be.
         (400 | 413 | 415, code) => BookError::fail(code.unwrap_or("bad_request")),
+        (401 | 403, code) => BookError::unauthorized(code.unwrap_or("unauthorized")),
         // Wrong address or door: refused before it was understood, and somebody will put it right.
-        (401 | 403 | 404 | 405, _) => BookError::retry(format!("http_{}", status.as_u16())),
+        (404 | 405, _) => BookError::retry(format!("http_{}", status.as_u16())),
         _ => BookError::unknown(format!("http_{}", status.as_u16())),
     }
 }
@@ -299,7 +300,7 @@ async fn refused_call(response: Response) -> CallError {
     CallError {
         code,
         after,
-        unauthorized: false,
+        unauthorized: matches!(status.as_u16(), 401 | 403),
     }
 }
 

@@ -48,13 +48,14 @@
 //! # Faults
 //!
 //! `{"NAME": true}`, `{"NAME": PROBABILITY}`, or `{"NAME": {"probability","times","delay","code","on"}}`: how likely, how often
-//! in all, seconds, the code of a refusal, and (for `down`, `rate_limit` and `slow`) which calls: `book` (the default),
+//! in all, seconds, the code of a refusal, and (for `down`, `unauthorized`, `rate_limit` and `slow`) which calls: `book` (the default),
 //! `query`, `cancel`. They outlive a restart, with what is left of `times`.
 //!
 //! | Fault | What happens |
 //! | --- | --- |
 //! | `refuse` | 422 with `code` (`refused`): not booked, and never will be |
 //! | `down` | 503 `down`: surely not booked |
+//! | `unauthorized` | 401 `bad_credentials`: surely not booked |
 //! | `drop_before_booking` | the connection is closed without an answer, nothing is booked |
 //! | `rate_limit` | 429 with `Retry-After: delay` (1): surely not booked |
 //! | `slow` | `delay` (5) seconds before booking **and** answering; booked even if the caller has given up |

@@ -29,7 +29,8 @@ pub struct HoldBody {
     /// Why; kept sealed with the order's person and destroyed with it.
     #[schema(value_type = String, min_length = 1, max_length = 500)]
     reason: Pii<String>,
-    /// RFC 3339; in the future, and not further ahead than `retention.max_hold`.
+    /// RFC 3339; in the future, and not further ahead than `retention.max_hold` from when the order was first
+    /// held: renewing does not go past that.
     #[schema(format = DateTime)]
     until: String,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::keys::{self, KEY_CACHE};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, audit};
 use crate::domain::invalid::{FieldErrors, Invalid};
 use crate::domain::scope::{Scope, Scopes};
 use crate::http::app_error;
@@ -134,6 +134,7 @@ pub(in crate::http) async fn create(
         .write(move |conn| keys::create_in_tx(conn, &name, &client, scopes.clone(), &actor, now))
         .await
         .map_err(AppError::from)?;
+    audit::note_act(&app).await;
     Ok(HttpResponse::Created().json(MadeKeyBody {
         key: made.bearer.expose().clone(),
         made: KeyBody::of(made.key),

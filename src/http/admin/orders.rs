@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::query::{ByValue, Detail};
 use crate::app::{App, cancel as calling_off};
+use crate::clock::Instant;
 use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
@@ -42,6 +43,8 @@ pub struct OrdersQuery {
     courier: Option<String>,
     /// `pending`, `booking`, `unknown`, `booked`, `failed` or `cancelled`.
     shipment_state: Option<String>,
+    /// `end_unconfirmed`: an end that only an unsigned push reported was not confirmed by its courier within 7 days.
+    trouble: Option<String>,
     /// RFC 3339; from this moment on.
     #[param(format = DateTime)]
     created_after: Option<String>,
@@ -71,6 +74,7 @@ pub(in crate::http) async fn list(
         status: asked.status,
         courier: asked.courier,
         shipment_state: asked.shipment_state,
+        trouble: asked.trouble.map(|trouble| (trouble, app.unconfirmed_since())),
         created_after: asked.created_after,
         created_before: asked.created_before,
     };
@@ -91,6 +95,8 @@ pub struct SearchBody {
     status: Option<String>,
     courier: Option<String>,
     shipment_state: Option<String>,
+    /// `end_unconfirmed`: an end that only an unsigned push reported was not confirmed by its courier within 7 days.
+    trouble: Option<String>,
     #[schema(format = DateTime)]
     created_after: Option<String>,
     #[schema(format = DateTime)]
@@ -105,7 +111,7 @@ pub struct SearchBody {
 
 impl SearchBody {
     /// What is asked for, checked.
-    fn read(self) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
+    fn read(self, unconfirmed_since: Instant) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
         let mut errors = FieldErrors::new();
         let phone = self
             .phone
@@ -125,6 +131,7 @@ impl SearchBody {
             status: self.status,
             courier: self.courier,
             shipment_state: self.shipment_state,
+            trouble: self.trouble.map(|trouble| (trouble, unconfirmed_since)),
             created_after: self.created_after,
             created_before: self.created_before,
         };
@@ -146,7 +153,7 @@ pub(in crate::http) async fn search(
     app: Data<App>,
     Keyed { given: Json(body), .. }: Keyed<Ops, Json<SearchBody>>,
 ) -> Result<HttpResponse, Problem> {
-    let (filter, by, page) = body.read()?;
+    let (filter, by, page) = body.read(app.unconfirmed_since())?;
     found(&app, filter, by, page).await
 }
 
@@ -230,7 +237,7 @@ pub(in crate::http) async fn read(
     params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
     responses(
         (status = 200, description = "Cancelled.", body = OrderBody), WithBody,
-        (status = 409, description = "`not_cancellable` or `booking_in_progress`.",
+        (status = 409, description = "`held`, `not_cancellable` or `booking_in_progress`.",
             body = ProblemSchema, content_type = "application/problem+json"),
         (status = 410, description = "`purged`.", body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, ByKey))]
@@ -254,7 +261,7 @@ mod tests {
     use crate::http::json::parse;
 
     fn read(body: &str) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
-        parse::<SearchBody>(body.as_bytes())?.read()
+        parse::<SearchBody>(body.as_bytes())?.read(chrono::DateTime::UNIX_EPOCH)
     }
 
     #[test]

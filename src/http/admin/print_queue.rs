@@ -152,7 +152,7 @@ pub(in crate::http) async fn claim(
     params(("id" = String, Path, description = "The order's id.")), request_body = OperatorBody,
     responses(
         (status = 200, description = "Printed.", body = OrderBody), WithBody,
-        (status = 409, description = "`lease_lost`, `already_printed` or `illegal_transition`.",
+        (status = 409, description = "`held`, `lease_lost`, `already_printed` or `illegal_transition`.",
             body = ProblemSchema, content_type = "application/problem+json"),
         (status = 410, description = "`purged`.", body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, ByKey))]
@@ -173,7 +173,7 @@ pub(in crate::http) async fn printed(
     params(("id" = String, Path, description = "The order's id.")), request_body = ReprintBody,
     responses(
         (status = 200, description = "Recorded; the status stays.", body = OrderBody), WithBody,
-        (status = 409, description = "`not_printed`.", body = ProblemSchema, content_type = "application/problem+json"),
+        (status = 409, description = "`held` or `not_printed`.", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 410, description = "`purged`.", body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, ByKey))]
 pub(in crate::http) async fn reprint(

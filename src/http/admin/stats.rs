@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::domain::order::OrderStatus;
+use crate::domain::standing::State;
 use crate::http::auth::{Keyed, Ops};
 use crate::http::documented::ByKey;
 use crate::http::problem::Problem;
@@ -38,6 +39,13 @@ pub struct StatsBody {
     purge_done: i64,
     /// Orders that nothing moved for so long that they are ended soon.
     nearly_stuck: i64,
+    /// Ends that only an unsigned push reported and that the courier did not confirm within 7 days; `trouble=end_unconfirmed`
+    /// lists the orders.
+    ends_unconfirmed: i64,
+    /// Couriers whose queue is paused.
+    couriers_paused: i64,
+    /// Couriers that do not accept our credentials.
+    couriers_unauthorized: i64,
     /// Requests of data subjects that are not answered yet.
     subject_requests_open: i64,
     /// Of those, the ones due within two working days.
@@ -53,6 +61,14 @@ impl StatsBody {
             .map(|status| (status.as_str().to_owned(), 0))
             .collect();
         by_status.extend(stats.by_status);
+        let troubled = |wanted: State| {
+            let count = stats
+                .couriers_in_trouble
+                .iter()
+                .filter(|(_, state)| *state == wanted)
+                .count();
+            i64::try_from(count).unwrap_or(i64::MAX)
+        };
         Self {
             by_status,
             oldest_unprinted: stats.oldest_unprinted,
@@ -67,6 +83,9 @@ impl StatsBody {
             purge_overdue: stats.purge_overdue,
             purge_done: stats.purge_done,
             nearly_stuck: stats.nearly_stuck,
+            ends_unconfirmed: stats.ends_unconfirmed,
+            couriers_paused: troubled(State::Paused),
+            couriers_unauthorized: troubled(State::Unauthorized),
             subject_requests_open: stats.requests.open,
             subject_requests_due_soon: stats.requests.due_soon,
             subject_requests_overdue: stats.requests.overdue,

@@ -34,6 +34,27 @@ fn as_json<T: AsRef<str>>(ids: &[T]) -> Result<String, StoreError> {
     serde_json::to_string(&ids).map_err(|error| StoreError::Statement(error.to_string()))
 }
 
+/// What a query finds among these ids: it ends before "among them", `rest` goes on after. Both are code, never input.
+///
+/// # Errors
+/// The database.
+pub fn find_among(
+    conn: &mut AnyConn,
+    query: &'static str,
+    ids: &[String],
+    rest: &'static str,
+) -> Result<Vec<String>, StoreError> {
+    let keys: Vec<Key> = among!(
+        conn,
+        ids,
+        "$1",
+        |these, _locked| format!("{query} {these}{rest}"),
+        [],
+        load
+    );
+    Ok(keys.into_iter().map(|key| key.id).collect())
+}
+
 /// Those of these orders whose purge is decided and not done, each locked until the transaction ends; those that another
 /// transaction holds are passed over.
 ///

@@ -28,6 +28,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::databases::{Databases, Engine};
+use super::fake::Fake;
 use super::{logs, planted};
 
 /// What a test may want otherwise than usual.
@@ -41,6 +42,10 @@ pub(crate) struct Options {
     pub(crate) intake_queue: usize,
     /// Whether the courier sends webhooks; otherwise tests send them themselves.
     pub(crate) courier_reports: bool,
+    /// Couriers beside the simulated one: name, region, and whether they sign what they push.
+    pub(crate) fakes: &'static [(&'static str, &'static str, bool)],
+    /// Couriers that an order goes on to.
+    pub(crate) fallbacks: &'static [&'static str],
     /// Couriers beside the simulated one.
     pub(crate) couriers: Vec<Configured>,
     /// Whether the vault's journal is mirrored.
@@ -54,6 +59,8 @@ impl Default for Options {
             faults: &[],
             intake_queue: 256,
             courier_reports: false,
+            fakes: &[],
+            fallbacks: &[],
             couriers: Vec::new(),
             mirrored: false,
         }
@@ -79,6 +86,7 @@ pub(crate) struct TestApp {
     pub(crate) app: App,
     pub(crate) databases: Databases,
     pub(crate) courier: Arc<RunningSandbox>,
+    pub(crate) fakes: Vec<Arc<Fake>>,
     pub(crate) keys: Keys,
     pub(crate) address: SocketAddr,
     client: reqwest::Client,
@@ -112,7 +120,7 @@ fn start_of_time() -> Instant {
     DateTime::parse_from_rfc3339("2026-11-23T08:00:00Z").unwrap().to_utc()
 }
 
-fn settings() -> Settings {
+fn settings(fallbacks: &[&str]) -> Settings {
     let wall = |span: TimeDelta| span.to_std().unwrap();
     let parts = RecipientParts {
         name: "照相馆",
@@ -132,6 +140,7 @@ fn settings() -> Settings {
         print_lease: wall(LEASE),
         max_hold: wall(TimeDelta::days(365)),
         settle: wall(SETTLE),
+        fallbacks: fallbacks.iter().map(|name| (*name).to_owned()).collect(),
         sender: Arc::new(Sender {
             name: "照相馆".to_owned(),
             company: None,
@@ -147,7 +156,12 @@ fn settings() -> Settings {
 }
 
 /// The verbs over these databases, with the master key of their folder.
-fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, options: &Options) -> App {
+fn assemble(
+    databases: &Databases,
+    clock: &Clock,
+    courier: &RunningSandbox,
+    options: &Options,
+) -> (App, Vec<Arc<Fake>>) {
     let adapter = Simulated::new(SimulatedConfig {
         base_url: courier.base_url(),
         webhook_secret: Secret::new(planted::WEBHOOK_SECRET.to_owned()),
@@ -176,13 +190,24 @@ fn assemble(databases: &Databases, clock: &Clock, courier: &RunningSandbox, opti
         courier: Arc::new(adapter),
         region: "CN".to_owned(),
     };
-    App {
+    let mut configured = vec![adapter];
+    let mut fakes = Vec::new();
+    for (name, region, signs) in options.fakes {
+        let fake = Arc::new(Fake::new(name, *signs, clock.clone()));
+        configured.push(Configured {
+            courier: fake.clone(),
+            region: (*region).to_owned(),
+        });
+        fakes.push(fake);
+    }
+    let app = App {
         orders,
         vault: Arc::new(vault),
-        couriers: Couriers::new(options.couriers.iter().cloned().chain([adapter]), "simulated").unwrap(),
+        couriers: Couriers::new(options.couriers.iter().cloned().chain(configured), "simulated").unwrap(),
         clock: clock.clone(),
-        settings: Arc::new(settings()),
-    }
+        settings: Arc::new(settings(options.fallbacks)),
+    };
+    (app, fakes)
 }
 
 fn make_key(app: &App, client: &str, scopes: &str) -> String {
@@ -215,11 +240,12 @@ impl TestApp {
             clock.clone(),
         )
         .unwrap();
-        let app = assemble(&databases, &clock, &courier, &options);
+        let (app, fakes) = assemble(&databases, &clock, &courier, &options);
         app.vault.make_ahead(&app.orders).unwrap();
         startup::check_pair(&app).unwrap();
         let mut served = Self::serve(app, databases, Arc::new(courier), None, options).await;
         served.logged_from = logged_from;
+        served.fakes = fakes;
         served
     }
 
@@ -229,7 +255,7 @@ impl TestApp {
     /// # Errors
     /// Why it must not start.
     pub(crate) async fn started_on(&self, databases: Databases) -> Result<Self, StartError> {
-        let app = assemble(&databases, &self.clock, &self.courier, &Options::default());
+        let (app, _) = assemble(&databases, &self.clock, &self.courier, &Options::default());
         match app.vault.make_ahead(&app.orders) {
             Ok(()) | Err(VaultError::Older) => {}
             Err(error) => panic!("{error}"),
@@ -246,7 +272,7 @@ impl TestApp {
 
     /// The verbs over such databases, for what is done while no service runs on them.
     pub(crate) fn verbs_over(&self, databases: &Databases) -> App {
-        assemble(databases, &self.clock, &self.courier, &Options::default())
+        assemble(databases, &self.clock, &self.courier, &Options::default()).0
     }
 
     async fn serve(
@@ -294,6 +320,7 @@ impl TestApp {
             app,
             databases,
             courier,
+            fakes: Vec::new(),
             keys,
             address,
             client,
@@ -403,6 +430,11 @@ impl TestApp {
         jobs::run_due(&self.app).await.unwrap()
     }
 
+    /// Asks the couriers about parcels without news, as the worker's loop does; returns how many.
+    pub(crate) async fn run_polls(&self) -> usize {
+        app::poll::sweep(&self.app).await.unwrap()
+    }
+
     /// Runs the recurring work once, as the worker's loops do.
     pub(crate) async fn run_upkeep(&self) {
         app::upkeep::make_keys_ahead(&self.app).await.unwrap();
@@ -412,6 +444,7 @@ impl TestApp {
         app::rights::restrict::pursue_all(&self.app).await.unwrap();
         app::rights::remind::remind(&self.app).await.unwrap();
         app::purge::sweep(&self.app, "system").await.unwrap();
+        app::again::take_back(&self.app).await.unwrap();
         app::upkeep::forget(&self.app).await.unwrap();
     }
 

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use super::{Karrio, KarrioConfig};
 use crate::couriers::contract::server::{self, Reply, Request};
-use crate::couriers::contract::{self, Push, Subject};
+use crate::couriers::contract::{self, Again, Push, Subject};
 use crate::couriers::{Booked, Courier};
 use crate::domain::ids::BookingReference;
 use crate::privacy::Secret;
@@ -52,8 +52,8 @@ impl Subject for Imitation {
         self.purchases()
     }
 
-    fn sends_once(&self) -> bool {
-        true
+    fn sent_again(&self) -> Again {
+        Again::First
     }
 
     fn credentials_refused(&self) -> Option<Reply> {

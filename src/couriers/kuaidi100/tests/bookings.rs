@@ -186,7 +186,10 @@ async fn with_its_task_a_booking_is_asked_for() {
     };
     assert_eq!(courier.reconcile(&attempt).await, Ok(Reconciled::Booked(booked)));
     imitation.world().orders[0].status = "610".to_owned();
-    assert_eq!(courier.reconcile(&attempt).await, Ok(Reconciled::CannotTell));
+    let refused = Reconciled::Refused {
+        code: "called_off".into(),
+    };
+    assert_eq!(courier.reconcile(&attempt).await, Ok(refused));
     let another =
         json!({"result": true, "returnCode": "200", "data": {"taskId": "T9", "orderId": "O9", "status": "0"}});
     imitation.next(Fault::says(another.to_string()));

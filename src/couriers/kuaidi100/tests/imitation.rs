@@ -83,7 +83,7 @@ pub(crate) struct World {
 /// The server; it runs until the process ends.
 #[derive(Clone)]
 pub(crate) struct Imitation {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     world: Arc<Mutex<World>>,
 }
 

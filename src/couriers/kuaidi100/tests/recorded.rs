@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::imitation::{Imitation, push};
 use super::{adapter, clock, config, number, read, secret};
-use crate::couriers::kuaidi100::wire::Answer;
+use crate::couriers::kuaidi100::answers::Answer;
 use crate::couriers::kuaidi100::{Kuaidi100, push as pushes};
 use crate::couriers::{Courier, News, WebhookOutcome, WebhookRequest};
 use crate::domain::shipment::TrackingStatus::{Accepted, InTransit};

@@ -106,7 +106,7 @@ type Script = Box<dyn Fn(&Call) -> Act + Send + Sync>;
 
 /// A running one; it goes when it is dropped.
 pub(crate) struct Imitation {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
     stop: Arc<AtomicBool>,
 }

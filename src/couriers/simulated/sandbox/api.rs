@@ -144,6 +144,9 @@ async fn disturbed(shared: &Shared, call: Call) -> Option<Reply> {
         }
         return Some(reply);
     }
+    if shared.strike(FaultKind::Unauthorized, call).is_some() {
+        return Some(Reply::error(StatusCode::UNAUTHORIZED, "bad_credentials"));
+    }
     if shared.strike(FaultKind::Down, call).is_some() {
         return Some(Reply::error(StatusCode::SERVICE_UNAVAILABLE, "down"));
     }

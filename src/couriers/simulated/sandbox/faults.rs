@@ -15,6 +15,7 @@ use serde_json::Value;
 pub(super) enum FaultKind {
     Refuse,
     Down,
+    Unauthorized,
     DropBeforeBooking,
     RateLimit,
     Slow,
@@ -32,9 +33,10 @@ pub(super) enum FaultKind {
 
 impl FaultKind {
     /// Every fault with its name, in the order of the documentation.
-    pub(super) const ALL: [(Self, &'static str); 15] = [
+    pub(super) const ALL: [(Self, &'static str); 16] = [
         (Self::Refuse, "refuse"),
         (Self::Down, "down"),
+        (Self::Unauthorized, "unauthorized"),
         (Self::DropBeforeBooking, "drop_before_booking"),
         (Self::RateLimit, "rate_limit"),
         (Self::Slow, "slow"),
@@ -58,7 +60,7 @@ impl FaultKind {
     }
 }
 
-/// Which calls `down`, `rate_limit` and `slow` concern.
+/// Which calls `down`, `unauthorized`, `rate_limit` and `slow` concern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Call {

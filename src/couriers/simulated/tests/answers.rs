@@ -53,7 +53,8 @@ async fn every_answer_to_a_booking_means_one_thing() {
         ("504/x", BookError::unknown("http_504")),
         ("503/down", BookError::retry("down")),
         ("429/x", BookError::retry("rate_limited")),
-        ("401/x", BookError::retry("http_401")),
+        ("401/x", BookError::unauthorized("x")),
+        ("403/bad_credentials", BookError::unauthorized("bad_credentials")),
         ("404/x", BookError::retry("http_404")),
         ("422/no_service", BookError::fail("no_service")),
         ("422/13800138000", BookError::fail("refused")),
@@ -138,7 +139,7 @@ async fn faults_can_be_set_read_and_cleared_and_unknown_ones_are_refused_with_th
     let (status, answer) = world.send(Method::PUT, "/faults", r#"{"fire": 1}"#).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!((status, answer["code"].as_str()), (422, Some("unknown_fault")));
-    assert_eq!(answer["known"].as_array().unwrap().len(), 15);
+    assert_eq!(answer["known"].as_array().unwrap().len(), 16);
     assert_eq!(
         world.send(Method::PUT, "/faults", r#"{"down": {"times": 1}}"#).await.0,
         200

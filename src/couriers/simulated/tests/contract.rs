@@ -11,7 +11,7 @@ use standardwebhooks::Webhook;
 
 use super::{SECRET, World, adapter};
 use crate::couriers::contract::server::{Reply, Request};
-use crate::couriers::contract::{self, Push, Subject};
+use crate::couriers::contract::{self, Again, Push, Subject};
 use crate::couriers::{Booked, Courier};
 use crate::domain::ids::BookingReference;
 
@@ -34,8 +34,8 @@ impl Subject for World {
     }
 
     /// It does not deduplicate, so that a double booking shows.
-    fn sends_once(&self) -> bool {
-        false
+    fn sent_again(&self) -> Again {
+        Again::Another
     }
 
     /// It has no credentials.

@@ -1,0 +1,10 @@
+DROP TABLE order_label;
+DROP INDEX shipment_attempts_queue;
+DROP INDEX shipment_attempts_end;
+DROP INDEX shipment_attempts_poll;
+ALTER TABLE shipment_attempts DROP COLUMN calling_off;
+ALTER TABLE shipment_attempts DROP COLUMN end_reported_at;
+ALTER TABLE shipment_attempts DROP COLUMN end_reported;
+ALTER TABLE shipment_attempts DROP COLUMN polled_at;
+ALTER TABLE shipment_attempts DROP COLUMN poll_at;
+DROP TABLE courier_state;

@@ -1,0 +1,245 @@
+//! Asking couriers about parcels: those without news for a while, those accepted without a number, and ends that only an
+//! unsigned push reported. Webhooks are the rule, this is what holds where they do not come.
+//!
+//! Any number of replicas sweep side by side: whoever takes a parcel moves its next question on, in the same transaction.
+
+use chrono::TimeDelta;
+
+use crate::app::booking::{self, Now, add_tracking, note_event};
+use crate::app::dispatch::Next;
+use crate::app::standing::{self, Permit};
+use crate::app::track::{self, Trust};
+use crate::app::{App, AppError, people};
+use crate::clock::delta;
+use crate::couriers::{Booked, Courier, ParcelRef, Reconciled};
+use crate::domain::ids::AttemptId;
+use crate::domain::shipment::{CONFIRM_WITHIN, QUIET, ShipmentState, WITHOUT_NUMBER};
+use crate::domain::standing::Call;
+use crate::store::shipments::{self, Attempt, Change};
+use crate::store::{AnyConn, orders};
+use crate::vault::keyring::Keyring;
+
+/// Parcels taken for one transaction, however many a courier lets us ask for at once.
+const AT_MOST: usize = 100;
+
+type Parcel = (Attempt, ParcelRef);
+
+/// Asks every courier about what is due; returns how many parcels were asked for.
+///
+/// # Errors
+/// Store or vault. A courier that gives no answer is asked again later.
+pub async fn sweep(app: &App) -> Result<usize, AppError> {
+    let mut asked = 0;
+    for name in app.couriers.names() {
+        while let Some(taken) = sweep_one(app, name).await? {
+            asked += taken;
+        }
+    }
+    Ok(asked)
+}
+
+/// Asks one courier about one batch; `None`: nothing more is due, or it must be left alone for now.
+async fn sweep_one(app: &App, name: &'static str) -> Result<Option<usize>, AppError> {
+    let Some(courier) = app.couriers.get(name) else {
+        return Ok(None);
+    };
+    let Some((taken, parcels)) = take(app, courier.as_ref()).await? else {
+        return Ok(None);
+    };
+    let asked = parcels.len();
+    let (numbered, without): (Vec<_>, Vec<_>) = parcels
+        .into_iter()
+        .partition(|(_, parcel)| parcel.tracking_no.is_some());
+    if !numbered.is_empty() {
+        let parcels: Vec<ParcelRef> = numbered.into_iter().map(|(_, parcel)| parcel).collect();
+        match standing::ask(app, courier, courier.track(&parcels)).await {
+            Ok(events) => {
+                for event in events {
+                    track::take_in(app, name, event, Trust::Sure).await?;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, courier = name, parcels = asked, "a courier did not answer about parcels without news");
+                return Ok(None);
+            }
+        }
+    }
+    for (attempt, parcel) in without {
+        match standing::ask(app, courier, courier.reconcile(&parcel)).await {
+            Ok(Reconciled::Booked(booked)) => take_number(app, attempt.id, booked).await?,
+            Ok(_) => {
+                tracing::warn!(courier = name, order = %attempt.order_id, "the courier cannot say more of a parcel that it accepted")
+            }
+            Err(error) => {
+                tracing::warn!(%error, courier = name, "a courier did not answer about a parcel without a number");
+                return Ok(None);
+            }
+        }
+    }
+    Ok((taken > 0).then_some(asked))
+}
+
+/// Takes the parcels of a courier that are due, and moves their next question on. Those whose orders have ended by now are
+/// not asked for any more. Returns how many were due beside those that are to be asked for.
+async fn take(app: &App, courier: &dyn Courier) -> Result<Option<(usize, Vec<Parcel>)>, AppError> {
+    let (name, deadline, limits) = (courier.name(), courier.deadline(), courier.tracking_limits());
+    let limit = i64::try_from(limits.per_call.clamp(1, AT_MOST)).unwrap_or(1);
+    let clock = app.clock.clone();
+    app.write_sealed(move |conn, ring| {
+        let now = Now::of(&clock);
+        let asked_before = now.wall - delta(limits.between);
+        let due = shipments::pick_due_polls_in_tx(conn, name, now.business, asked_before, limit)?;
+        if due.is_empty() {
+            return Ok(None);
+        }
+        if let Permit::Wait { .. } = standing::permit_in_tx(conn, name, Call::Ask, deadline, now.wall)? {
+            return Ok(None);
+        }
+        let taken = due.len();
+        let mut parcels = Vec::new();
+        for attempt in due {
+            parcels.extend(take_one(conn, ring, attempt, now)?);
+        }
+        Ok(Some((taken, parcels)))
+    })
+    .await
+}
+
+fn take_one(conn: &mut AnyConn, ring: &Keyring, attempt: Attempt, now: Now) -> Result<Option<Parcel>, AppError> {
+    let change = Change::at(now.business).polled(now.wall);
+    let parcel = match orders::find(conn, attempt.order_id)? {
+        Some(order)
+            if !order.status.is_ended()
+                && order.purge_decided_at.is_none()
+                && order.attempt == attempt.number
+                && attempt.state == ShipmentState::Booked =>
+        {
+            parcel_of(conn, ring, &attempt)?
+        }
+        _ => None,
+    };
+    let next = parcel.as_ref().map(|parcel| {
+        now.business
+            + if parcel.tracking_no.is_some() {
+                QUIET
+            } else {
+                WITHOUT_NUMBER
+            }
+    });
+    shipments::change_in_tx(conn, attempt.id, &change.poll_at(next))?;
+    Ok(parcel.map(|parcel| (attempt, parcel)))
+}
+
+/// An attempt's parcel as its courier is asked for it; `None` where its person cannot be read any more.
+fn parcel_of(conn: &mut AnyConn, ring: &Keyring, attempt: &Attempt) -> Result<Option<ParcelRef>, AppError> {
+    match people::find(conn, ring, attempt.order_id) {
+        Ok(person) => Ok(Some(booking::parcel_ref(
+            attempt,
+            person.tracking_of(attempt.number).cloned(),
+            Some(person.recipient.phone),
+        ))),
+        Err(AppError::Gone(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes in the number of a parcel that was accepted without one, and what was heard under it meanwhile.
+async fn take_number(app: &App, id: AttemptId, booked: Booked) -> Result<(), AppError> {
+    let app_ = app.clone();
+    app.write_sealed(move |conn, ring| {
+        let Some(number) = &booked.tracking_no else {
+            return Ok(());
+        };
+        let now = Now::of(&app_.clock);
+        let found = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
+        let order = match people::lock(conn, found.order_id) {
+            Ok(order) => order,
+            Err(AppError::Gone(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let attempt = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
+        if attempt.state != ShipmentState::Booked {
+            return Ok(());
+        }
+        add_tracking(conn, ring, &order, &attempt, number, now.business)?;
+        let change = Change::at(now.business).poll_at(Some(now.business + QUIET));
+        shipments::change_in_tx(conn, id, &change)?;
+        let actor = format!("courier:{}", attempt.courier);
+        note_event(conn, &order, "tracking_number", &actor, None, now.business)?;
+        track::apply_parked(conn, ring, &app_, order, attempt, Some(number), now)
+    })
+    .await
+}
+
+/// Asks the courier whether an end is true that only an unsigned push reported. It is asked often at first, and after
+/// [`CONFIRM_WITHIN`] no more by this job: then it is shown as trouble, and the sweep goes on asking now and then.
+///
+/// # Errors
+/// Store or vault: the job is tried again.
+pub async fn confirm_end(app: &App, id: AttemptId) -> Result<Next, AppError> {
+    let clock = app.clock.clone();
+    let found = app
+        .read_sealed(move |conn, ring| {
+            let Some(attempt) = shipments::find(conn, id)?.filter(|attempt| attempt.end_reported.is_some()) else {
+                return Ok(None);
+            };
+            match orders::find(conn, attempt.order_id)? {
+                Some(order) if order.purge_decided_at.is_none() => {}
+                _ => return Ok(None),
+            }
+            let parcel = parcel_of(conn, ring, &attempt)?;
+            Ok(parcel.map(|parcel| (attempt, parcel)))
+        })
+        .await?;
+    let Some((attempt, parcel)) = found else {
+        return Ok(Next::Done);
+    };
+    let (Some(courier), Some(reported)) = (app.couriers.get(&attempt.courier), attempt.end_reported) else {
+        return Ok(Next::Stop {
+            code: standing::NOT_CONFIGURED.to_owned(),
+        });
+    };
+    let now = Now::of(&clock);
+    let between = delta(courier.tracking_limits().between);
+    if let Some(asked_at) = attempt.polled_at.filter(|asked_at| *asked_at + between > now.wall) {
+        return Ok(Next::At(asked_at + between));
+    }
+    if let Permit::Wait { until, .. } = standing::permit(app, courier, Call::Ask).await? {
+        return Ok(Next::At(until));
+    }
+    app.orders
+        .write(move |conn| {
+            orders::lock_in_tx(conn, attempt.order_id)?;
+            shipments::change_in_tx(conn, id, &Change::at(now.business).polled(now.wall))
+        })
+        .await?;
+    match standing::ask(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
+        Ok(events) => {
+            for event in events {
+                track::take_in(app, courier.name(), event, Trust::Sure).await?;
+            }
+        }
+        Err(error) => tracing::warn!(%error, courier = courier.name(), "a reported end could not be confirmed yet"),
+    }
+    let still = app.orders.read(move |conn| shipments::find(conn, id)).await?;
+    if still.is_none_or(|still| still.end_reported.is_none()) {
+        return Ok(Next::Done);
+    }
+    let age = now.business - reported.at;
+    if age >= CONFIRM_WITHIN {
+        tracing::error!(order = %attempt.order_id, courier = attempt.courier, "an end that only an unsigned push reported is not confirmed: a person must look");
+        return Ok(Next::Done);
+    }
+    // Couriers' own queries lag their pushes by minutes, seldom by hours.
+    let wait = if age < TimeDelta::hours(1) {
+        TimeDelta::minutes(10)
+    } else if age < TimeDelta::days(1) {
+        TimeDelta::hours(2)
+    } else {
+        TimeDelta::hours(12)
+    };
+    Ok(Next::Later {
+        wait,
+        not_before: now.wall + between,
+    })
+}

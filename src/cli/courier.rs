@@ -1,0 +1,31 @@
+//! `safelight courier check NAME`: tries a courier's address, credentials and account with calls that change nothing.
+
+use crate::cli::{Failure, out, runtime, setup};
+use crate::config::{COURIERS, Config};
+
+/// Prints what was found in plain words.
+///
+/// # Errors
+/// The courier is not known or not configured, or something about it is not good.
+pub(super) fn check(config: &Config, name: &str) -> Result<(), Failure> {
+    if !COURIERS.contains(&name) {
+        let known = COURIERS.join(", ");
+        return Err(format!("there is no courier \"{name}\"; this build has: {known}").into());
+    }
+    let couriers = setup::couriers_for_commands(config)?;
+    let Some(courier) = couriers.get(name) else {
+        let what = format!(
+            "{name} is not configured: add a section [couriers.{name}]; deploy/safelight.example.toml shows its keys"
+        );
+        return Err(what.into());
+    };
+    let findings = runtime()?.block_on(courier.check());
+    for finding in &findings {
+        let mark = if finding.good { "ok " } else { "NOT" };
+        out::print(&format!("{mark}  {}", finding.what))?;
+    }
+    match findings.iter().filter(|finding| !finding.good).count() {
+        0 => Ok(()),
+        bad => Err(format!("{bad} of {} checks of {name} are not good", findings.len()).into()),
+    }
+}

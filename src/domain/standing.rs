@@ -1,0 +1,405 @@
+//! How a courier stands: when its queue pauses, how long until it is tried again, and what opens it. All wall time: it
+//! guards running work.
+
+use std::time::Duration;
+
+use crate::clock::{Instant, delta};
+
+/// Bookings that fail for certain, in a row, until the queue pauses: fewer happen to a courier that is well.
+pub const FAILURES_TO_PAUSE: i64 = 5;
+
+/// Waits until the next probe of a paused queue: short, so that a hiccup costs little, and never so long that a courier
+/// that is back waits for us.
+const PROBE_AFTER: [Duration; 6] = [
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(4 * 60),
+    Duration::from_secs(8 * 60),
+    Duration::from_secs(15 * 60),
+];
+
+/// The same for refused credentials: somebody has to mend them, and asking again and again gets an account locked.
+const PROBE_UNAUTHORIZED_AFTER: [Duration; 4] = [
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(3600),
+];
+
+/// Calls are counted in windows of this length; a rate is of the current one and the one before.
+const WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// Whether a courier's queue runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Ok,
+    /// Bookings failed in a row; one at a time is tried.
+    Paused,
+    /// The courier refuses our credentials; one call at a time is tried, seldom.
+    Unauthorized,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Paused, Self::Unauthorized];
+
+    /// As it is written in rows, metrics and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Paused => "paused",
+            Self::Unauthorized => "unauthorized",
+        }
+    }
+
+    /// Reads the spelling of [`as_str`](Self::as_str).
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// What kind of call it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// It would make a parcel.
+    Book,
+    /// It asks, or calls off.
+    Ask,
+}
+
+impl Call {
+    /// As it is written in rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Book => "book",
+            Self::Ask => "ask",
+        }
+    }
+
+    /// Reads the spelling of [`as_str`](Self::as_str).
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Book, Self::Ask].into_iter().find(|call| call.as_str() == text)
+    }
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// An answer, be it a refusal: the courier works.
+    Answer,
+    /// No usable answer, and surely nothing was done.
+    Failure {
+        /// Stable code.
+        code: &'a str,
+        /// How long the courier asked to wait.
+        after: Option<Duration>,
+    },
+    /// No usable answer; it may have arrived.
+    Unsure {
+        /// Stable code.
+        code: &'a str,
+    },
+    /// Our credentials are refused.
+    Unauthorized {
+        /// Stable code.
+        code: &'a str,
+    },
+}
+
+/// What a call's end did to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing.
+    Stays,
+    /// It pauses from now on.
+    Closed,
+    /// It runs again.
+    Opened,
+}
+
+/// How a courier stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
+pub struct Standing {
+    pub state: State,
+    pub since: Instant,
+    pub paused_until: Option<Instant>,
+    pub pauses: i64,
+    pub caused_by: Option<Call>,
+    pub failures: i64,
+    pub last_success_at: Option<Instant>,
+    pub last_failure_at: Option<Instant>,
+    pub last_error: Option<String>,
+    pub window_started_at: Instant,
+    pub calls: i64,
+    pub failed: i64,
+    pub calls_before: i64,
+    pub failed_before: i64,
+}
+
+impl Standing {
+    /// A courier that nobody has called yet.
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            state: State::Ok,
+            since: now,
+            paused_until: None,
+            pauses: 0,
+            caused_by: None,
+            failures: 0,
+            last_success_at: None,
+            last_failure_at: None,
+            last_error: None,
+            window_started_at: now,
+            calls: 0,
+            failed: 0,
+            calls_before: 0,
+            failed_before: 0,
+        }
+    }
+
+    /// Whether a call of that kind must wait for its turn. While bookings fail one may still ask: what became of a parcel
+    /// is worth knowing most just then.
+    pub const fn holds_back(&self, call: Call) -> bool {
+        match (self.state, call) {
+            (State::Ok, _) | (State::Paused, Call::Ask) => false,
+            (State::Paused, Call::Book) | (State::Unauthorized, _) => true,
+        }
+    }
+
+    /// Takes in how a call that began at `began_at` ended, at `now`.
+    pub fn hear(&mut self, call: Call, heard: Heard<'_>, began_at: Instant, now: Instant) -> Turn {
+        self.count(heard != Heard::Answer, now);
+        if let Heard::Failure { code, .. } | Heard::Unsure { code } | Heard::Unauthorized { code } = heard {
+            self.last_failure_at = Some(now);
+            self.last_error = Some(code.chars().take(100).collect());
+        }
+        match heard {
+            Heard::Answer => self.answered(call, now),
+            Heard::Failure { after, .. } => {
+                if call == Call::Book {
+                    self.failures = self.failures.saturating_add(1);
+                }
+                if self.state == State::Ok && self.failures >= FAILURES_TO_PAUSE {
+                    self.close(State::Paused, call, now);
+                    self.wait_at_least(after, now);
+                    return Turn::Closed;
+                }
+                self.probe_failed(call, began_at, now);
+                self.wait_at_least(after, now);
+                Turn::Stays
+            }
+            Heard::Unsure { .. } => {
+                self.probe_failed(call, began_at, now);
+                Turn::Stays
+            }
+            Heard::Unauthorized { .. } if self.state == State::Unauthorized => {
+                self.probe_failed(call, began_at, now);
+                Turn::Stays
+            }
+            Heard::Unauthorized { .. } => {
+                self.close(State::Unauthorized, call, now);
+                Turn::Closed
+            }
+        }
+    }
+
+    /// Makes the next call a probe.
+    pub fn resume(&mut self, now: Instant) {
+        if self.state != State::Ok {
+            self.paused_until = Some(now);
+            self.pauses = 0;
+        }
+    }
+
+    /// How many of the last calls failed, 0 to 1; `None` where there were none for a while.
+    pub fn error_rate(&self, now: Instant) -> Option<f64> {
+        let age = now - self.window_started_at;
+        let (calls, failed) = if age < delta(WINDOW) {
+            (self.calls + self.calls_before, self.failed + self.failed_before)
+        } else if age < delta(WINDOW * 2) {
+            (self.calls, self.failed)
+        } else {
+            (0, 0)
+        };
+        let small = |count: i64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        (calls > 0).then(|| small(failed) / small(calls))
+    }
+
+    fn answered(&mut self, call: Call, now: Instant) -> Turn {
+        self.last_success_at = Some(now);
+        if call == Call::Book {
+            self.failures = 0;
+        }
+        // Bookings that fail are not mended by a query that works; what a query closed, either may open.
+        if self.state == State::Ok || (call == Call::Ask && self.caused_by == Some(Call::Book)) {
+            return Turn::Stays;
+        }
+        self.state = State::Ok;
+        self.since = now;
+        self.paused_until = None;
+        self.pauses = 0;
+        self.caused_by = None;
+        self.failures = 0;
+        Turn::Opened
+    }
+
+    fn close(&mut self, state: State, call: Call, now: Instant) {
+        self.state = state;
+        self.since = now;
+        self.caused_by = Some(call);
+        self.pauses = 0;
+        self.paused_until = Some(now + delta(self.next_wait()));
+    }
+
+    /// Only a call that began during the pause was a probe: what was under way before says nothing new.
+    fn probe_failed(&mut self, call: Call, began_at: Instant, now: Instant) {
+        if self.holds_back(call) && began_at >= self.since {
+            self.pauses = self.pauses.saturating_add(1);
+            self.paused_until = Some(now + delta(self.next_wait()));
+        }
+    }
+
+    fn next_wait(&self) -> Duration {
+        let waits: &[Duration] = match self.state {
+            State::Unauthorized => &PROBE_UNAUTHORIZED_AFTER,
+            State::Ok | State::Paused => &PROBE_AFTER,
+        };
+        let longest = waits.last().copied().unwrap_or_default();
+        let index = usize::try_from(self.pauses).unwrap_or(usize::MAX);
+        waits.get(index).copied().unwrap_or(longest)
+    }
+
+    fn wait_at_least(&mut self, after: Option<Duration>, now: Instant) {
+        if let (Some(until), Some(after)) = (self.paused_until, after) {
+            self.paused_until = Some(until.max(now + delta(crate::domain::job::bounded_retry_after(after))));
+        }
+    }
+
+    fn count(&mut self, failed: bool, now: Instant) {
+        let age = now - self.window_started_at;
+        if age >= delta(WINDOW) {
+            let recent = age < delta(WINDOW * 2);
+            (self.calls_before, self.failed_before) = if recent { (self.calls, self.failed) } else { (0, 0) };
+            (self.calls, self.failed) = (0, 0);
+            self.window_started_at = now;
+        }
+        self.calls = self.calls.saturating_add(1);
+        self.failed = self.failed.saturating_add(i64::from(failed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, TimeDelta};
+
+    const DOWN: Heard<'static> = Heard::Failure {
+        code: "down",
+        after: None,
+    };
+    const REFUSED: Heard<'static> = Heard::Unauthorized { code: "bad_key" };
+
+    fn at(second: i64) -> Instant {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn heard(standing: &mut Standing, call: Call, what: Heard<'_>, second: i64) -> Turn {
+        standing.hear(call, what, at(second), at(second))
+    }
+
+    fn wait(standing: &Standing, second: i64) -> i64 {
+        (standing.paused_until.unwrap() - at(second)).num_seconds()
+    }
+
+    #[test]
+    fn five_certain_failures_in_a_row_pause_it_and_a_success_opens_it() {
+        let mut standing = Standing::new(at(0));
+        for second in 1..5 {
+            assert_eq!(heard(&mut standing, Call::Book, DOWN, second), Turn::Stays);
+        }
+        assert_eq!(heard(&mut standing, Call::Book, Heard::Answer, 5), Turn::Stays);
+        for second in 6..10 {
+            assert_eq!(heard(&mut standing, Call::Book, DOWN, second), Turn::Stays);
+        }
+        assert_eq!(heard(&mut standing, Call::Book, DOWN, 10), Turn::Closed);
+        assert!(standing.holds_back(Call::Book) && !standing.holds_back(Call::Ask));
+        assert_eq!(heard(&mut standing, Call::Ask, Heard::Answer, 11), Turn::Stays);
+        assert_eq!(heard(&mut standing, Call::Book, Heard::Answer, 41), Turn::Opened);
+        assert_eq!(
+            (standing.state, standing.since, standing.failures),
+            (State::Ok, at(41), 0)
+        );
+    }
+
+    #[test]
+    fn a_lost_answer_and_a_failed_query_pause_nothing() {
+        let mut standing = Standing::new(at(0));
+        for second in 0..50 {
+            heard(&mut standing, Call::Book, Heard::Unsure { code: "timeout" }, second);
+            heard(&mut standing, Call::Ask, DOWN, second);
+        }
+        assert_eq!(standing.state, State::Ok);
+        assert_eq!(standing.error_rate(at(50)), Some(1.0));
+    }
+
+    #[test]
+    fn each_probe_that_fails_waits_longer_up_to_a_quarter_of_an_hour() {
+        let mut standing = Standing::new(at(0));
+        for _ in 0..5 {
+            heard(&mut standing, Call::Book, DOWN, 0);
+        }
+        // What was under way when it paused is no probe.
+        standing.hear(Call::Book, DOWN, at(-1), at(1));
+        assert_eq!(wait(&standing, 0), 30);
+        let mut waits = Vec::new();
+        for probe in 1..8 {
+            heard(&mut standing, Call::Book, DOWN, probe * 1000);
+            waits.push(wait(&standing, probe * 1000));
+        }
+        assert_eq!(waits, [60, 120, 240, 480, 900, 900, 900]);
+        standing.resume(at(9000));
+        assert_eq!(wait(&standing, 9000), 0);
+    }
+
+    #[test]
+    fn refused_credentials_pause_it_at_once_whatever_the_call_and_are_probed_slowly() {
+        for call in [Call::Book, Call::Ask] {
+            let mut standing = Standing::new(at(0));
+            assert_eq!(heard(&mut standing, call, REFUSED, 0), Turn::Closed);
+            assert_eq!(wait(&standing, 0), 300);
+            assert!(standing.holds_back(Call::Book) && standing.holds_back(Call::Ask));
+            assert_eq!(heard(&mut standing, call, REFUSED, 300), Turn::Stays);
+            assert_eq!(wait(&standing, 300), 900);
+            assert_eq!(heard(&mut standing, call, Heard::Answer, 1200), Turn::Opened);
+        }
+    }
+
+    #[test]
+    fn a_courier_that_asks_for_a_longer_pause_gets_it() {
+        let mut standing = Standing::new(at(0));
+        let busy = Heard::Failure {
+            code: "rate_limited",
+            after: Some(Duration::from_secs(600)),
+        };
+        for _ in 0..5 {
+            heard(&mut standing, Call::Book, busy, 0);
+        }
+        assert_eq!(wait(&standing, 0), 600);
+    }
+
+    #[test]
+    fn the_error_rate_is_of_the_last_minutes_only() {
+        let mut standing = Standing::new(at(0));
+        assert_eq!(standing.error_rate(at(0)), None);
+        heard(&mut standing, Call::Ask, DOWN, 0);
+        heard(&mut standing, Call::Ask, Heard::Answer, 10);
+        assert_eq!(standing.error_rate(at(10)), Some(0.5));
+        heard(&mut standing, Call::Ask, Heard::Answer, 310);
+        heard(&mut standing, Call::Ask, Heard::Answer, 311);
+        assert_eq!(standing.error_rate(at(312)), Some(0.25));
+        assert_eq!(standing.error_rate(at(5000)), None);
+    }
+}

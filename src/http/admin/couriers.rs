@@ -1,0 +1,111 @@
+//! How each courier stands, for operators: whether its queue runs, what waits for it, and trying a paused one now.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::app::standing::CourierView;
+use crate::domain::standing::State;
+use crate::http::auth::{Keyed, Ops};
+use crate::http::documented::{ByKey, OfOne};
+use crate::http::path::segment;
+use crate::http::problem::Problem;
+
+/// Every configured courier.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Couriers)]
+pub struct CouriersBody {
+    data: Vec<CourierBody>,
+}
+
+/// A configured courier. Times are real time, whatever the clock's speed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Courier)]
+pub struct CourierBody {
+    #[schema(example = "simulated")]
+    name: &'static str,
+    /// `ok`; `paused`: its bookings failed in a row; `unauthorized`: it does not accept our credentials, mend them.
+    state: &'static str,
+    /// The country in which it handles the recipients' data.
+    #[schema(example = "CN")]
+    region: String,
+    /// Since when it is in this state; `null` where it was never called.
+    #[schema(required)]
+    since: Option<DateTime<Utc>>,
+    #[schema(required)]
+    last_success_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    last_failure_at: Option<DateTime<Utc>>,
+    /// The code of the last failure.
+    #[schema(required)]
+    last_error: Option<String>,
+    /// How many of the calls of the last five to ten minutes failed, 0 to 1; `null` where there were none.
+    #[schema(required)]
+    error_rate: Option<f64>,
+    queue: QueueBody,
+    /// When one call is tried, while it is not `ok`.
+    #[schema(required)]
+    next_probe_at: Option<DateTime<Utc>>,
+}
+
+/// What waits for a courier.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CourierQueue)]
+struct QueueBody {
+    /// Parcels to be booked, due now.
+    ready: i64,
+    /// Parcels to be booked, due later: retried, or held back by the pause.
+    waiting: i64,
+    /// Bookings under way, or whose outcome nobody knows yet.
+    unknown: i64,
+}
+
+impl CourierBody {
+    fn of(view: CourierView) -> Self {
+        let standing = view.standing;
+        let called = standing.last_success_at.is_some() || standing.last_failure_at.is_some();
+        Self {
+            name: view.name,
+            state: standing.state.as_str(),
+            region: view.region,
+            since: called.then_some(standing.since),
+            last_success_at: standing.last_success_at,
+            last_failure_at: standing.last_failure_at,
+            last_error: standing.last_error,
+            error_rate: view.error_rate,
+            queue: QueueBody {
+                ready: view.queue.ready,
+                waiting: view.queue.waiting,
+                unknown: view.queue.unknown,
+            },
+            next_probe_at: standing.paused_until.filter(|_| standing.state != State::Ok),
+        }
+    }
+}
+
+/// See how each courier stands
+#[utoipa::path(get, path = "/admin/v1/couriers", operation_id = "list_couriers", tag = "Operators", security(("api_key" = ["ops"])),
+    responses((status = 200, description = "Every configured courier.", body = CouriersBody), ByKey))]
+pub(in crate::http) async fn list(app: Data<App>, _: Keyed<Ops>) -> Result<HttpResponse, Problem> {
+    let data = app.couriers_now().await?.into_iter().map(CourierBody::of).collect();
+    Ok(HttpResponse::Ok().json(CouriersBody { data }))
+}
+
+/// Try a paused courier now
+///
+/// The next call is a probe; where it succeeds, everything that waits goes on. One that is not paused stays as it is.
+#[utoipa::path(post, path = "/admin/v1/couriers/{name}/resume", operation_id = "resume_courier", tag = "Operators", security(("api_key" = ["ops"])),
+    params(("name" = String, Path, description = "The courier's name.")),
+    responses((status = 200, description = "Tried as soon as something waits for it.", body = CourierBody), OfOne, ByKey))]
+pub(in crate::http) async fn resume(
+    app: Data<App>,
+    request: HttpRequest,
+    _: Keyed<Ops>,
+) -> Result<HttpResponse, Problem> {
+    let name: String = segment(&request, "name")?;
+    let view = app.resume_courier(&name).await?;
+    Ok(HttpResponse::Ok().json(CourierBody::of(view)))
+}
