@@ -1,7 +1,7 @@
 //! What was purged once and is there again: rows of an old copy that somebody put back by hand, or a writer that this
 //! program does not know. It goes again, and the audit chain says so; the receipt that it has is kept.
 
-use crate::app::purge::{self, BATCH};
+use crate::app::purge::{self, ROUND};
 use crate::app::{App, AppError, startup};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
@@ -11,15 +11,16 @@ use crate::store::{AnyConn, StoreError, journal, orders, proof, purges};
 
 /// What was purged once and is there again (rows of an old copy put back by hand, a writer outside this program): an
 /// order that has a receipt is decided again, and what has no order that is still to be purged is destroyed here, with
-/// an entry of the audit chain. Returns how many orders left something behind.
+/// an entry of the audit chain. Looks through all that is alive: not for every sweep. Returns how many orders left
+/// something behind.
 ///
 /// # Errors
 /// Store or vault.
-pub(crate) async fn take_back(app: &App) -> Result<i64, AppError> {
+pub async fn take_back(app: &App) -> Result<i64, AppError> {
     let mut total = 0;
     loop {
         let now = app.clock.business_now();
-        let found = app.orders.read(|conn| purges::leftovers(conn, BATCH)).await?;
+        let found = app.orders.read(|conn| purges::leftovers(conn, ROUND)).await?;
         if found.is_empty() {
             return Ok(total);
         }
@@ -69,7 +70,7 @@ pub async fn decide_erased(app: &App) -> Result<usize, AppError> {
         let entries = app
             .vault
             .database()
-            .read(move |conn| journal::after(conn, from, BATCH))
+            .read(move |conn| journal::after(conn, from, ROUND))
             .await?;
         let Some(last) = entries.last() else { return Ok(count) };
         from = last.number;

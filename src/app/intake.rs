@@ -195,7 +195,7 @@ fn write_round(app: &App, round: &[Submission]) -> Result<Vec<Result<Written, Ap
     let days = app.vault.idempotency_days();
     let fates = with_keys(&app.vault, |ring| {
         app.orders
-            .write_blocking(|conn| write_round_in_tx(conn, ring, days, round, app.clock.business_now()))
+            .write_hurried(|conn| write_round_in_tx(conn, ring, days, round, app.clock.business_now()))
     })?;
     Ok(round
         .iter()

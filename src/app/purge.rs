@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::app::booking::{By, Now, in_fulfilment, step};
-use crate::app::{App, AppError, Caller, again, audit as chain, people, startup};
+use crate::app::{App, AppError, Caller, audit as chain, people, startup};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
@@ -23,9 +23,9 @@ use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
 use crate::store::{AnyConn, StoreError, meta, reseal, subject_texts, to_row};
 
-/// Orders in one round of a sweep, decided and journalled together. Those that one transaction destroys are fewer where
-/// others wait for it: [`Database::sweep_size`](crate::store::Database::sweep_size).
-pub(crate) const BATCH: i64 = 600;
+/// Orders in one round of a sweep, journalled together. How many of them one transaction decides or destroys, the database
+/// says: [`Database::sweep_size`](crate::store::Database::sweep_size).
+pub(crate) const ROUND: i64 = 4000;
 
 /// What a run of retention did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,23 +59,14 @@ pub async fn run(app: &App, actor: &str, dry_run: bool) -> Result<RunReport, App
     Ok(report)
 }
 
-/// Decides and destroys until nothing is due, and whatever came back of what was purged before; returns how many orders
-/// were purged.
+/// Decides and destroys until nothing is due; returns how many orders were purged.
 ///
 /// # Errors
 /// Store. What was decided is destroyed by the next sweep.
 pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
-    let mut total = again::take_back(app).await?;
+    let mut total = 0;
     loop {
-        let now = app.clock.business_now();
-        let decided = app
-            .orders
-            .write(move |conn| {
-                let due = purges::pick_due_in_tx(conn, now, BATCH)?;
-                decide_with_keys_in_tx(conn, &due, PurgeReason::Retention, now)?;
-                Ok::<_, AppError>(due.len())
-            })
-            .await?;
+        let decided = decide_due(app).await?;
         let destroyed = destroy_decided(app, actor).await?;
         total += destroyed;
         if decided == 0 && destroyed == 0 {
@@ -83,6 +74,28 @@ pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
         }
     }
     settle(app, total).await?;
+    Ok(total)
+}
+
+/// Decides the purge of a round of what is due; returns how many.
+async fn decide_due(app: &App) -> Result<i64, AppError> {
+    let mut total = 0;
+    while total < ROUND {
+        let size = i64::try_from(app.orders.sweep_size()).unwrap_or(ROUND);
+        let now = app.clock.business_now();
+        let decided = app
+            .orders
+            .write(move |conn| {
+                let due = purges::pick_due_in_tx(conn, now, size)?;
+                decide_with_keys_in_tx(conn, &due, PurgeReason::Retention, now)?;
+                Ok::<_, AppError>(i64::try_from(due.len()).unwrap_or(i64::MAX))
+            })
+            .await?;
+        if decided == 0 {
+            break;
+        }
+        total += decided;
+    }
     Ok(total)
 }
 
@@ -111,12 +124,12 @@ async fn settle(app: &App, purged: i64) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Destroys everything that is decided, and whatever came back of what was purged before.
+/// Destroys everything that is decided.
 ///
 /// # Errors
 /// Store or vault.
 pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
-    let mut total = again::take_back(app).await?;
+    let mut total = 0;
     loop {
         match destroy_decided(app, actor).await? {
             0 => break,
@@ -126,12 +139,12 @@ pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
     settle(app, total).await
 }
 
-/// Destroys one batch of what is decided, by whatever reason; returns how many.
+/// Destroys a round of what is decided, by whatever reason; returns how many.
 ///
 /// # Errors
 /// Store or vault.
 pub(crate) async fn destroy_decided(app: &App, actor: &str) -> Result<i64, AppError> {
-    let decided = app.orders.read(|conn| purges::decided_and_open(conn, BATCH)).await?;
+    let decided = app.orders.read(|conn| purges::decided_and_open(conn, ROUND)).await?;
     destroy(app, decided, actor).await
 }
 
@@ -152,8 +165,10 @@ async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, A
     let vault = app.vault.clone();
     let (first, _) = app.blocking(move || Ok(vault.journal(entries)?)).await?;
     let numbered: Vec<(OrderId, i64)> = decided.iter().map(|decided| decided.id).zip(first..).collect();
-    let mut total = 0;
-    for some in numbered.chunks(app.orders.sweep_size()) {
+    let (mut total, mut rest) = (0, numbered.as_slice());
+    while !rest.is_empty() {
+        let (some, later) = rest.split_at(app.orders.sweep_size().clamp(1, rest.len()));
+        rest = later;
         let numbers: HashMap<OrderId, i64> = some.iter().copied().collect();
         let ids: Vec<OrderId> = some.iter().map(|(id, _)| *id).collect();
         let (first, last) = some

@@ -6,7 +6,7 @@
 //! **count none and mark retired** in one transaction -> **destroy** the keys in the vault. No cache or clock is relied on:
 //! the fence is the epoch's row.
 
-use crate::app::{App, AppError, label, people, purge, track};
+use crate::app::{App, AppError, again, label, people, purge, track};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::person::{self};
@@ -89,8 +89,12 @@ pub async fn retire(app: &App, until: i64, progress: impl Fn(u64) + Send + Sync)
 
 /// Re-seals, marks and destroys whatever is closed.
 async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sync) -> Result<Retired, AppError> {
-    // An order whose purge is decided is not re-sealed any more: it goes first.
+    // An order whose purge is decided is not re-sealed any more: it goes first. And what came back of what was purged
+    // keeps no key alive.
     purge::finish(app, "system").await?;
+    if app.orders.read(epochs::any_closed).await? {
+        again::take_back(app).await?;
+    }
     let mut after = None;
     loop {
         let (count, last) = reseal_orders(app, after).await?;

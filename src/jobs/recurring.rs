@@ -11,7 +11,7 @@
 //! | idempotency keys and parked events forgotten | 1 h | business time |
 //! | parcels without news asked for | 5 min | business time |
 //! | key epochs past the copy horizon retired | 1/24 of an epoch | business time |
-//! | orders that the journal says are erased, purged again | an epoch | business time |
+//! | what is there again of what was purged, or is erased in the journal, purged again | an epoch | business time |
 //! | journal entries that nobody applied, applied | 1 min | wall time |
 //! | the audit chain's head told to the vault | 5 s | wall time |
 //! | lapsed print leases returned | 5 s | wall time |
@@ -119,7 +119,10 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         scaled(epoch),
         app.clone(),
         stop.clone(),
-        |app| async move { again::decide_erased(&app).await.map(drop) },
+        |app| async move {
+            again::take_back(&app).await?;
+            again::decide_erased(&app).await.map(drop)
+        },
     ));
     loops.spawn(every(
         "print_leases",

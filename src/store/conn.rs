@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, Pool};
-use parking_lot::FairMutex;
+use parking_lot::{FairMutex, Mutex};
 use tokio::sync::Semaphore;
 
 use crate::config::DatabaseUrl;
@@ -148,6 +148,8 @@ pub struct Database {
     /// Who writes next, on SQLite. Its own `busy_timeout` sleeps and looks again, so that whoever writes without a pause
     /// (intake) would starve everyone else in this process.
     turn: Option<Arc<FairMutex<()>>>,
+    /// When somebody last wrote whom a caller waits for.
+    hurried: Arc<Mutex<Option<Instant>>>,
     engine: Engine,
     url: DatabaseUrl,
 }
@@ -171,6 +173,7 @@ impl Database {
             pool,
             permits,
             turn: (engine == Engine::Sqlite).then(Arc::default),
+            hurried: Arc::default(),
             engine,
             url,
         }
@@ -181,12 +184,16 @@ impl Database {
         self.engine
     }
 
-    /// How many orders one transaction of a sweep may destroy: on SQLite nobody else writes meanwhile, on PostgreSQL only
-    /// whoever wants one of these orders waits. Every transaction waits for the disk, so fewer is slower.
+    /// How many orders one transaction of a sweep may take. On PostgreSQL only whoever wants one of them waits for it. On
+    /// SQLite nobody else writes meanwhile: few while orders are being taken, many while none are, for every transaction
+    /// waits for the disk and writes again the pages that the one before wrote.
     pub fn sweep_size(&self) -> usize {
+        const BUSY: Duration = Duration::from_secs(1);
+        let hurried = *self.hurried.lock();
         match self.engine {
-            Engine::Sqlite => 200,
             Engine::Postgres => 600,
+            Engine::Sqlite if hurried.is_some_and(|at| at.elapsed() < BUSY) => 50,
+            Engine::Sqlite => 4000,
         }
     }
 
@@ -264,6 +271,18 @@ impl Database {
     {
         let turn = self.turn.clone();
         self.read(move |conn| in_turn(turn.as_deref(), conn, work)).await
+    }
+
+    /// [`write_blocking`](Self::write_blocking) for what somebody waits for: sweeps make themselves small beside it.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_hurried<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
+    ) -> Result<T, E> {
+        *self.hurried.lock() = Some(Instant::now());
+        self.write_blocking(work)
     }
 
     /// [`write`](Self::write) for callers that are allowed to block (the command line, writer threads).

@@ -2,6 +2,7 @@
 //! here means the same on both.
 
 mod batch;
+mod prints;
 mod sweep;
 
 use diesel::prelude::*;
@@ -11,9 +12,10 @@ use crate::store::conn::SQLITE_PATIENCE;
 use crate::store::intake::NewOrderRows;
 use crate::store::{AnyConn, StoreError};
 
+pub use prints::{Prints, find_by_prints};
 pub use sweep::{
-    OpenPurge, empty_for_orders, insert_journal, insert_receipts, lock_open_purges, mark_decided, mark_purged,
-    open_purges,
+    OpenPurge, empty_for_orders, find_among, insert_journal, insert_receipts, lock_open_purges, mark_decided,
+    mark_purged, open_purges,
 };
 
 /// Locks a row until the transaction ends and says whether it exists; the table is code, never input. On SQLite the

@@ -102,6 +102,15 @@ pub fn close_in_tx(conn: &mut AnyConn, until: i64, now: Instant) -> Result<usize
     .execute(conn)?)
 }
 
+/// Whether there are epochs that are closed and not retired yet.
+///
+/// # Errors
+/// The database.
+pub fn any_closed(conn: &mut AnyConn) -> Result<bool, StoreError> {
+    let closed = key_epochs::table.filter(key_epochs::state.eq("closed"));
+    Ok(closed.count().get_result::<i64>(conn)? > 0)
+}
+
 /// Gives up the closed epochs; only where no row is left that needs them.
 ///
 /// # Errors

@@ -33,7 +33,8 @@ pub fn add_in_tx(conn: &mut AnyConn, row: &ParkedRow) -> Result<(), StoreError> 
 ///
 /// # Errors
 /// The database.
-pub fn take_in_tx(conn: &mut AnyConn, courier: &str, prints: &[Vec<u8>]) -> Result<Vec<ParkedRow>, StoreError> {
+pub fn take_in_tx(conn: &mut AnyConn, courier: &str, prints: &[(i64, Vec<u8>)]) -> Result<Vec<ParkedRow>, StoreError> {
+    let prints = prints.iter().map(|(_, print)| print);
     let rows: Vec<ParkedRow> = parked_events::table
         .filter(parked_events::courier.eq(courier))
         .filter(parked_events::tracking_print.eq_any(prints))

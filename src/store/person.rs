@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::domain::ids::OrderId;
+use crate::store::dialect::{self, Prints};
 use crate::store::orders::{self, Order};
 use crate::store::schema::{courier_remark, order_person};
 use crate::store::{AnyConn, StoreError};
@@ -94,25 +95,16 @@ pub fn replace_in_tx(conn: &mut AnyConn, row: &PersonRow) -> Result<(), StoreErr
 ///
 /// # Errors
 /// The database.
-pub fn orders_by_phone(conn: &mut AnyConn, prints: &[Vec<u8>]) -> Result<Vec<String>, StoreError> {
-    Ok(order_person::table
-        .filter(order_person::phone_print.eq_any(prints))
-        .order(order_person::order_id.desc())
-        .limit(500)
-        .select(order_person::order_id)
-        .load(conn)?)
+pub fn orders_by_phone(conn: &mut AnyConn, prints: &[(i64, Vec<u8>)]) -> Result<Vec<String>, StoreError> {
+    dialect::find_by_prints(conn, Prints::Phone, prints, " ORDER BY id DESC LIMIT 500")
 }
 
 /// Every order whose phone has one of these fingerprints, oldest first: what a person's request is about.
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn every_order_by_phone(conn: &mut AnyConn, prints: &[Vec<u8>]) -> Result<Vec<OrderId>, StoreError> {
-    let ids: Vec<String> = order_person::table
-        .filter(order_person::phone_print.eq_any(prints))
-        .order(order_person::order_id)
-        .select(order_person::order_id)
-        .load(conn)?;
+pub fn every_order_by_phone(conn: &mut AnyConn, prints: &[(i64, Vec<u8>)]) -> Result<Vec<OrderId>, StoreError> {
+    let ids = dialect::find_by_prints(conn, Prints::Phone, prints, " ORDER BY id")?;
     ids.into_iter()
         .map(|id| id.parse().map_err(|_| StoreError::corrupt("order_person", &id)))
         .collect()
@@ -131,7 +123,8 @@ pub fn add_remark_in_tx(conn: &mut AnyConn, row: &RemarkRow) -> Result<(), Store
 ///
 /// # Errors
 /// The database.
-pub fn has_remark(conn: &mut AnyConn, order: OrderId, prints: &[Vec<u8>]) -> Result<bool, StoreError> {
+pub fn has_remark(conn: &mut AnyConn, order: OrderId, prints: &[(i64, Vec<u8>)]) -> Result<bool, StoreError> {
+    let prints = prints.iter().map(|(_, print)| print);
     let known: i64 = courier_remark::table
         .filter(courier_remark::order_id.eq(order.to_string()))
         .filter(courier_remark::remark_print.eq_any(prints))

@@ -67,21 +67,7 @@ pub fn pick_due_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Ve
 /// The database.
 pub fn decide_in_tx(conn: &mut AnyConn, ids: &[OrderId], reason: PurgeReason, now: Instant) -> Result<(), StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    if reason.is_unasked() {
-        diesel::update(
-            orders::table
-                .filter(orders::id.eq_any(&ids))
-                .filter(orders::restriction.is_not_null())
-                .filter(orders::purge_decided_at.is_null()),
-        )
-        .set((
-            orders::purge_decided_at.eq(to_row(now)),
-            orders::purge_reason.eq(orders::restriction),
-            orders::updated_at.eq(to_row(now)),
-        ))
-        .execute(conn)?;
-    }
-    dialect::mark_decided(conn, &ids, reason.as_str(), to_row(now))
+    dialect::mark_decided(conn, &ids, reason.as_str(), reason.is_unasked(), to_row(now))
 }
 
 /// Orders whose purge is decided and not done, longest decided first; not locked.
@@ -121,13 +107,17 @@ pub fn lock_decided_in_tx(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<Dec
 fn decided(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<Decided>, StoreError> {
     let rows = dialect::open_purges(conn, ids)?;
     rows.into_iter()
-        .map(|(id, reason, decided_at, epoch)| {
-            let corrupt = || StoreError::corrupt("orders", &id);
+        .map(|row| {
+            let corrupt = || StoreError::corrupt("orders", &row.id);
             Ok(Decided {
-                id: id.parse().map_err(|_| corrupt())?,
-                reason: reason.as_deref().and_then(PurgeReason::parse).ok_or_else(corrupt)?,
-                decided_at: decided_at.ok_or_else(corrupt)?.and_utc(),
-                epoch,
+                id: row.id.parse().map_err(|_| corrupt())?,
+                reason: row
+                    .purge_reason
+                    .as_deref()
+                    .and_then(PurgeReason::parse)
+                    .ok_or_else(corrupt)?,
+                decided_at: row.purge_decided_at.ok_or_else(corrupt)?.and_utc(),
+                epoch: row.epoch,
             })
         })
         .collect()
@@ -178,6 +168,12 @@ pub fn destroy_again_in_tx(conn: &mut AnyConn, receipt: &ReceiptRow) -> Result<(
 /// The database.
 pub fn receipts_of(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<ReceiptRow>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let query = "SELECT order_id AS id FROM purge_receipts WHERE order_id";
+    // Mostly none.
+    let ids = dialect::find_among(conn, query, &ids, "")?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     Ok(purge_receipts::table
         .filter(purge_receipts::order_id.eq_any(&ids))
         .order(purge_receipts::order_id)

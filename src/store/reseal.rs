@@ -10,7 +10,7 @@ use crate::store::schema::{
     courier_remark, key_epochs, order_person, order_tracking, parked_events, subject_request_texts,
 };
 use crate::store::subject_texts::TextRow;
-use crate::store::{AnyConn, StoreError};
+use crate::store::{AnyConn, StoreError, dialect};
 
 #[derive(QueryableByName)]
 struct Key {
@@ -171,15 +171,14 @@ pub fn unreadable(conn: &mut AnyConn, after: Option<OrderId>, limit: i64) -> Res
 /// # Errors
 /// The database, or a corrupt row.
 pub fn unreadable_among(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<OrderId>, StoreError> {
-    let retired = key_epochs::table
-        .filter(key_epochs::state.eq("retired"))
-        .select(key_epochs::id);
+    const RETIRED: &str = " AND epoch IN (SELECT id FROM key_epochs WHERE state = 'retired')";
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let found: Vec<String> = order_person::table
-        .filter(order_person::order_id.eq_any(&ids))
-        .filter(order_person::epoch.eq_any(retired))
-        .select(order_person::order_id)
-        .load(conn)?;
+    let found = dialect::find_among(
+        conn,
+        "SELECT order_id AS id FROM order_person WHERE order_id",
+        &ids,
+        RETIRED,
+    )?;
     found
         .into_iter()
         .map(|id| id.parse().map_err(|_| StoreError::corrupt("orders", &id)))

@@ -6,8 +6,9 @@ use diesel::prelude::*;
 use crate::clock::Instant;
 use crate::domain::ids::{AttemptId, BookingReference, OrderId, RowId};
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
+use crate::store::dialect::{self, Prints};
 use crate::store::schema::{disclosures, order_tracking, orders, shipment_attempts};
-use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
+use crate::store::{AnyConn, StoreError, from_row, to_row};
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = shipment_attempts)]
@@ -466,11 +467,12 @@ pub fn add_tracking_in_tx(conn: &mut AnyConn, row: &TrackingRow) -> Result<(), S
 /// The database.
 pub fn by_tracking(
     conn: &mut AnyConn,
-    prints: &[Vec<u8>],
+    prints: &[(i64, Vec<u8>)],
     courier: Option<&str>,
 ) -> Result<Vec<TrackingRow>, StoreError> {
+    let found = dialect::find_by_prints(conn, Prints::Tracking, prints, "")?;
     let mut query = order_tracking::table
-        .filter(order_tracking::tracking_print.eq_any(prints))
+        .filter(order_tracking::id.eq_any(found))
         .order(order_tracking::id.desc())
         .limit(500)
         .select(TrackingRow::as_select())

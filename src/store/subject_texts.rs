@@ -7,7 +7,7 @@ use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::subject_request::RequestState;
 use crate::store::schema::{orders, subject_request_orders, subject_request_texts, subject_requests};
-use crate::store::{AnyConn, StoreError, to_row};
+use crate::store::{AnyConn, StoreError, dialect, to_row};
 
 /// What people wrote about a request, sealed.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
@@ -59,9 +59,12 @@ pub fn replace_in_tx(conn: &mut AnyConn, row: &TextRow) -> Result<bool, StoreErr
 /// The database.
 pub fn forget_with_in_tx(conn: &mut AnyConn, purged: &[OrderId]) -> Result<usize, StoreError> {
     let purged: Vec<String> = purged.iter().map(ToString::to_string).collect();
-    let about = subject_request_orders::table
-        .filter(subject_request_orders::order_id.eq_any(&purged))
-        .select(subject_request_orders::request_id);
+    let query = "SELECT DISTINCT request_id AS id FROM subject_request_orders WHERE order_id";
+    // Mostly none.
+    let about = dialect::find_among(conn, query, &purged, "")?;
+    if about.is_empty() {
+        return Ok(0);
+    }
     let ended = subject_requests::table
         .filter(subject_requests::state.ne(RequestState::Open.as_str()))
         .select(subject_requests::id);

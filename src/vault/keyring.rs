@@ -245,11 +245,12 @@ impl Keyring {
         Ok(fingerprint(&keys.prints, &[kind.as_bytes(), value.as_bytes()]).to_vec())
     }
 
-    /// The fingerprints of a value under all of these epochs that have a key: what a look-up searches for.
-    pub fn prints(&self, epochs: &[i64], kind: Kind, value: &str) -> Vec<Vec<u8>> {
+    /// The fingerprints of a value under all of these epochs that have a key, each with its epoch: what a look-up searches
+    /// for.
+    pub fn prints(&self, epochs: &[i64], kind: Kind, value: &str) -> Vec<(i64, Vec<u8>)> {
         epochs
             .iter()
-            .filter_map(|epoch| self.print(*epoch, kind, value).ok())
+            .filter_map(|epoch| Some((*epoch, self.print(*epoch, kind, value).ok()?)))
             .collect()
     }
 

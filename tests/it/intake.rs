@@ -121,4 +121,18 @@ on_both_engines! {
             assert_eq!(app.own(&id).await["recipient"]["name"], "司***");
         }
     }
+
+    async fn a_sweep_makes_itself_small_while_orders_are_taken_where_they_would_wait_for_it(app: &TestApp) {
+        let quiet = app.app.orders.sweep_size();
+        // The moment that counts is short, and this machine may be slow.
+        let mut busy = quiet;
+        for _ in 0..20 {
+            app.placed().await;
+            busy = busy.min(app.app.orders.sweep_size());
+        }
+        match app.databases.engine {
+            Engine::Sqlite => assert!(busy * 10 < quiet, "{busy} and {quiet}"),
+            Engine::Postgres => assert_eq!(busy, quiet),
+        }
+    }
 }

@@ -88,8 +88,9 @@ CREATE TABLE order_person (
     sealed      BYTEA NOT NULL,
     phone_print BYTEA NOT NULL
 );
-CREATE INDEX order_person_phone ON order_person (phone_print);
-CREATE INDEX order_person_epoch ON order_person (epoch);
+-- By the epoch first: fingerprints are scattered, but those of one time lie together, so that taking an order and purging
+-- one touch few pages however many orders there are.
+CREATE INDEX order_person_phone ON order_person (epoch, phone_print);
 
 -- Keyed fingerprints of tracking numbers, never unique: numbers repeat across couriers and years.
 CREATE TABLE order_tracking (
@@ -101,8 +102,7 @@ CREATE TABLE order_tracking (
     tracking_print BYTEA NOT NULL
 );
 CREATE INDEX order_tracking_order ON order_tracking (order_id);
-CREATE INDEX order_tracking_print ON order_tracking (tracking_print);
-CREATE INDEX order_tracking_epoch ON order_tracking (epoch);
+CREATE INDEX order_tracking_print ON order_tracking (epoch, tracking_print);
 
 -- What couriers wrote ("signed for by ..."), sealed.
 CREATE TABLE courier_remark (

@@ -1,14 +1,59 @@
-//! The statements of a purge, for many orders at once: on PostgreSQL a column of the batch is one array.
+//! The statements of a purge, for many orders at once. On PostgreSQL a column of the batch is one array; on SQLite the ids
+//! are one JSON text, for a list of thousands of places takes longer to read than to carry out.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamp};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamp};
 
+use super::Key;
 use crate::privacy::classes;
 use crate::store::journal::JournalRow;
 use crate::store::purges::ReceiptRow;
-use crate::store::schema::{journal, order_person, orders, purge_receipts};
+use crate::store::schema::{journal, purge_receipts};
 use crate::store::{AnyConn, StoreError};
+
+/// Runs a statement about these ids, its last place: SQLite numbers places as they come, whatever they are called. `$these`
+/// is how the engine says "among them", `$locked` how a SELECT locks what it finds and passes over what others hold.
+macro_rules! among {
+    ($conn:expr, $ids:expr, $place:literal, |$these:ident, $locked:ident| $sql:expr, [$($kind:ty: $value:expr),*], $run:ident) => {
+        match $conn {
+            AnyConn::Sqlite(conn) => {
+                let ($these, $locked) = (concat!("IN (SELECT value FROM json_each(", $place, "))"), "");
+                diesel::sql_query($sql)$(.bind::<$kind, _>($value))*.bind::<Text, _>(as_json($ids)?).$run(conn)?
+            }
+            AnyConn::Postgres(conn) => {
+                let ($these, $locked) = (concat!("= ANY(", $place, ")"), " FOR UPDATE SKIP LOCKED");
+                diesel::sql_query($sql)$(.bind::<$kind, _>($value))*.bind::<Array<Text>, _>($ids).$run(conn)?
+            }
+        }
+    };
+}
+
+fn as_json<T: AsRef<str>>(ids: &[T]) -> Result<String, StoreError> {
+    let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
+    serde_json::to_string(&ids).map_err(|error| StoreError::Statement(error.to_string()))
+}
+
+/// What a query finds among these ids: it ends before "among them", `rest` goes on after. Both are code, never input.
+///
+/// # Errors
+/// The database.
+pub fn find_among(
+    conn: &mut AnyConn,
+    query: &'static str,
+    ids: &[String],
+    rest: &'static str,
+) -> Result<Vec<String>, StoreError> {
+    let keys: Vec<Key> = among!(
+        conn,
+        ids,
+        "$1",
+        |these, _locked| format!("{query} {these}{rest}"),
+        [],
+        load
+    );
+    Ok(keys.into_iter().map(|key| key.id).collect())
+}
 
 /// Those of these orders whose purge is decided and not done, each locked until the transaction ends; those that another
 /// transaction holds are passed over.
@@ -16,68 +61,79 @@ use crate::store::{AnyConn, StoreError};
 /// # Errors
 /// The database.
 pub fn lock_open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
-    match conn {
-        AnyConn::Sqlite(conn) => Ok(orders::table
-            .filter(orders::id.eq_any(ids))
-            .filter(orders::purge_decided_at.is_not_null())
-            .filter(orders::purged_at.is_null())
-            .select(orders::id)
-            .load(conn)?),
-        AnyConn::Postgres(conn) => Ok(orders::table
-            .filter(orders::id.eq_any(ids))
-            .filter(orders::purge_decided_at.is_not_null())
-            .filter(orders::purged_at.is_null())
-            .select(orders::id)
-            .for_update()
-            .skip_locked()
-            .load(conn)?),
-    }
+    let keys: Vec<Key> = among!(
+        conn,
+        ids,
+        "$1",
+        |these, locked| format!(
+            "SELECT id FROM orders WHERE id {these} AND purge_decided_at IS NOT NULL AND purged_at IS NULL{locked}"
+        ),
+        [],
+        load
+    );
+    Ok(keys.into_iter().map(|key| key.id).collect())
 }
 
-/// Id, reason, moment of the decision, and the epoch of the sealed person.
-pub type OpenPurge = (String, Option<String>, Option<NaiveDateTime>, Option<i64>);
+/// An order whose purge is decided and not done.
+#[derive(QueryableByName)]
+pub struct OpenPurge {
+    /// The order.
+    #[diesel(sql_type = Text)]
+    pub id: String,
+    /// Why.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub purge_reason: Option<String>,
+    /// When it was decided.
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    pub purge_decided_at: Option<NaiveDateTime>,
+    /// The epoch of the sealed person.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub epoch: Option<i64>,
+}
 
 /// What is known of those of these orders whose purge is decided and not done.
 ///
 /// # Errors
 /// The database.
 pub fn open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<OpenPurge>, StoreError> {
-    let query = orders::table
-        .left_join(order_person::table.on(order_person::order_id.eq(orders::id)))
-        .filter(orders::id.eq_any(ids))
-        .filter(orders::purge_decided_at.is_not_null())
-        .filter(orders::purged_at.is_null())
-        .select((
-            orders::id,
-            orders::purge_reason,
-            orders::purge_decided_at,
-            order_person::epoch.nullable(),
-        ));
-    match conn {
-        AnyConn::Sqlite(conn) => Ok(query.load(conn)?),
-        AnyConn::Postgres(conn) => Ok(query.load(conn)?),
-    }
+    Ok(among!(
+        conn,
+        ids,
+        "$1",
+        |these, _locked| format!(
+            "SELECT o.id, o.purge_reason, o.purge_decided_at, p.epoch \
+             FROM orders o LEFT JOIN order_person p ON p.order_id = o.id \
+             WHERE o.id {these} AND o.purge_decided_at IS NOT NULL AND o.purged_at IS NULL"
+        ),
+        [],
+        load
+    ))
 }
 
-/// Marks orders as to be purged, those that are not yet.
+/// Marks orders as to be purged, those that are not yet. Where nobody asked for it just now (`unasked`) but somebody did
+/// before, and so made the order due, that is the reason.
 ///
 /// # Errors
 /// The database.
-pub fn mark_decided(conn: &mut AnyConn, ids: &[String], reason: &str, at: NaiveDateTime) -> Result<(), StoreError> {
-    let change = diesel::update(
-        orders::table
-            .filter(orders::id.eq_any(ids))
-            .filter(orders::purge_decided_at.is_null()),
-    )
-    .set((
-        orders::purge_decided_at.eq(at),
-        orders::purge_reason.eq(reason),
-        orders::updated_at.eq(at),
-    ));
-    match conn {
-        AnyConn::Sqlite(conn) => change.execute(conn)?,
-        AnyConn::Postgres(conn) => change.execute(conn)?,
-    };
+pub fn mark_decided(
+    conn: &mut AnyConn,
+    ids: &[String],
+    reason: &str,
+    unasked: bool,
+    at: NaiveDateTime,
+) -> Result<(), StoreError> {
+    among!(
+        conn,
+        ids,
+        "$4",
+        |these, _locked| format!(
+            "UPDATE orders SET purge_decided_at = $1, updated_at = $1, \
+             purge_reason = CASE WHEN $2 AND restriction IS NOT NULL THEN restriction ELSE $3 END \
+             WHERE id {these} AND purge_decided_at IS NULL"
+        ),
+        [Timestamp: at, Bool: unasked, Text: reason],
+        execute
+    );
     Ok(())
 }
 
@@ -86,12 +142,14 @@ pub fn mark_decided(conn: &mut AnyConn, ids: &[String], reason: &str, at: NaiveD
 /// # Errors
 /// The database.
 pub fn mark_purged(conn: &mut AnyConn, ids: &[&str], at: NaiveDateTime) -> Result<(), StoreError> {
-    let change = diesel::update(orders::table.filter(orders::id.eq_any(ids)))
-        .set((orders::purged_at.eq(at), orders::updated_at.eq(at)));
-    match conn {
-        AnyConn::Sqlite(conn) => change.execute(conn)?,
-        AnyConn::Postgres(conn) => change.execute(conn)?,
-    };
+    among!(
+        conn,
+        ids,
+        "$2",
+        |these, _locked| format!("UPDATE orders SET purged_at = $1, updated_at = $1 WHERE id {these}"),
+        [Timestamp: at],
+        execute
+    );
     Ok(())
 }
 
@@ -119,22 +177,14 @@ pub fn empty_for_orders(
         }
         classes::Purge::Expire => return Ok(()),
     };
-    match conn {
-        AnyConn::Sqlite(conn) => {
-            let places: Vec<String> = (1..=orders.len()).map(|place| format!("${place}")).collect();
-            let statement = format!("{statement} IN ({})", places.join(","));
-            let mut query = diesel::sql_query(statement).into_boxed();
-            for order in orders {
-                query = query.bind::<Text, _>(*order);
-            }
-            query.execute(conn)?;
-        }
-        AnyConn::Postgres(conn) => {
-            diesel::sql_query(format!("{statement} = ANY($1)"))
-                .bind::<Array<Text>, _>(orders)
-                .execute(conn)?;
-        }
-    }
+    among!(
+        conn,
+        orders,
+        "$1",
+        |these, _locked| format!("{statement} {these}"),
+        [],
+        execute
+    );
     Ok(())
 }
 

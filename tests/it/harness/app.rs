@@ -444,6 +444,7 @@ impl TestApp {
         app::rights::restrict::pursue_all(&self.app).await.unwrap();
         app::rights::remind::remind(&self.app).await.unwrap();
         app::purge::sweep(&self.app, "system").await.unwrap();
+        app::again::take_back(&self.app).await.unwrap();
         app::upkeep::forget(&self.app).await.unwrap();
     }
 
