@@ -277,8 +277,11 @@ pub(crate) fn apply_to(
 }
 
 /// Applies an event to a locked order and its booked attempt.
+///
+/// # Errors
+/// Keys or store.
 #[expect(clippy::too_many_arguments, reason = "what one event meets in one transaction")]
-fn apply(
+pub(crate) fn apply(
     conn: &mut AnyConn,
     ring: &Keyring,
     app: &App,
@@ -321,6 +324,7 @@ fn apply(
     attempt.progress = Some(progress);
     let mut change = shipments::Change::at(now.business).progress(progress);
     change = if progress.status.is_end() {
+        attempt.end_reported = None;
         change.end_reported(None).poll_at(None)
     } else {
         change.poll_at(Some(now.business + QUIET))

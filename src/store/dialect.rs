@@ -44,6 +44,27 @@ pub fn lock_row(conn: &mut AnyConn, table: &'static str, id: &str) -> Result<boo
     Ok(found.is_some())
 }
 
+/// Locks these orders' rows until the transaction ends, in the order of their ids.
+///
+/// # Errors
+/// The database.
+pub fn lock_order_rows(conn: &mut AnyConn, ids: &[String]) -> Result<(), StoreError> {
+    use crate::store::schema::orders;
+    match conn {
+        // The transaction holds the database's only write lock already.
+        AnyConn::Sqlite(_) => {}
+        AnyConn::Postgres(conn) => {
+            let _locked: Vec<String> = orders::table
+                .filter(orders::id.eq_any(ids))
+                .order(orders::id)
+                .select(orders::id)
+                .for_update()
+                .load(conn)?;
+        }
+    }
+    Ok(())
+}
+
 /// Locks the row of how a courier stands until the transaction ends and says whether it exists.
 ///
 /// # Errors

@@ -188,6 +188,20 @@ pub fn lock_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, Stor
     }
 }
 
+/// Locks these orders' rows until the transaction ends, in the order of their ids, then reads them.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn lock_all_in_tx(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    dialect::lock_order_rows(conn, &ids)?;
+    let rows: Vec<OrderRow> = orders::table
+        .filter(orders::id.eq_any(&ids))
+        .select(OrderRow::as_select())
+        .load(conn)?;
+    rows.into_iter().map(Order::try_from).collect()
+}
+
 /// A page of orders, newest first.
 ///
 /// # Errors

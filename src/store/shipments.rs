@@ -250,6 +250,18 @@ pub fn by_reference(conn: &mut AnyConn, reference: &BookingReference) -> Result<
     row.map(Attempt::try_from).transpose()
 }
 
+/// The attempts that carry these references of ours.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn by_references(conn: &mut AnyConn, references: &[&str]) -> Result<Vec<Attempt>, StoreError> {
+    let rows: Vec<AttemptRow> = shipment_attempts::table
+        .filter(shipment_attempts::reference.eq_any(references))
+        .select(AttemptRow::as_select())
+        .load(conn)?;
+    rows.into_iter().map(Attempt::try_from).collect()
+}
+
 /// The newest attempt with that courier to which the courier gave that id.
 ///
 /// # Errors

@@ -79,6 +79,39 @@ on_both_engines! {
         }
     }
 
+    async fn a_burst_of_news_of_many_parcels_is_all_taken_in_and_each_parcels_in_its_order(app: &TestApp) {
+        let mut ids = Vec::new();
+        for _ in 0..6 {
+            ids.push(app.booked().await);
+        }
+        for (minute, status) in (1..).zip(["picked_up", "in_transit", "out_for_delivery", "delivered"]) {
+            let mut burst = Vec::new();
+            for id in &ids {
+                let news = News { at: app.clock.business_now() + TimeDelta::minutes(minute), ..app.news_of(id, status).await };
+                // By reference, by number, by both and once more: they meet in one batch.
+                burst.extend([
+                    News { tracking_no: None, ..news.clone() },
+                    News { reference: None, ..news.clone() },
+                    news.clone(),
+                    News { tracking_no: Some("SFPLANTED9090".to_owned()), reference: None, remark: None, ..news },
+                ]);
+            }
+            let sent = burst.iter().map(|news| app.webhook(news));
+            for answer in futures_util::future::join_all(sent).await {
+                answer.is(200);
+            }
+        }
+        for id in &ids {
+            let order = app.detail(id).await;
+            assert_eq!(order["status"], "delivered");
+            let moved: Vec<&str> = order["events"].as_array().unwrap().iter()
+                .filter(|event| event["kind"] == "tracking").map(|event| event["code"].as_str().unwrap()).collect();
+            assert_eq!(moved, ["picked_up", "in_transit", "out_for_delivery", "delivered"]);
+            assert_eq!(app.personal_rows(id), [1, 1, 4], "a remark a moment, once");
+        }
+        assert_eq!(rows::count(&mut app.conn(), "parked_events"), 24, "what matches nothing waits");
+    }
+
     async fn a_remark_is_kept_once_however_often_it_is_sent(app: &TestApp) {
         let id = app.booked().await;
         let news = app.news_of(&id, "in_transit").await;
