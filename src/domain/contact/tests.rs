@@ -146,8 +146,10 @@ proptest! {
         if let Some(recipient) = Recipient::parse(&parts, "", &mut FieldErrors::new()) {
             prop_assert_eq!(reopen(&recipient), Ok(recipient));
         } else {
-            let blank = [&name, &province, &city, &street].into_iter().any(|text| text.trim().is_empty());
-            prop_assert!(blank, "only white space is left to refuse");
+            let refused = |text: &str| text.trim().is_empty() || text.contains(['\u{2028}', '\u{2029}']);
+            let parts = [&name, &province, &city, &street].into_iter().any(|text| refused(text));
+            let breaks = district.is_some_and(|text| text.contains(['\u{2028}', '\u{2029}']));
+            prop_assert!(parts || breaks, "only white space and line breaks are left to refuse");
         }
     }
 }
