@@ -44,8 +44,44 @@ pub(crate) struct By<'a> {
     pub(crate) window: std::time::Duration,
 }
 
-/// Takes an order one step on: its status, the stuck clock, the timeline and, at an end, the retention clock.
-/// `order` is locked and is brought up to date.
+/// Takes an order one step on, in memory: its status, the stuck clock and, at an end, the retention clock. Returns the
+/// timeline's entry.
+///
+/// # Errors
+/// The step is impossible.
+pub(crate) fn stepped(order: &mut Order, step: Step, by: &By<'_>) -> Result<EventRow, AppError> {
+    let now = by.now;
+    order.status = order.status.after(step)?;
+    order.updated_at = now;
+    // Who takes an order and lets it lapse, again and again, must not keep it from ever being stuck.
+    if !matches!(step, Step::Claim | Step::Release) {
+        order.moved_at = now;
+    }
+    if order.status.is_ended() {
+        let first = order.first_ended_at.unwrap_or(now);
+        order.ended_at = Some(now);
+        order.first_ended_at = Some(first);
+        // Who asked to be forgotten waits for the delivery, not for the window after it.
+        order.purge_due_at = Some(match order.restriction {
+            Some(_) => now,
+            None => purge_due_at(now, first, delta(by.window)),
+        });
+    } else {
+        // An order that lives again: its retention clock begins with its next end.
+        order.ended_at = None;
+        order.first_ended_at = None;
+        order.purge_due_at = None;
+    }
+    let kind = match step {
+        Step::Confirm => "confirmed",
+        Step::Claim => "claimed",
+        Step::Release => "released",
+        _ => order.status.as_str(),
+    };
+    Ok(EventRow::new(order.id, now, kind, order.status, by.actor, by.code))
+}
+
+/// Takes an order one step on and writes it, with what else changes. `order` is locked and is brought up to date.
 ///
 /// # Errors
 /// The step is impossible; the store.
@@ -56,38 +92,9 @@ pub(crate) fn step(
     change: Change,
     by: &By<'_>,
 ) -> Result<(), AppError> {
-    let By {
-        actor,
-        code,
-        now,
-        window,
-    } = *by;
-    let status = order.status.after(step)?;
-    // Who takes an order and lets it lapse, again and again, must not keep it from ever being stuck.
-    let forward = !matches!(step, Step::Claim | Step::Release);
-    let mut change = change.status(status, now, forward);
-    if status.is_ended() {
-        let first = order.first_ended_at.unwrap_or(now);
-        // Who asked to be forgotten waits for the delivery, not for the window after it.
-        let due = match order.restriction {
-            Some(_) => now,
-            None => purge_due_at(now, first, delta(window)),
-        };
-        change = change.ended(now, first, due);
-        order.ended_at = Some(now);
-        order.first_ended_at = Some(first);
-        order.purge_due_at = Some(due);
-    }
-    change_in_tx(conn, order.id, &change)?;
-    order.status = status;
-    order.updated_at = now;
-    let kind = match step {
-        Step::Confirm => "confirmed",
-        Step::Claim => "claimed",
-        Step::Release => "released",
-        _ => status.as_str(),
-    };
-    timeline::add_in_tx(conn, &EventRow::new(order.id, now, kind, status, actor, code))?;
+    let entry = stepped(order, step, by)?;
+    change_in_tx(conn, order.id, &change.course(order))?;
+    timeline::add_in_tx(conn, &entry)?;
     Ok(())
 }
 

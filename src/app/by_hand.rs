@@ -190,8 +190,7 @@ pub async fn reship(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView
             now: now.business,
             window: app_.settings.window,
         };
-        step(conn, &mut order, Step::Reship, Change::at(now.business).unended(), &by)?;
-        (order.ended_at, order.first_ended_at, order.purge_due_at) = (None, None, None);
+        step(conn, &mut order, Step::Reship, Change::at(now.business), &by)?;
         new_attempt(conn, &mut order, &courier, now)?;
         view::one(conn, Some(ring), order, now.business)
     })

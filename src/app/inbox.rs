@@ -3,7 +3,8 @@
 //!
 //! A batch that fails is run again one event at a time, so that only the culprit fails.
 
-use std::collections::HashMap;
+mod together;
+
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,15 +13,9 @@ use tokio::sync::oneshot;
 use crate::app::booking::Now;
 use crate::app::matching;
 use crate::app::track::{self, Trust};
-use crate::app::{App, AppError, people, with_keys};
+use crate::app::{App, AppError, with_keys};
 use crate::couriers::CourierEvent;
-use crate::domain::ids::{BookingReference, OrderId};
-use crate::domain::person::PersonRecord;
-use crate::domain::shipment::ShipmentState;
-use crate::privacy::Pii;
-use crate::store::orders::{self, Order};
-use crate::store::shipments::{self, Attempt};
-use crate::store::{AnyConn, StoreError, person};
+use crate::store::{AnyConn, StoreError};
 use crate::vault::VaultError;
 use crate::vault::keyring::Keyring;
 
@@ -154,9 +149,9 @@ fn apply(app: &App, batch: &[Arrival]) -> Result<(), AppError> {
 /// theirs.
 fn apply_in_tx(conn: &mut AnyConn, ring: &Keyring, app: &App, batch: &[Arrival]) -> Result<(), AppError> {
     let now = Now::of(&app.clock);
-    let batch = apply_plain(conn, ring, app, batch, now)?;
-    let mut found = Vec::with_capacity(batch.len());
-    for arrival in batch {
+    let others = together::apply(conn, ring, app, batch, now)?;
+    let mut found = Vec::with_capacity(others.len());
+    for arrival in others {
         let attempt = matching::find_attempt(conn, ring, app, arrival.courier, &arrival.event)?;
         found.push((attempt.map(|attempt| (attempt.order_id, attempt.id)), arrival));
     }
@@ -174,103 +169,4 @@ fn apply_in_tx(conn: &mut AnyConn, ring: &Keyring, app: &App, batch: &[Arrival])
         }
     }
     Ok(())
-}
-
-/// What is known of an order whose parcel's news came, locked.
-struct Known {
-    order: Order,
-    attempt: Attempt,
-    person: PersonRecord,
-}
-
-impl Known {
-    /// Whether an event is about this very parcel and says nothing new of its numbers: the rule, which needs no look-ups.
-    fn is_plainly_meant(&self, arrival: &Arrival) -> bool {
-        let event = &arrival.event;
-        let knows = |number: &Pii<String>| {
-            let mut numbers = self.person.tracking.iter();
-            numbers.any(|known| known.attempt == self.attempt.number && known.number == *number)
-        };
-        self.attempt.state == ShipmentState::Booked
-            && self.attempt.courier == arrival.courier
-            && event.provider_ref.is_none()
-            && event.new_tracking_no.is_none()
-            && event.new_provider_ref.is_none()
-            && event.tracking_no.as_ref().is_none_or(knows)
-    }
-}
-
-/// Applies those events of a batch that name their parcel by our reference and contradict nothing: everything they need is
-/// read for all of them at once. Returns the others, and what comes after them for the same order.
-fn apply_plain<'a>(
-    conn: &mut AnyConn,
-    ring: &Keyring,
-    app: &App,
-    batch: &'a [Arrival],
-    now: Now,
-) -> Result<Vec<&'a Arrival>, AppError> {
-    let mut known = read_known(conn, ring, batch)?;
-    let mut others = Vec::new();
-    for arrival in batch {
-        let reference = arrival.event.reference.as_ref().map(BookingReference::as_str);
-        let Some(reference) = reference.filter(|reference| known.contains_key(*reference)) else {
-            others.push(arrival);
-            continue;
-        };
-        match known.get_mut(reference) {
-            Some(parcel) if parcel.is_plainly_meant(arrival) => {
-                let Known { order, attempt, .. } = parcel;
-                track::apply(conn, ring, app, order, attempt, &arrival.event, arrival.trust, now)?;
-            }
-            _ => {
-                known.remove(reference);
-                others.push(arrival);
-            }
-        }
-    }
-    Ok(others)
-}
-
-/// Locks the orders whose current parcels these events name by our reference, and reads them with their persons. Without
-/// those whose purge is decided, and those that cannot be opened any more.
-fn read_known(conn: &mut AnyConn, ring: &Keyring, batch: &[Arrival]) -> Result<HashMap<String, Known>, AppError> {
-    let references: Vec<&str> = batch
-        .iter()
-        .filter_map(|arrival| arrival.event.reference.as_ref())
-        .map(BookingReference::as_str)
-        .collect();
-    let mut known = HashMap::new();
-    if references.len() < 2 {
-        return Ok(known);
-    }
-    let ids: Vec<OrderId> = shipments::by_references(conn, &references)?
-        .into_iter()
-        .map(|attempt| attempt.order_id)
-        .collect();
-    // Read again under the locks.
-    let mut orders: HashMap<OrderId, Order> = orders::lock_all_in_tx(conn, &ids)?
-        .into_iter()
-        .filter(|order| order.purge_decided_at.is_none())
-        .map(|order| (order.id, order))
-        .collect();
-    let mut persons = HashMap::new();
-    for row in person::of_orders(conn, &ids)? {
-        match people::open(ring, &row) {
-            Ok(person) => _ = persons.insert(row.order_id, person),
-            Err(AppError::Vault(VaultError::KeyGone)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    for attempt in shipments::by_references(conn, &references)? {
-        let current = orders
-            .get(&attempt.order_id)
-            .is_some_and(|order| order.attempt == attempt.number);
-        if let (true, Some(person)) = (current, persons.remove(&attempt.order_id.to_string()))
-            && let Some(order) = orders.remove(&attempt.order_id)
-        {
-            let reference = attempt.reference.to_string();
-            known.insert(reference, Known { order, attempt, person });
-        }
-    }
-    Ok(known)
 }

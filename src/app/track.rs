@@ -1,8 +1,9 @@
 //! News of parcels: read from couriers' webhooks, matched to an attempt, applied so that nothing ever moves backwards.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use crate::app::booking::{self, By, Now, note_event, record_booked, step, stray_parcel};
+use crate::app::booking::{self, By, Now, note_event, record_booked, stray_parcel};
 use crate::app::inbox::Inbox;
 use crate::app::matching::find_attempt;
 use crate::app::query::living_epochs;
@@ -12,13 +13,15 @@ use crate::couriers::{Booked, CourierEvent, News, WebhookAnswer, WebhookError, W
 use crate::domain::ids::{AttemptId, RowId};
 use crate::domain::job::JobKind;
 use crate::domain::order::OrderStatus;
-use crate::domain::shipment::{Progress, QUIET, ShipmentState, TrackingStatus};
+use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus, ask_again_at};
 use crate::privacy::Pii;
-use crate::store::orders::{Change, Order, change_in_tx};
+use crate::store::orders::{Order, save_courses_in_tx};
 use crate::store::parked::{self, ParkedRow};
-use crate::store::person::{self, RemarkRow};
+use crate::store::person::{self, RemarkPrint, RemarkRow};
 use crate::store::shipments::{self, Attempt, ReportedEnd};
+use crate::store::timeline::{self, EventRow};
 use crate::store::{AnyConn, StoreError, to_row};
+use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::StoredEvent;
 
@@ -297,106 +300,123 @@ pub(crate) fn apply(
         booking::enqueue(conn, JobKind::Watch, attempt.id, now)?;
     }
     if let Some(remark) = &event.remark {
-        keep_remark(conn, ring, order, attempt, event, remark, now.business)?;
+        let known = person::remark_prints(conn, &[order.id])?;
+        let epoch = people::current_epoch(conn, ring, now.business)?;
+        if let Some(row) = remark_row(ring, epoch, &known, attempt, event, remark)? {
+            person::add_remarks_in_tx(conn, &[row])?;
+        }
     }
     if let Some(provider_ref) = &event.new_provider_ref {
         let change = shipments::Change::at(now.business).provider_ref(provider_ref);
         shipments::change_in_tx(conn, attempt.id, &change)?;
     }
-    let status = match event.news {
-        News::Moved(status) => status,
-        News::CalledOff => return called_off(conn, order, attempt, event, now),
-        News::Unchanged => {
-            tracing::info!(
-                courier = attempt.courier,
-                code = event.code,
-                "a courier's code that moves nothing: the state stays"
-            );
-            return Ok(());
-        }
-    };
-    let Some(progress) = Progress::after(attempt.progress, Progress { status, at: event.at }) else {
-        return Ok(());
-    };
-    if trust == Trust::Unsigned && progress.status.is_end() {
-        return report_end(conn, order, attempt, progress, now);
+    if event.news == News::CalledOff {
+        return called_off(conn, order, attempt, event, now);
     }
-    attempt.progress = Some(progress);
-    let mut change = shipments::Change::at(now.business).progress(progress);
-    change = if progress.status.is_end() {
-        attempt.end_reported = None;
-        change.end_reported(None).poll_at(None)
-    } else {
-        change.poll_at(Some(now.business + QUIET))
-    };
-    shipments::change_in_tx(conn, attempt.id, &change)?;
-    let actor = format!("courier:{}", attempt.courier);
-    note_event(
-        conn,
-        order,
-        "tracking",
-        &actor,
-        Some(progress.status.as_str()),
-        now.business,
-    )?;
-    // Only the current parcel moves its order.
-    if order.attempt != attempt.number {
-        return Ok(());
-    }
-    match OrderStatus::step_for(progress.status) {
-        Some(next) if order.status.after(next).is_ok() => step(
-            conn,
-            order,
-            next,
-            Change::at(now.business),
-            &By {
-                actor: &actor,
-                code: None,
-                now: now.business,
-                window: app.settings.window,
-            },
-        ),
-        // No step of the order, but the parcel moves: it is not stuck.
-        _ if !order.status.is_ended() => Ok(change_in_tx(
-            conn,
-            order.id,
-            &Change::at(now.business).moved(now.business),
-        )?),
-        _ => Ok(()),
-    }
+    let moved = advance(order, attempt, event, trust, now.business, app.settings.window)?;
+    write_moved(conn, &moved.into_iter().collect::<Vec<_>>(), &[order], &[attempt], now)
 }
 
-/// Notes an end that only an unsigned push reports, and has the courier asked whether it is true.
-fn report_end(
+/// What an event that changed something leaves to be written beside the order and the attempt.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    entries: Vec<EventRow>,
+    /// The attempt whose end is to be confirmed.
+    unconfirmed: Option<AttemptId>,
+}
+
+/// Writes what events have changed: these orders, these attempts, and what they leave.
+///
+/// # Errors
+/// The store.
+pub(crate) fn write_moved(
     conn: &mut AnyConn,
-    order: &Order,
-    attempt: &mut Attempt,
-    progress: Progress,
+    moved: &[Moved],
+    orders: &[&Order],
+    attempts: &[&Attempt],
     now: Now,
 ) -> Result<(), AppError> {
-    if attempt
-        .end_reported
-        .is_some_and(|known| known.status == progress.status)
-    {
+    if moved.is_empty() {
         return Ok(());
     }
-    let reported = ReportedEnd {
-        status: progress.status,
-        at: now.business,
+    shipments::save_heard_in_tx(conn, attempts, now.business)?;
+    save_courses_in_tx(conn, orders)?;
+    let entries: Vec<EventRow> = moved.iter().flat_map(|moved| &moved.entries).cloned().collect();
+    timeline::add_all_in_tx(conn, &entries)?;
+    for attempt in moved.iter().filter_map(|moved| moved.unconfirmed) {
+        booking::enqueue(conn, JobKind::ConfirmEnd, attempt, now)?;
+    }
+    Ok(())
+}
+
+/// Moves a parcel, and its order with it, as far as an event goes, in memory; `None` where it changes nothing.
+///
+/// # Errors
+/// None in practice: a step is asked for only where it is possible.
+pub(crate) fn advance(
+    order: &mut Order,
+    attempt: &mut Attempt,
+    event: &CourierEvent,
+    trust: Trust,
+    now: Instant,
+    window: Duration,
+) -> Result<Option<Moved>, AppError> {
+    let News::Moved(status) = event.news else {
+        tracing::info!(
+            courier = attempt.courier,
+            code = event.code,
+            "a courier's code that moves nothing: the state stays"
+        );
+        return Ok(None);
     };
-    let change = shipments::Change::at(now.business).end_reported(Some(reported));
-    shipments::change_in_tx(conn, attempt.id, &change)?;
-    attempt.end_reported = Some(reported);
-    let actor = format!("courier:{}", attempt.courier);
-    note_event(
-        conn,
-        order,
-        "end_reported",
-        &actor,
-        Some(progress.status.as_str()),
-        now.business,
-    )?;
-    booking::enqueue(conn, JobKind::ConfirmEnd, attempt.id, now)
+    let Some(progress) = Progress::after(attempt.progress, Progress { status, at: event.at }) else {
+        return Ok(None);
+    };
+    let (status, actor) = (progress.status, format!("courier:{}", attempt.courier));
+    let entry = |order: &Order, kind| EventRow::new(order.id, now, kind, order.status, &actor, Some(status.as_str()));
+    if trust == Trust::Unsigned && status.is_end() {
+        // Noted, and the courier is asked whether it is true.
+        if attempt.end_reported.is_some_and(|known| known.status == status) {
+            return Ok(None);
+        }
+        attempt.end_reported = Some(ReportedEnd { status, at: now });
+        return Ok(Some(Moved {
+            entries: vec![entry(order, "end_reported")],
+            unconfirmed: Some(attempt.id),
+        }));
+    }
+    attempt.progress = Some(progress);
+    if status.is_end() {
+        attempt.end_reported = None;
+        attempt.poll_at = None;
+    } else {
+        attempt.poll_at = Some(ask_again_at(now));
+    }
+    let mut entries = vec![entry(order, "tracking")];
+    // Only the current parcel moves its order.
+    if order.attempt == attempt.number {
+        match OrderStatus::step_for(status) {
+            Some(step) if order.status.after(step).is_ok() => {
+                let by = By {
+                    actor: &actor,
+                    code: None,
+                    now,
+                    window,
+                };
+                entries.push(booking::stepped(order, step, &by)?);
+            }
+            // No step of the order, but the parcel moves: it is not stuck.
+            _ if !order.status.is_ended() => {
+                order.moved_at = now;
+                order.updated_at = now;
+            }
+            _ => {}
+        }
+    }
+    Ok(Some(Moved {
+        entries,
+        unconfirmed: None,
+    }))
 }
 
 /// The courier will not carry it after all. Before it left, a person decides how it goes on; afterwards the courier's
@@ -435,34 +455,39 @@ pub(crate) fn remark_identity(attempt: u8, at: Instant, text: &str) -> String {
     format!("{attempt}|{}|{text}", at.timestamp_micros())
 }
 
-/// Seals what the courier wrote, once.
-fn keep_remark(
-    conn: &mut AnyConn,
+/// Seals what the courier wrote, unless its order has it among the `known` remarks already.
+///
+/// # Errors
+/// Keys.
+pub(crate) fn remark_row(
     ring: &Keyring,
-    order: &Order,
+    epoch: i64,
+    known: &[RemarkPrint],
     attempt: &Attempt,
     event: &CourierEvent,
     remark: &Pii<String>,
-    now: Instant,
-) -> Result<(), AppError> {
+) -> Result<Option<RemarkRow>, AppError> {
     let identity = remark_identity(attempt.number, event.at, remark.expose());
-    let known = ring.prints(&living_epochs(conn, ring)?, Kind::Remark, &identity);
-    if person::has_remark(conn, order.id, &known)? {
-        return Ok(());
+    let order_id = attempt.order_id.to_string();
+    for (_, under, print) in known.iter().filter(|(order, ..)| *order == order_id) {
+        match ring.print(*under, Kind::Remark, &identity) {
+            Ok(same) if same == *print => return Ok(None),
+            // A replica sealed it under a key that is newer than these.
+            Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| *under > newest) => {
+                return Err(AppError::NeedsEpoch(*under));
+            }
+            Ok(_) | Err(VaultError::KeyGone) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let epoch = people::current_epoch(conn, ring, now)?;
     let id = RowId::generate().to_string();
-    person::add_remark_in_tx(
-        conn,
-        &RemarkRow {
-            order_id: order.id.to_string(),
-            attempt: attempt.number.into(),
-            at: to_row(event.at),
-            epoch,
-            sealed: ring.seal(epoch, Table::CourierRemark, &id, remark.expose().as_bytes())?,
-            remark_print: ring.print(epoch, Kind::Remark, &identity)?,
-            id,
-        },
-    )?;
-    Ok(())
+    Ok(Some(RemarkRow {
+        attempt: attempt.number.into(),
+        at: to_row(event.at),
+        epoch,
+        sealed: ring.seal(epoch, Table::CourierRemark, &id, remark.expose().as_bytes())?,
+        remark_print: ring.print(epoch, Kind::Remark, &identity)?,
+        order_id,
+        id,
+    }))
 }

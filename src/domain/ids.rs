@@ -75,37 +75,47 @@ id!(
 /// Our own name for a booking attempt at a courier: `SL`, the order's id in base32, and the attempt's number in two
 /// digits; 30 characters, never the client's. A retry of one attempt keeps it, the next attempt takes the next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BookingReference(String);
+pub struct BookingReference {
+    text: String,
+    order: OrderId,
+}
 
 impl BookingReference {
     /// The reference of attempt `number` (1 to 99) of an order.
     pub fn new(order: OrderId, number: u8) -> Self {
-        Self(format!(
+        let text = format!(
             "SL{}{:02}",
             BASE32_NOPAD.encode(order.uuid().as_bytes()),
             number.min(99)
-        ))
+        );
+        Self { text, order }
     }
 
     /// Reads one that came back from a courier; `None` when it is not ours.
     pub fn parse(text: &str) -> Option<Self> {
         let body = text.strip_prefix("SL")?;
         let (order, number) = (body.get(..26)?, body.get(26..)?);
-        let known = BASE32_NOPAD.decode(order.as_bytes()).is_ok_and(|id| id.len() == 16)
-            && number.len() == 2
-            && number.bytes().all(|b| b.is_ascii_digit());
-        known.then(|| Self(text.to_owned()))
+        let id = BASE32_NOPAD.decode(order.as_bytes()).ok()?;
+        let order = OrderId(Uuid::from_slice(&id).ok()?);
+        let known = number.len() == 2 && number.bytes().all(|b| b.is_ascii_digit());
+        let text = text.to_owned();
+        known.then_some(Self { text, order })
     }
 
     /// As it is sent to couriers.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The order it was made for; there may be none.
+    pub const fn order(&self) -> OrderId {
+        self.order
     }
 }
 
 impl fmt::Display for BookingReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -136,8 +146,9 @@ mod tests {
 
     #[test]
     fn a_booking_reference_has_thirty_characters_and_reads_back() {
-        let reference = BookingReference::new(OrderId::generate(), 7);
-        assert_eq!(reference.as_str().len(), 30);
+        let order = OrderId::generate();
+        let reference = BookingReference::new(order, 7);
+        assert_eq!((reference.as_str().len(), reference.order()), (30, order));
         assert!(reference.as_str().ends_with("07"));
         assert_eq!(BookingReference::parse(reference.as_str()), Some(reference));
         for bad in ["", "SL", "KD20261123000187", "SLAAAAAAAAAAAAAAAAAAAAAAAAAA0x"] {

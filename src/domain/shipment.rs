@@ -1,12 +1,19 @@
 //! A parcel's states: how far its booking is, and what the courier last said about it.
 
-use chrono::TimeDelta;
+use chrono::{DurationRound as _, TimeDelta};
 
 use crate::clock::Instant;
 
 /// A booked parcel without news for so long (business time) is asked for, and again after as long, until it ends: half of
 /// the longest gap between two scans of a parcel that moves.
 pub const QUIET: TimeDelta = TimeDelta::hours(12);
+
+/// When a parcel with news at `now` is next asked for. In whole hours: what is heard in quick succession asks for no other
+/// moment, and the database need not touch its index.
+pub fn ask_again_at(now: Instant) -> Instant {
+    let at = now + QUIET;
+    at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
+}
 
 /// The same for a parcel that was accepted without a number: couriers give it within minutes.
 pub const WITHOUT_NUMBER: TimeDelta = TimeDelta::minutes(30);

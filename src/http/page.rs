@@ -1,5 +1,5 @@
-//! Lists by keyset: `?limit=&cursor=` in, `{"data", "next_cursor"}` out, newest first. A cursor is opaque: a version and
-//! the last id that was given out. Must not count rows or skip by offset.
+//! Lists by keyset: `?limit=&cursor=` in, `{"data", "next_cursor"}` out, newest first. A cursor is opaque: a version, what
+//! is listed and the last id that was given out. Must not count rows or skip by offset.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -9,7 +9,31 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::ids::{JobId, OrderId, RequestId};
 use crate::http::problem::Problem;
+
+/// What lists go by: an id of the things listed.
+pub trait Key: FromStr + Display {
+    /// Stands in a cursor for the kind of thing listed, so that a list of others refuses it.
+    const KIND: u8;
+}
+
+impl Key for OrderId {
+    const KIND: u8 = b'o';
+}
+
+impl Key for JobId {
+    const KIND: u8 = b'j';
+}
+
+impl Key for RequestId {
+    const KIND: u8 = b'r';
+}
+
+/// Entries of the audit log.
+impl Key for i64 {
+    const KIND: u8 = b'a';
+}
 
 /// How many rows an answer has when the caller does not say.
 pub const DEFAULT_LIMIT: u32 = 50;
@@ -18,7 +42,7 @@ pub const DEFAULT_LIMIT: u32 = 50;
 pub const MAX_LIMIT: u32 = 200;
 
 /// The first byte of a cursor. Another one is from another version of this service and refused.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The parameters of a list without filters. Lists with filters have these two fields among their own, since
 /// `flatten` and `deny_unknown_fields` do not go together.
@@ -38,7 +62,7 @@ impl PageQuery {
     ///
     /// # Errors
     /// As [`PageRequest::parse`].
-    pub fn page<K: FromStr + Display>(&self) -> Result<PageRequest<K>, Problem> {
+    pub fn page<K: Key>(&self) -> Result<PageRequest<K>, Problem> {
         PageRequest::parse(self.limit.as_deref(), self.cursor.as_deref())
     }
 }
@@ -52,7 +76,7 @@ pub struct PageRequest<K> {
     pub after: Option<K>,
 }
 
-impl<K: FromStr + Display> PageRequest<K> {
+impl<K: Key> PageRequest<K> {
     /// Reads the two parameters as they stand in the query.
     ///
     /// # Errors
@@ -111,18 +135,18 @@ impl<T> Page<T> {
     }
 }
 
-fn encode<K: Display>(key: &K) -> String {
-    let mut bytes = vec![VERSION];
+fn encode<K: Key>(key: &K) -> String {
+    let mut bytes = vec![VERSION, K::KIND];
     bytes.extend_from_slice(key.to_string().as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode<K: FromStr + Display>(cursor: &str) -> Option<K> {
+fn decode<K: Key>(cursor: &str) -> Option<K> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (version, text) = bytes.split_first()?;
+    let text = bytes.strip_prefix(&[VERSION, K::KIND])?;
     let key: K = std::str::from_utf8(text).ok()?.parse().ok()?;
     // One row has one cursor: a spelling that the key reads but would not write is not ours.
-    (*version == VERSION && key.to_string().as_bytes() == text).then_some(key)
+    (key.to_string().as_bytes() == text).then_some(key)
 }
 
 #[cfg(test)]
@@ -159,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_page_that_is_exactly_full_has_no_next_one() {
-        let request = PageRequest::<u64>::parse(Some("2"), None).unwrap();
+        let request = PageRequest::<i64>::parse(Some("2"), None).unwrap();
         assert_eq!(request.page(vec![9, 8], |n| *n).next_cursor, None);
         assert!(request.page(vec![9, 8, 7], |n| *n).next_cursor.is_some());
     }
@@ -169,8 +193,8 @@ mod tests {
         let id = OrderId::generate();
         let good = encode(&id);
         assert_eq!(decode::<OrderId>(&good), Some(id));
-        let other_version = URL_SAFE_NO_PAD.encode([&[2_u8][..], id.to_string().as_bytes()].concat());
-        let leading_zero = URL_SAFE_NO_PAD.encode([&[VERSION][..], b"007"].concat());
+        let other_version = URL_SAFE_NO_PAD.encode([&[1, OrderId::KIND], id.to_string().as_bytes()].concat());
+        let leading_zero = URL_SAFE_NO_PAD.encode([&[VERSION, i64::KIND], &b"007"[..]].concat());
         for bad in [
             "",
             "AQ",
@@ -182,7 +206,16 @@ mod tests {
         ] {
             assert_eq!(decode::<OrderId>(bad), None, "{bad}");
         }
-        assert_eq!(decode::<u64>(&leading_zero), None);
+        assert_eq!(decode::<i64>(&leading_zero), None);
+    }
+
+    #[test]
+    fn a_cursor_of_one_kind_of_list_is_refused_by_another() {
+        let id = OrderId::generate();
+        let of_job = encode(&id.to_string().parse::<JobId>().unwrap());
+        assert!(decode::<JobId>(&of_job).is_some());
+        assert_eq!(decode::<OrderId>(&of_job), None);
+        assert_eq!(decode::<RequestId>(&of_job), None);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What cannot be said once for both engines. With `conn.rs` the only file that matches on the engine; each function
 //! here means the same on both.
 
+mod arrays;
 mod batch;
+mod news;
 mod prints;
 mod sweep;
 
@@ -10,8 +12,10 @@ use diesel::sql_types::{BigInt, Text};
 
 use crate::store::conn::SQLITE_PATIENCE;
 use crate::store::intake::NewOrderRows;
+use crate::store::orders::OrderRow;
 use crate::store::{AnyConn, StoreError};
 
+pub use news::{insert_entries, insert_remarks, update_courses, update_heard};
 pub use prints::{Prints, find_by_prints};
 pub use sweep::{
     OpenPurge, empty_for_orders, find_among, insert_journal, insert_receipts, lock_open_purges, mark_decided,
@@ -44,25 +48,18 @@ pub fn lock_row(conn: &mut AnyConn, table: &'static str, id: &str) -> Result<boo
     Ok(found.is_some())
 }
 
-/// Locks these orders' rows until the transaction ends, in the order of their ids.
+/// Locks these orders' rows until the transaction ends, in the order of their ids, and reads them.
 ///
 /// # Errors
 /// The database.
-pub fn lock_order_rows(conn: &mut AnyConn, ids: &[String]) -> Result<(), StoreError> {
+pub fn lock_orders(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<OrderRow>, StoreError> {
     use crate::store::schema::orders;
-    match conn {
+    let these = orders::table.filter(orders::id.eq_any(ids)).order(orders::id);
+    Ok(match conn {
         // The transaction holds the database's only write lock already.
-        AnyConn::Sqlite(_) => {}
-        AnyConn::Postgres(conn) => {
-            let _locked: Vec<String> = orders::table
-                .filter(orders::id.eq_any(ids))
-                .order(orders::id)
-                .select(orders::id)
-                .for_update()
-                .load(conn)?;
-        }
-    }
-    Ok(())
+        AnyConn::Sqlite(conn) => these.select(OrderRow::as_select()).load(conn)?,
+        AnyConn::Postgres(conn) => these.select(OrderRow::as_select()).for_update().load(conn)?,
+    })
 }
 
 /// Locks the row of how a courier stands until the transaction ends and says whether it exists.
@@ -189,34 +186,23 @@ pub fn pick_due_jobs(
 /// # Errors
 /// The database.
 pub fn share_current_epoch(conn: &mut AnyConn, now: chrono::NaiveDateTime) -> Result<Option<i64>, StoreError> {
-    use diesel::sql_types::Timestamp;
-    #[derive(QueryableByName)]
-    struct Epoch {
-        #[diesel(sql_type = BigInt)]
-        id: i64,
-    }
-    const SELECT: &str = "SELECT id FROM key_epochs WHERE state = 'open' AND starts_at <= $1 \
-        ORDER BY starts_at DESC, id DESC LIMIT 1";
-    let epoch: Option<Epoch> = match conn {
-        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT)
-            .bind::<Timestamp, _>(now)
-            .get_result(conn)
-            .optional()?,
-        AnyConn::Postgres(conn) => {
-            // A row that is closed while we wait for it drops out of the result: ask once more.
-            let ask = |conn: &mut diesel::PgConnection| {
-                diesel::sql_query(format!("{SELECT} FOR SHARE"))
-                    .bind::<Timestamp, _>(now)
-                    .get_result(conn)
-                    .optional()
-            };
-            match ask(conn)? {
-                Some(epoch) => Some(epoch),
-                None => ask(conn)?,
-            }
-        }
+    use crate::store::schema::key_epochs;
+    let newest = || {
+        key_epochs::table
+            .filter(key_epochs::state.eq("open"))
+            .filter(key_epochs::starts_at.le(now))
+            .order((key_epochs::starts_at.desc(), key_epochs::id.desc()))
+            .select(key_epochs::id)
+            .limit(1)
     };
-    Ok(epoch.map(|epoch| epoch.id))
+    Ok(match conn {
+        AnyConn::Sqlite(conn) => newest().first(conn).optional()?,
+        AnyConn::Postgres(conn) => match newest().for_share().first(conn).optional()? {
+            // A row that is closed while we wait for it drops out of the result: ask once more.
+            None => newest().for_share().first(conn).optional()?,
+            found => found,
+        },
+    })
 }
 
 /// A table of small facts, by name.
@@ -266,7 +252,7 @@ pub type FreeKeys = Vec<(Vec<u8>, Option<String>)>;
 pub fn insert_batch(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<Option<FreeKeys>, StoreError> {
     match conn {
         AnyConn::Sqlite(_) => Ok(None),
-        AnyConn::Postgres(conn) => Ok(Some(batch::InsertBatch::new(batch).load(conn)?)),
+        AnyConn::Postgres(conn) => Ok(Some(batch::insert(batch).load(conn)?)),
     }
 }
 
@@ -510,4 +496,15 @@ macro_rules! insert_all {
     }};
 }
 
-pub(crate) use {insert_all, insert_or_pass, insert_or_pass_returning};
+/// Runs a query on the engine's own connection: there PostgreSQL takes a list as one array, and the statement is prepared
+/// once.
+macro_rules! on_engine {
+    ($conn:expr, |$own:ident| $query:expr) => {
+        match $conn {
+            $crate::store::AnyConn::Sqlite($own) => $query,
+            $crate::store::AnyConn::Postgres($own) => $query,
+        }
+    };
+}
+
+pub(crate) use {insert_all, insert_or_pass, insert_or_pass_returning, on_engine};

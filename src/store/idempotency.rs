@@ -21,10 +21,13 @@ pub struct IdempotencyRow {
 /// # Errors
 /// The database.
 pub fn find(conn: &mut AnyConn, key_hashes: &[Vec<u8>]) -> Result<Vec<IdempotencyRow>, StoreError> {
-    Ok(idempotency_keys::table
-        .filter(idempotency_keys::key_hash.eq_any(key_hashes))
+    if key_hashes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let these = idempotency_keys::table.filter(idempotency_keys::key_hash.eq_any(key_hashes));
+    Ok(dialect::on_engine!(conn, |conn| these
         .select(IdempotencyRow::as_select())
-        .load(conn)?)
+        .load(conn))?)
 }
 
 /// Writes records, passing over keys that are taken; returns the hashes that went in.

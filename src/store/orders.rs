@@ -181,24 +181,16 @@ pub fn find(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError
 /// # Errors
 /// The database, or a corrupt row.
 pub fn lock_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, StoreError> {
-    if dialect::lock_row(conn, "orders", &id.to_string())? {
-        find(conn, id)
-    } else {
-        Ok(None)
-    }
+    Ok(lock_all_in_tx(conn, &[id])?.pop())
 }
 
-/// Locks these orders' rows until the transaction ends, in the order of their ids, then reads them.
+/// Locks these orders' rows until the transaction ends, in the order of their ids, and reads them.
 ///
 /// # Errors
 /// The database, or a corrupt row.
 pub fn lock_all_in_tx(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    dialect::lock_order_rows(conn, &ids)?;
-    let rows: Vec<OrderRow> = orders::table
-        .filter(orders::id.eq_any(&ids))
-        .select(OrderRow::as_select())
-        .load(conn)?;
+    let rows = dialect::lock_orders(conn, &ids)?;
     rows.into_iter().map(Order::try_from).collect()
 }
 
@@ -268,6 +260,31 @@ pub fn items_of(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<ItemRow>, 
         .load(conn)?)
 }
 
+/// How far an order is, and its clocks.
+#[derive(Debug, AsChangeset)]
+#[diesel(table_name = orders, treat_none_as_null = true)]
+pub(in crate::store) struct Course {
+    pub(in crate::store) status: &'static str,
+    pub(in crate::store) updated_at: NaiveDateTime,
+    pub(in crate::store) moved_at: NaiveDateTime,
+    pub(in crate::store) ended_at: Option<NaiveDateTime>,
+    pub(in crate::store) first_ended_at: Option<NaiveDateTime>,
+    pub(in crate::store) purge_due_at: Option<NaiveDateTime>,
+}
+
+impl Course {
+    pub(in crate::store) fn of(order: &Order) -> Self {
+        Self {
+            status: order.status.as_str(),
+            updated_at: to_row(order.updated_at),
+            moved_at: to_row(order.moved_at),
+            ended_at: order.ended_at.map(to_row),
+            first_ended_at: order.first_ended_at.map(to_row),
+            purge_due_at: order.purge_due_at.map(to_row),
+        }
+    }
+}
+
 /// What a step writes into an order's row. `None` in an outer option leaves the column as it is.
 #[derive(Debug, Default, AsChangeset)]
 #[diesel(table_name = orders)]
@@ -298,18 +315,15 @@ impl Change {
         }
     }
 
-    /// Sets the status; a step forward also restarts the stuck clock.
-    pub fn status(mut self, status: OrderStatus, now: Instant, forward: bool) -> Self {
-        self.status = Some(status.as_str());
-        if forward {
-            self.moved_at = Some(to_row(now));
-        }
-        self
-    }
-
-    /// Restarts the stuck clock.
-    pub fn moved(mut self, now: Instant) -> Self {
-        self.moved_at = Some(to_row(now));
+    /// Sets how far the order is, and its clocks, as they are in `order`.
+    pub fn course(mut self, order: &Order) -> Self {
+        let course = Course::of(order);
+        self.status = Some(course.status);
+        self.updated_at = Some(course.updated_at);
+        self.moved_at = Some(course.moved_at);
+        self.ended_at = Some(course.ended_at);
+        self.first_ended_at = Some(course.first_ended_at);
+        self.purge_due_at = Some(course.purge_due_at);
         self
     }
 
@@ -323,14 +337,6 @@ impl Change {
     /// Sets who is to carry it, where there is no attempt yet.
     pub fn courier(mut self, courier: &str) -> Self {
         self.courier = Some(courier.to_owned());
-        self
-    }
-
-    /// Takes the end back: the order lives again, and its retention clock begins with its next end.
-    pub fn unended(mut self) -> Self {
-        self.ended_at = Some(None);
-        self.first_ended_at = Some(None);
-        self.purge_due_at = Some(None);
         self
     }
 
@@ -351,14 +357,6 @@ impl Change {
     pub fn end_lease(mut self) -> Self {
         self.print_lease_until = Some(None);
         self.print_lessee = Some(None);
-        self
-    }
-
-    /// Starts (or restarts) the retention clock.
-    pub fn ended(mut self, ended_at: Instant, first_ended_at: Instant, purge_due_at: Instant) -> Self {
-        self.ended_at = Some(Some(to_row(ended_at)));
-        self.first_ended_at = Some(Some(to_row(first_ended_at)));
-        self.purge_due_at = Some(Some(to_row(purge_due_at)));
         self
     }
 
@@ -383,6 +381,14 @@ impl Change {
         self.first_held_at = Some(to_row(at));
         self
     }
+}
+
+/// Writes how far these orders are, whose rows this transaction has locked.
+///
+/// # Errors
+/// The database.
+pub fn save_courses_in_tx(conn: &mut AnyConn, orders: &[&Order]) -> Result<(), StoreError> {
+    dialect::update_courses(conn, orders)
 }
 
 /// Writes a change to an order whose row this transaction has locked.
@@ -467,9 +473,9 @@ pub fn pick_expired_drafts_in_tx(
     parse_ids(dialect::pick_and_lock(
         conn,
         "orders",
-        "ended_at IS NULL AND moved_at <= $1 AND status = 'draft' AND purge_decided_at IS NULL \
+        "ended_at IS NULL AND created_at <= $1 AND moved_at <= $1 AND status = 'draft' AND purge_decided_at IS NULL \
          AND (hold_until IS NULL OR hold_until <= $2)",
-        "moved_at",
+        "created_at",
         &[to_row(cutoff), to_row(now)],
         limit,
     )?)
@@ -484,10 +490,12 @@ pub fn stuck(conn: &mut AnyConn, cutoff: Instant, now: Instant, limit: i64) -> R
     let ids: Vec<String> = orders::table
         .filter(orders::ended_at.is_null())
         .filter(orders::purge_decided_at.is_null())
+        // What has not moved since was made before: this is what the index is by.
+        .filter(orders::created_at.le(to_row(cutoff)))
         .filter(orders::moved_at.le(to_row(cutoff)))
         .filter(orders::status.ne("draft"))
         .filter(orders::hold_until.is_null().or(orders::hold_until.le(to_row(now))))
-        .order(orders::moved_at)
+        .order(orders::created_at)
         .limit(limit)
         .select(orders::id)
         .load(conn)?;

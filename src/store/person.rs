@@ -62,10 +62,10 @@ pub fn lock_for_writing_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Result<
 /// The database.
 pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<PersonRow>, StoreError> {
     let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
-    Ok(order_person::table
-        .filter(order_person::order_id.eq_any(&ids))
+    let these = order_person::table.filter(order_person::order_id.eq_any(&ids));
+    Ok(dialect::on_engine!(conn, |conn| these
         .select(PersonRow::as_select())
-        .load(conn)?)
+        .load(conn))?)
 }
 
 /// The sealed person of an order.
@@ -110,27 +110,31 @@ pub fn every_order_by_phone(conn: &mut AnyConn, prints: &[(i64, Vec<u8>)]) -> Re
         .collect()
 }
 
-/// Stores a courier's remark of an order locked by [`lock_for_writing_in_tx`].
+/// Stores couriers' remarks of orders locked by [`lock_for_writing_in_tx`].
 ///
 /// # Errors
 /// The database.
-pub fn add_remark_in_tx(conn: &mut AnyConn, row: &RemarkRow) -> Result<(), StoreError> {
-    diesel::insert_into(courier_remark::table).values(row).execute(conn)?;
-    Ok(())
+pub fn add_remarks_in_tx(conn: &mut AnyConn, rows: &[RemarkRow]) -> Result<(), StoreError> {
+    dialect::insert_remarks(conn, rows)
 }
 
-/// Whether the same remark is already there, under any of these fingerprints.
+/// A remark that is known: its order, its epoch, and its fingerprint under that.
+pub type RemarkPrint = (String, i64, Vec<u8>);
+
+/// The remarks that these orders have.
 ///
 /// # Errors
 /// The database.
-pub fn has_remark(conn: &mut AnyConn, order: OrderId, prints: &[(i64, Vec<u8>)]) -> Result<bool, StoreError> {
-    let prints = prints.iter().map(|(_, print)| print);
-    let known: i64 = courier_remark::table
-        .filter(courier_remark::order_id.eq(order.to_string()))
-        .filter(courier_remark::remark_print.eq_any(prints))
-        .count()
-        .get_result(conn)?;
-    Ok(known > 0)
+pub fn remark_prints(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<RemarkPrint>, StoreError> {
+    let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    let found = courier_remark::table
+        .filter(courier_remark::order_id.eq_any(&ids))
+        .select((
+            courier_remark::order_id,
+            courier_remark::epoch,
+            courier_remark::remark_print,
+        ));
+    Ok(dialect::on_engine!(conn, |conn| found.load(conn))?)
 }
 
 /// The sealed remarks of an order, oldest first.

@@ -91,6 +91,8 @@ pub struct Attempt {
     pub last_error: Option<String>,
     /// What was bought, where the courier offers a choice.
     pub service: Option<String>,
+    /// Business time: when its courier is next asked about it.
+    pub poll_at: Option<Instant>,
     /// Wall time: when its courier was last asked about it.
     pub polled_at: Option<Instant>,
     /// What waits to be confirmed.
@@ -127,6 +129,7 @@ impl TryFrom<AttemptRow> for Attempt {
         Ok(Self {
             end_reported,
             calling_off,
+            poll_at: row.poll_at.map(from_row),
             polled_at: row.polled_at.map(from_row),
             id: row.id.parse().map_err(|_| corrupt())?,
             order_id: row.order_id.parse().map_err(|_| corrupt())?,
@@ -229,11 +232,10 @@ pub fn of_order(conn: &mut AnyConn, order: OrderId, number: u8) -> Result<Option
 /// The database, or a corrupt row.
 pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<Attempt>, StoreError> {
     let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
-    let rows: Vec<AttemptRow> = shipment_attempts::table
+    let theirs = shipment_attempts::table
         .filter(shipment_attempts::order_id.eq_any(&ids))
-        .order((shipment_attempts::order_id, shipment_attempts::number))
-        .select(AttemptRow::as_select())
-        .load(conn)?;
+        .order((shipment_attempts::order_id, shipment_attempts::number));
+    let rows: Vec<AttemptRow> = dialect::on_engine!(conn, |conn| theirs.select(AttemptRow::as_select()).load(conn))?;
     rows.into_iter().map(Attempt::try_from).collect()
 }
 
@@ -248,18 +250,6 @@ pub fn by_reference(conn: &mut AnyConn, reference: &BookingReference) -> Result<
         .first(conn)
         .optional()?;
     row.map(Attempt::try_from).transpose()
-}
-
-/// The attempts that carry these references of ours.
-///
-/// # Errors
-/// The database, or a corrupt row.
-pub fn by_references(conn: &mut AnyConn, references: &[&str]) -> Result<Vec<Attempt>, StoreError> {
-    let rows: Vec<AttemptRow> = shipment_attempts::table
-        .filter(shipment_attempts::reference.eq_any(references))
-        .select(AttemptRow::as_select())
-        .load(conn)?;
-    rows.into_iter().map(Attempt::try_from).collect()
 }
 
 /// The newest attempt with that courier to which the courier gave that id.
@@ -277,6 +267,18 @@ pub fn by_provider_ref(conn: &mut AnyConn, courier: &str, provider_ref: &str) ->
     row.map(Attempt::try_from).transpose()
 }
 
+/// The attempts to which couriers gave these ids, oldest first.
+///
+/// # Errors
+/// The database, or a corrupt row.
+pub fn by_provider_refs(conn: &mut AnyConn, provider_refs: &[&str]) -> Result<Vec<Attempt>, StoreError> {
+    let these = shipment_attempts::table
+        .filter(shipment_attempts::provider_ref.eq_any(provider_refs))
+        .order(shipment_attempts::id);
+    let rows: Vec<AttemptRow> = dialect::on_engine!(conn, |conn| these.select(AttemptRow::as_select()).load(conn))?;
+    rows.into_iter().map(Attempt::try_from).collect()
+}
+
 /// What a step writes into an attempt's row; what is not set stays.
 #[derive(Debug, Default, AsChangeset)]
 #[diesel(table_name = shipment_attempts)]
@@ -287,8 +289,6 @@ pub struct Change {
     first_sent_at: Option<NaiveDateTime>,
     network_deadline: Option<NaiveDateTime>,
     booked_at: Option<NaiveDateTime>,
-    tracking_status: Option<&'static str>,
-    tracking_at: Option<NaiveDateTime>,
     last_error: Option<Option<String>>,
     service: Option<String>,
     updated_at: Option<NaiveDateTime>,
@@ -370,18 +370,44 @@ impl Change {
         self
     }
 
-    /// Notes what the courier says of the parcel.
-    pub fn progress(mut self, progress: Progress) -> Self {
-        self.tracking_status = Some(progress.status.as_str());
-        self.tracking_at = Some(to_row(progress.at));
-        self
-    }
-
     /// Notes why the last try did not succeed: a stable code.
     pub fn error(mut self, code: &str) -> Self {
         self.last_error = Some(Some(code.chars().take(100).collect()));
         self
     }
+}
+
+/// What was heard of an attempt's parcel, and when its courier is asked next.
+#[derive(Debug, AsChangeset)]
+#[diesel(table_name = shipment_attempts, treat_none_as_null = true)]
+pub(in crate::store) struct Heard {
+    pub(in crate::store) tracking_status: Option<&'static str>,
+    pub(in crate::store) tracking_at: Option<NaiveDateTime>,
+    pub(in crate::store) poll_at: Option<NaiveDateTime>,
+    pub(in crate::store) end_reported: Option<&'static str>,
+    pub(in crate::store) end_reported_at: Option<NaiveDateTime>,
+    pub(in crate::store) updated_at: NaiveDateTime,
+}
+
+impl Heard {
+    pub(in crate::store) fn of(attempt: &Attempt, now: NaiveDateTime) -> Self {
+        Self {
+            tracking_status: attempt.progress.map(|progress| progress.status.as_str()),
+            tracking_at: attempt.progress.map(|progress| to_row(progress.at)),
+            poll_at: attempt.poll_at.map(to_row),
+            end_reported: attempt.end_reported.map(|end| end.status.as_str()),
+            end_reported_at: attempt.end_reported.map(|end| to_row(end.at)),
+            updated_at: now,
+        }
+    }
+}
+
+/// Writes what was heard of these attempts' parcels, whose orders' rows this transaction has locked.
+///
+/// # Errors
+/// The database.
+pub fn save_heard_in_tx(conn: &mut AnyConn, attempts: &[&Attempt], now: Instant) -> Result<(), StoreError> {
+    dialect::update_heard(conn, attempts, to_row(now))
 }
 
 /// Writes a change to an attempt whose order's row this transaction has locked.
@@ -483,16 +509,15 @@ pub fn by_tracking(
     courier: Option<&str>,
 ) -> Result<Vec<TrackingRow>, StoreError> {
     let found = dialect::find_by_prints(conn, Prints::Tracking, prints, "")?;
-    let mut query = order_tracking::table
+    let these = order_tracking::table
         .filter(order_tracking::id.eq_any(found))
-        .order(order_tracking::id.desc())
-        .limit(500)
-        .select(TrackingRow::as_select())
-        .into_boxed();
+        .order(order_tracking::id.desc());
+    let mut rows: Vec<TrackingRow> =
+        dialect::on_engine!(conn, |conn| these.select(TrackingRow::as_select()).load(conn))?;
     if let Some(courier) = courier {
-        query = query.filter(order_tracking::courier.eq(courier));
+        rows.retain(|row| row.courier == courier);
     }
-    Ok(query.load(conn)?)
+    Ok(rows)
 }
 
 /// Whether an attempt has a tracking number at all.

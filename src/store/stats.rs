@@ -95,6 +95,7 @@ pub fn read(
             .get_result(conn)?,
         nearly_stuck: orders::table
             .filter(orders::ended_at.is_null())
+            .filter(orders::created_at.le(to_row(stuck_since)))
             .filter(orders::moved_at.le(to_row(stuck_since)))
             .filter(orders::status.ne("draft"))
             .count()

@@ -7,7 +7,7 @@ use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RowId};
 use crate::domain::order::OrderStatus;
 use crate::store::schema::order_events;
-use crate::store::{AnyConn, StoreError, to_row};
+use crate::store::{AnyConn, StoreError, dialect, to_row};
 
 /// One entry of a timeline.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -44,8 +44,15 @@ impl EventRow {
 /// # Errors
 /// The database.
 pub fn add_in_tx(conn: &mut AnyConn, event: &EventRow) -> Result<(), StoreError> {
-    diesel::insert_into(order_events::table).values(event).execute(conn)?;
-    Ok(())
+    add_all_in_tx(conn, std::slice::from_ref(event))
+}
+
+/// Adds entries, of any orders.
+///
+/// # Errors
+/// The database.
+pub fn add_all_in_tx(conn: &mut AnyConn, events: &[EventRow]) -> Result<(), StoreError> {
+    dialect::insert_entries(conn, events)
 }
 
 /// The code of a release that nobody asked for: the lease was over.

@@ -99,6 +99,7 @@ fn booked(person: PersonView) -> OrderView {
             }),
             last_error: None,
             service: None,
+            poll_at: None,
             polled_at: None,
             end_reported: None,
             calling_off: None,

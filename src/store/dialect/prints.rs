@@ -1,9 +1,10 @@
 //! Look-ups by fingerprints.
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary};
+use diesel::sql_types::{BigInt, Binary, Text};
 
 use super::Key;
+use super::arrays::{Column, Part, Statement, column};
 use crate::store::{AnyConn, StoreError};
 
 /// Which fingerprints to look in.
@@ -35,7 +36,7 @@ pub fn find_by_prints(
     // The fingerprints are asked for one by one, in the index: CROSS JOIN says so to SQLite, which would else rather go
     // through the table in the order that `rest` asks for.
     let of = format!("CROSS JOIN {table} t WHERE t.epoch = v.epoch AND t.{print} = v.print{rest}");
-    let keys: Vec<Key> = match conn {
+    match conn {
         AnyConn::Sqlite(conn) => {
             let pairs = vec!["(?, ?)"; prints.len()].join(",");
             let select = format!("WITH v (epoch, print) AS (VALUES {pairs}) SELECT t.{id} AS id FROM v {of}");
@@ -43,18 +44,21 @@ pub fn find_by_prints(
             for (epoch, print) in prints {
                 query = query.bind::<BigInt, _>(*epoch).bind::<Binary, _>(print);
             }
-            query.load(conn)?
+            let keys: Vec<Key> = query.load(conn)?;
+            Ok(keys.into_iter().map(|key| key.id).collect())
         }
         AnyConn::Postgres(conn) => {
-            let (epochs, prints): (Vec<i64>, Vec<&[u8]>) =
-                prints.iter().map(|(epoch, print)| (*epoch, print.as_slice())).unzip();
-            diesel::sql_query(format!(
-                "SELECT t.{id} AS id FROM unnest($1, $2) AS v (epoch, print) {of}"
-            ))
-            .bind::<Array<BigInt>, _>(epochs)
-            .bind::<Array<Binary>, _>(prints)
-            .load(conn)?
+            let columns = vec![
+                column!(BigInt, prints, |(epoch, _)| *epoch),
+                column!(Binary, prints, |(_, print)| print.as_slice()),
+            ];
+            let before = format!("SELECT t.{id} AS id FROM unnest(");
+            let parts = vec![
+                Part::Sql(before.into()),
+                Part::Columns(columns),
+                Part::Sql(format!(") AS v (epoch, print) {of}").into()),
+            ];
+            Ok(Statement::<Text>::new(parts).load(conn)?)
         }
-    };
-    Ok(keys.into_iter().map(|key| key.id).collect())
+    }
 }

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamp};
 
 use super::Key;
+use super::arrays::{Column, Statement, column};
 use crate::privacy::classes;
 use crate::store::journal::JournalRow;
 use crate::store::purges::ReceiptRow;
@@ -193,9 +194,6 @@ pub fn empty_for_orders(
 /// # Errors
 /// The database.
 pub fn insert_receipts(conn: &mut AnyConn, receipts: &[ReceiptRow]) -> Result<(), StoreError> {
-    fn column<'a, T>(receipts: &'a [ReceiptRow], of: impl Fn(&'a ReceiptRow) -> T) -> Vec<T> {
-        receipts.iter().map(of).collect()
-    }
     match conn {
         AnyConn::Sqlite(conn) => {
             for receipt in receipts {
@@ -205,21 +203,21 @@ pub fn insert_receipts(conn: &mut AnyConn, receipts: &[ReceiptRow]) -> Result<()
             }
         }
         AnyConn::Postgres(conn) => {
-            diesel::sql_query(
-                "INSERT INTO purge_receipts \
-                 (order_id, reason, decided_at, purged_at, purged_columns, epoch, journal, hash, audit_seq) \
-                 SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            )
-            .bind::<Array<Text>, _>(column(receipts, |row| row.order_id.as_str()))
-            .bind::<Array<Text>, _>(column(receipts, |row| row.reason.as_str()))
-            .bind::<Array<Timestamp>, _>(column(receipts, |row| row.decided_at))
-            .bind::<Array<Timestamp>, _>(column(receipts, |row| row.purged_at))
-            .bind::<Array<Text>, _>(column(receipts, |row| row.purged_columns.as_str()))
-            .bind::<Array<Nullable<BigInt>>, _>(column(receipts, |row| row.epoch))
-            .bind::<Array<Nullable<BigInt>>, _>(column(receipts, |row| row.journal))
-            .bind::<Array<Text>, _>(column(receipts, |row| row.hash.as_str()))
-            .bind::<Array<BigInt>, _>(column(receipts, |row| row.audit_seq))
-            .execute(conn)?;
+            let columns = vec![
+                column!(Text, receipts, |row| row.order_id.as_str()),
+                column!(Text, receipts, |row| row.reason.as_str()),
+                column!(Timestamp, receipts, |row| row.decided_at),
+                column!(Timestamp, receipts, |row| row.purged_at),
+                column!(Text, receipts, |row| row.purged_columns.as_str()),
+                column!(BigIntOrNull, receipts, |row| row.epoch),
+                column!(BigIntOrNull, receipts, |row| row.journal),
+                column!(Text, receipts, |row| row.hash.as_str()),
+                column!(BigInt, receipts, |row| row.audit_seq),
+            ];
+            let into = "INSERT INTO purge_receipts \
+                (order_id, reason, decided_at, purged_at, purged_columns, epoch, journal, hash, audit_seq) \
+                SELECT * FROM unnest(";
+            <Statement>::over(into, columns, ")").execute(conn)?;
         }
     }
     Ok(())
@@ -230,9 +228,6 @@ pub fn insert_receipts(conn: &mut AnyConn, receipts: &[ReceiptRow]) -> Result<()
 /// # Errors
 /// The database.
 pub fn insert_journal(conn: &mut AnyConn, entries: &[JournalRow]) -> Result<(), StoreError> {
-    fn column<'a, T>(entries: &'a [JournalRow], of: impl Fn(&'a JournalRow) -> T) -> Vec<T> {
-        entries.iter().map(of).collect()
-    }
     match conn {
         AnyConn::Sqlite(conn) => {
             for entry in entries {
@@ -240,15 +235,15 @@ pub fn insert_journal(conn: &mut AnyConn, entries: &[JournalRow]) -> Result<(), 
             }
         }
         AnyConn::Postgres(conn) => {
-            diesel::sql_query(
-                "INSERT INTO journal (number, at, kind, subject, detail) SELECT * FROM unnest($1, $2, $3, $4, $5)",
-            )
-            .bind::<Array<BigInt>, _>(column(entries, |row| row.number))
-            .bind::<Array<Timestamp>, _>(column(entries, |row| row.at))
-            .bind::<Array<Text>, _>(column(entries, |row| row.kind.as_str()))
-            .bind::<Array<Text>, _>(column(entries, |row| row.subject.as_str()))
-            .bind::<Array<Text>, _>(column(entries, |row| row.detail.as_str()))
-            .execute(conn)?;
+            let columns = vec![
+                column!(BigInt, entries, |row| row.number),
+                column!(Timestamp, entries, |row| row.at),
+                column!(Text, entries, |row| row.kind.as_str()),
+                column!(Text, entries, |row| row.subject.as_str()),
+                column!(Text, entries, |row| row.detail.as_str()),
+            ];
+            let into = "INSERT INTO journal (number, at, kind, subject, detail) SELECT * FROM unnest(";
+            <Statement>::over(into, columns, ")").execute(conn)?;
         }
     }
     Ok(())
