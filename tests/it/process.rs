@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant as Stopwatch};
 
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use safelight::clock::Clock;
 use safelight::couriers::client;
 use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
@@ -175,6 +175,14 @@ impl Served {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Stops it where it is; returns when its last thread stands still, which on a busy machine is not at once.
+    pub(crate) fn freeze(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::STOP).unwrap();
+        let stopped = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "{}", self.said());
     }
 
     pub(crate) async fn ends(&mut self) -> ExitStatus {

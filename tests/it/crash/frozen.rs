@@ -26,7 +26,7 @@ async fn freeze(served: &Served, databases: &Databases) {
     loop {
         assert!(started.elapsed() < PATIENCE, "nothing is booked: {}", served.said());
         if bookings() > 0 {
-            served.signal(Signal::STOP);
+            served.freeze();
             if bookings() > 0 {
                 return;
             }
@@ -45,7 +45,7 @@ fn a_process_frozen_while_it_books_is_outlived_and_books_nothing_again() {
         let shop = Shop::new(installation.key("admin"));
         let freezes = async || freeze(&frozen, &installation.databases).await;
         // The other sleeps until then, so that the bookings under way are the first one's.
-        other.signal(Signal::STOP);
+        other.freeze();
         shop.works(&frozen, ORDERS, PRINTS, freezes).await;
         other.signal(Signal::CONT);
         let mut conn = installation.databases.open_orders();
@@ -122,7 +122,7 @@ fn an_order_that_was_sealed_when_its_process_froze_is_not_stored_under_a_key_tha
                 assert!(started.elapsed() < PATIENCE, "no order waits: {}", served.said());
                 pause().await;
             }
-            served.signal(Signal::STOP);
+            served.freeze();
             holder.batch_execute("ROLLBACK").unwrap();
             retire(&installation);
             served.signal(Signal::CONT);
@@ -169,7 +169,7 @@ fn an_order_whose_process_froze_before_it_could_write_is_sealed_under_a_key_that
                 break;
             }
         }
-        served.signal(Signal::STOP);
+        served.freeze();
         holder.batch_execute("ROLLBACK").unwrap();
         retire(&installation);
         served.signal(Signal::CONT);
