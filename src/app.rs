@@ -11,6 +11,7 @@ pub mod cancel;
 pub mod confirm;
 pub mod correct;
 pub mod dispatch;
+mod erasure;
 pub mod error;
 pub mod fallback;
 pub mod heartbeat;

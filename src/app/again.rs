@@ -1,13 +1,14 @@
 //! What was purged once and is there again: rows of an old copy that somebody put back by hand, or a writer that this
 //! program does not know. It goes again, and the audit chain says so; the receipt that it has is kept.
 
+use crate::app::erasure::{self, Erasure};
 use crate::app::purge::{self, ROUND};
 use crate::app::{App, AppError, startup};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
 use crate::store::audit::{self, Act};
-use crate::store::{AnyConn, StoreError, journal, orders, proof, purges};
+use crate::store::{AnyConn, journal, orders, proof, purges};
 
 /// What was purged once and is there again (rows of an old copy put back by hand, a writer outside this program): an
 /// order that has a receipt is decided again, and what has no order that is still to be purged is destroyed here, with
@@ -82,18 +83,12 @@ pub async fn decide_erased(app: &App) -> Result<usize, AppError> {
             .collect();
         let ids: Vec<String> = erased.iter().map(|(id, _)| id.clone()).collect();
         let living = app.orders.read(move |conn| proof::unpurged_among(conn, &ids)).await?;
-        for (id, reason) in erased.into_iter().filter(|(id, _)| living.contains(id)) {
+        for (id, detail) in erased.into_iter().filter(|(id, _)| living.contains(id)) {
             let Ok(order) = id.parse::<OrderId>() else { continue };
-            let reason = PurgeReason::parse(&reason).unwrap_or(PurgeReason::Operator);
+            let erasure = Erasure::parse(&detail);
             let decided = app
                 .orders
-                .write(move |conn| {
-                    let open = orders::lock_in_tx(conn, order)?.is_some_and(|order| order.purge_decided_at.is_none());
-                    if open {
-                        purges::decide_in_tx(conn, &[order], reason, now)?;
-                    }
-                    Ok::<_, StoreError>(open)
-                })
+                .write(move |conn| erasure::decide_again_in_tx(conn, order, erasure, now))
                 .await?;
             if decided {
                 tracing::error!(order = %order, "an order that was erased is there again; it is purged again");

@@ -4,11 +4,12 @@ mod leaks;
 
 use std::collections::HashMap;
 
+use crate::app::erasure::Erasure;
 use crate::app::{App, AppError, audit, purge, startup};
 use crate::store::journal::{self, JournalRow};
 use crate::store::{StoreError, audit as audit_rows, epochs, proof};
 
-pub use leaks::scan;
+pub use leaks::{all_looked_for, scan};
 
 /// One thing that was checked.
 #[derive(Debug, Clone)]
@@ -164,7 +165,9 @@ async fn journalled(app: &App) -> Result<Check, AppError> {
         for receipt in receipts {
             let entry = receipt.journal.and_then(|number| entries.get(&number));
             let stands = entry.is_some_and(|entry| {
-                entry.kind == startup::ERASE && entry.subject == receipt.order_id && entry.detail == receipt.reason
+                entry.kind == startup::ERASE
+                    && entry.subject == receipt.order_id
+                    && Erasure::parse(&entry.detail).is_for(&receipt.reason)
             });
             let is_lost = entry.is_none()
                 && receipt

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::app::booking::{By, Now, in_fulfilment, step};
+use crate::app::erasure::Erasure;
 use crate::app::{App, AppError, Caller, audit as chain, people, startup};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
@@ -159,7 +160,7 @@ async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, A
         .map(|decided| NewEntry {
             kind: startup::ERASE,
             subject: decided.id.to_string(),
-            detail: decided.reason.as_str().to_owned(),
+            detail: Erasure::of(decided).detail(),
         })
         .collect();
     let vault = app.vault.clone();

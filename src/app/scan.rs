@@ -30,17 +30,19 @@ pub struct Found {
 /// Shorter values are everywhere by chance.
 const SHORTEST: usize = 4;
 
-/// The needles of a file of planted values, one a line; empty and very short lines are passed over and counted.
-pub fn needles(text: &str) -> (Vec<Needle>, usize) {
-    let mut passed_over = 0;
+/// The needles of a file of planted values, one a line, however its editor marks the beginning and ends lines; and the
+/// numbers of lines that are too short to be looked for.
+pub fn needles(text: &str) -> (Vec<Needle>, Vec<usize>) {
+    let mut too_short = Vec::new();
     let mut needles = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    for (index, line) in text.split(['\n', '\r']).enumerate() {
         let value = line.trim();
         if value.is_empty() {
             continue;
         }
         if value.len() < SHORTEST {
-            passed_over += 1;
+            too_short.push(index + 1);
             continue;
         }
         needles.push(Needle {
@@ -49,7 +51,7 @@ pub fn needles(text: &str) -> (Vec<Needle>, usize) {
             digits: phone_digits(value),
         });
     }
-    (needles, passed_over)
+    (needles, too_short)
 }
 
 /// Every way that a value could be written, each once.
@@ -402,8 +404,8 @@ mod tests {
             ("13800138000", "+86 (138) 0013-8000", "digits with spaces or dashes"),
             ("+86 13800138000", "138-00138000", "digits with spaces or dashes"),
         ] {
-            let (needles, passed_over) = needles(value);
-            assert_eq!(passed_over, 0);
+            let (needles, too_short) = needles(value);
+            assert!(too_short.is_empty());
             let mut found = Vec::new();
             in_bytes(
                 format!("before {written} after").as_bytes(),
@@ -416,6 +418,20 @@ mod tests {
                 !forms.is_empty() && forms.iter().all(|found| *found == form),
                 "{written}: {forms:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_file_of_any_editor_is_read_and_what_is_too_short_is_named_by_its_line() {
+        for text in [
+            "\u{feff}张三丰\r\n\r\n张\r\n 13800138000 \r\n",
+            "张三丰\n\n张\n13800138000",
+            "\u{feff}张三丰\r\r张\r13800138000\r",
+        ] {
+            let (needles, too_short) = needles(text);
+            let lines: Vec<usize> = needles.iter().map(|needle| needle.line).collect();
+            assert_eq!((lines, too_short), (vec![1, 4], vec![3]), "{text:?}");
+            assert!(needles[0].forms.contains(&("UTF-8", "张三丰".as_bytes().to_vec())));
         }
     }
 

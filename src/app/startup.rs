@@ -9,10 +9,10 @@
 use std::time::Duration;
 
 use crate::app::booking::{Now, enqueue_ship};
+use crate::app::erasure::{self, Erasure};
 use crate::app::{App, AppError, audit, rights};
 use crate::clock::delta;
 use crate::domain::ids::OrderId;
-use crate::domain::retention::PurgeReason;
 use crate::store::journal::{self, JournalRow, NewEntry};
 use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::{AnyConn, StoreError, epochs, keys, meta, purges, shipments, vault_rows};
@@ -288,11 +288,8 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
             let Ok(id) = entry.subject.parse::<OrderId>() else {
                 return Ok(());
             };
-            let reason = PurgeReason::parse(&entry.detail).unwrap_or(PurgeReason::Operator);
             // The copy may be from before the order; and what is decided there already is destroyed by the sweep.
-            if orders::lock_in_tx(conn, id)?.is_some() {
-                purges::decide_in_tx(conn, &[id], reason, now)?;
-            }
+            erasure::decide_again_in_tx(conn, id, Erasure::parse(&entry.detail), now)?;
         }
         REVOKE_KEY => {
             keys::revoke_in_tx(conn, &entry.subject, now)?;

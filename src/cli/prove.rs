@@ -36,10 +36,8 @@ pub(super) fn run(config: &Config, options: Options) -> Result<(), Failure> {
     let checks = runtime()?.block_on(async {
         let mut checks = prove::prove(&app).await?;
         if let Some(planted) = &planted {
-            let (needles, passed_over) = scan::needles(planted);
-            if passed_over > 0 {
-                out::error(&format!("{passed_over} planted values are too short to be looked for"));
-            }
+            let (needles, too_short) = scan::needles(planted);
+            checks.push(prove::all_looked_for(needles.len(), &too_short));
             checks.extend(prove::scan(&app, needles, logs).await?);
         }
         Ok::<_, Failure>(checks)

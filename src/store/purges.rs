@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
+use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
 use crate::privacy::classes::{Purge, classes};
 use crate::store::schema::{courier_remark, order_label, order_person, order_tracking, orders, purge_receipts};
@@ -35,6 +36,10 @@ pub struct Decided {
     pub reason: PurgeReason,
     /// When it was decided.
     pub decided_at: Instant,
+    /// How far it is.
+    pub status: OrderStatus,
+    /// When it ended; `None` where it lives.
+    pub ended_at: Option<Instant>,
     /// The epoch of its sealed person; `None` where there is none left.
     pub epoch: Option<i64>,
 }
@@ -117,6 +122,8 @@ fn decided(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<Decided>, StoreErro
                     .and_then(PurgeReason::parse)
                     .ok_or_else(corrupt)?,
                 decided_at: row.purge_decided_at.ok_or_else(corrupt)?.and_utc(),
+                status: OrderStatus::parse(&row.status).ok_or_else(corrupt)?,
+                ended_at: row.ended_at.map(|at| at.and_utc()),
                 epoch: row.epoch,
             })
         })

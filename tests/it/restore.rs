@@ -72,6 +72,43 @@ on_both_engines! {
         restored.finish().await;
     }
 
+    async fn what_is_purged_again_has_ended_as_it_had_and_waits_for_nobody(app: &TestApp) {
+        let mut draft = fixtures::order();
+        draft["confirm"] = json!(false);
+        let drafted = app.placed_as(&draft).await;
+        let (carried, called_off) = (app.shipped().await, app.placed().await);
+        let copy = app.databases.with_copied_orders();
+        app.hears(&carried, "delivered").await;
+        let reason = json!({"reason": planted::REASON});
+        for id in [&drafted, &called_off] {
+            app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/purge"), reason.clone()).await.is(200);
+        }
+        app.advance(WINDOW + TimeDelta::minutes(1));
+        app.run_upkeep().await;
+
+        let ids = [&drafted, &called_off, &carried];
+        let ends = async |app: &TestApp, id: &str| {
+            let detail = app.detail(id).await;
+            let event = detail["events"].as_array().unwrap().iter().any(|event| event["status"] == detail["status"]);
+            assert!(event, "its timeline tells how it ended: {detail}");
+            [&detail["status"], &detail["ended_at"]].map(Clone::clone)
+        };
+        let mut ended = Vec::new();
+        for id in ids {
+            ended.push(ends(app, id).await);
+        }
+        assert_eq!(ended.iter().map(|end| &end[0]).collect::<Vec<_>>(), ["cancelled", "cancelled", "delivered"]);
+        let restored = app.started_on(copy).await.unwrap();
+        for (id, end) in ids.into_iter().zip(ended) {
+            assert_eq!(ends(&restored, id).await, end);
+        }
+        let stats = restored.get(&restored.keys.admin, "/admin/v1/stats").await.is(200);
+        assert_eq!(stats["oldest_unprinted"], Value::Null, "{stats}");
+        // A draft that ended gives its reference back.
+        restored.place(&restored.keys.orders, &draft).await.is(201);
+        restored.finish().await;
+    }
+
     async fn that_a_copy_was_put_back_stands_in_the_chain_with_what_was_lost(app: &TestApp) {
         let copy = app.databases.with_copied_orders();
         let id = app.booked().await;

@@ -10,6 +10,22 @@ use crate::app::{App, AppError};
 use crate::config::DatabaseUrl;
 use crate::store::{Database, dialect};
 
+/// Whether a file of planted values could be looked for whole: a search for nothing finds nothing, and proves it not.
+pub fn all_looked_for(values: usize, too_short: &[usize]) -> Check {
+    let mut findings: Vec<String> = too_short
+        .iter()
+        .map(|line| format!("line {line} is too short to be looked for: it would be found everywhere by chance"))
+        .collect();
+    if values == 0 && findings.is_empty() {
+        findings.push("the file of planted values has none: nothing was looked for".to_owned());
+    }
+    Check {
+        what: "every planted value can be looked for".to_owned(),
+        findings,
+        looked_at: format!("{} values", values + too_short.len()),
+    }
+}
+
 /// Looks for planted values in what the databases keep, and in these other files (logs).
 ///
 /// # Errors

@@ -87,6 +87,12 @@ pub struct OpenPurge {
     /// When it was decided.
     #[diesel(sql_type = Nullable<Timestamp>)]
     pub purge_decided_at: Option<NaiveDateTime>,
+    /// Its status, as stored.
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    /// When it ended.
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    pub ended_at: Option<NaiveDateTime>,
     /// The epoch of the sealed person.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub epoch: Option<i64>,
@@ -102,7 +108,7 @@ pub fn open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<OpenPurge>,
         ids,
         "$1",
         |these, _locked| format!(
-            "SELECT o.id, o.purge_reason, o.purge_decided_at, p.epoch \
+            "SELECT o.id, o.purge_reason, o.purge_decided_at, o.status, o.ended_at, p.epoch \
              FROM orders o LEFT JOIN order_person p ON p.order_id = o.id \
              WHERE o.id {these} AND o.purge_decided_at IS NOT NULL AND o.purged_at IS NULL"
         ),
