@@ -82,7 +82,8 @@ impl Seen {
         if let Some(metrics) = &self.metrics {
             metrics.observe(self.method, &self.route, status.as_u16(), took);
         }
-        let duration_ms = took.as_secs_f64() * 1_000.0;
+        // Whole microseconds: more digits would be noise.
+        let duration_ms = f64::from(u32::try_from(took.as_micros()).unwrap_or(u32::MAX)) / 1_000.0;
         tracing::info!(
             status = status.as_u16(),
             duration_ms,
