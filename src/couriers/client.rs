@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
 /// A client whose every call ends within `timeout`.
 ///
 /// # Errors
@@ -62,8 +65,37 @@ pub fn safe_code(text: &str) -> Option<&str> {
     safe.then_some(text)
 }
 
-/// The wait that a `Retry-After` header in seconds asks for.
-pub fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+/// The wait that a `Retry-After` header asks for: seconds, or a date by the clock of whoever answers (`Date`).
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let wait = text(RETRY_AFTER)?;
+    if let Ok(seconds) = wait.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text| DateTime::parse_from_rfc2822(text).ok();
+    (date(wait)? - date(text(DATE)?)?).to_std().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_said_in_seconds_or_as_a_date() {
+        let wait = |after: &str, date: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, after.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(DATE, date.parse().unwrap());
+            }
+            retry_after(&headers).map(|wait| wait.as_secs())
+        };
+        let (now, then) = ("Mon, 23 Nov 2026 08:00:00 GMT", "Mon, 23 Nov 2026 08:02:00 GMT");
+        assert_eq!(wait(" 120 ", None), Some(120));
+        assert_eq!(wait(then, Some(now)), Some(120));
+        for (after, date) in [(then, None), (now, Some(then)), ("soon", Some(now)), ("-1", None)] {
+            assert_eq!(wait(after, date), None, "{after} {date:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 }
