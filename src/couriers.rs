@@ -19,7 +19,7 @@ pub mod simulated;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -236,6 +236,8 @@ impl CallError {
 pub enum News {
     /// The parcel is there now.
     Moved(TrackingStatus),
+    /// Nobody could collect it: an exception of a parcel that has not left the house, so no step of its order.
+    NotCollected,
     /// There will be no parcel: the courier, or somebody at its counter, called the booking off or could not take it.
     CalledOff,
     /// The state stays: a note, or a code that is not known (which is counted, not guessed at).
@@ -247,6 +249,7 @@ impl News {
     pub const fn as_str(self) -> Option<&'static str> {
         match self {
             Self::Moved(status) => Some(status.as_str()),
+            Self::NotCollected => Some("not_collected"),
             Self::CalledOff => Some("called_off"),
             Self::Unchanged => None,
         }
@@ -256,6 +259,7 @@ impl News {
     pub fn parse(text: Option<&str>) -> Self {
         match text {
             Some("called_off") => Self::CalledOff,
+            Some("not_collected") => Self::NotCollected,
             other => other
                 .and_then(TrackingStatus::parse)
                 .map_or(Self::Unchanged, Self::Moved),
@@ -460,7 +464,14 @@ pub trait Courier: Send + Sync + fmt::Debug {
 pub struct Couriers {
     by_name: BTreeMap<&'static str, Configured>,
     default: &'static str,
+    unmoving: Arc<Mutex<Unmoving>>,
 }
+
+/// How often each code of each courier came that moves nothing.
+type Unmoving = BTreeMap<(String, String), u64>;
+
+/// Codes that are counted one by one; what else comes is counted together, as `other`.
+const CODES_COUNTED: usize = 200;
 
 /// A courier, and where it handles the recipients' data.
 #[derive(Debug, Clone)]
@@ -476,7 +487,12 @@ impl Couriers {
     pub fn new(couriers: impl IntoIterator<Item = Configured>, default: &str) -> Option<Self> {
         let by_name: BTreeMap<_, _> = couriers.into_iter().map(|one| (one.courier.name(), one)).collect();
         let default = *by_name.keys().find(|name| **name == default)?;
-        Some(Self { by_name, default })
+        let unmoving = Arc::default();
+        Some(Self {
+            by_name,
+            default,
+            unmoving,
+        })
     }
 
     /// The courier of that name, if it is configured.
@@ -492,6 +508,25 @@ impl Couriers {
     /// The courier that orders get when they name none.
     pub fn default_name(&self) -> &'static str {
         self.default
+    }
+
+    /// Counts a code that moves nothing: a note, or one that its courier's table does not know.
+    pub fn count_unmoving(&self, courier: &str, code: &str) {
+        let mut counts = self.unmoving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = (courier.to_owned(), code.to_owned());
+        if counts.len() >= CODES_COUNTED && !counts.contains_key(&key) {
+            key.1 = "other".to_owned();
+        }
+        let count = counts.entry(key).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// What was counted since the start: courier, code, how often.
+    pub fn unmoving(&self) -> Vec<(String, String, u64)> {
+        let counts = self.unmoving.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = counts.iter();
+        all.map(|((courier, code), count)| (courier.clone(), code.clone(), *count))
+            .collect()
     }
 
     /// Every configured courier's name.

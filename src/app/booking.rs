@@ -144,6 +144,14 @@ pub(crate) fn add_attempt(
             "all 99 booking attempts of this order are used up",
         ));
     }
+    // The courier's word for it, perhaps in a push that nobody signed, is all that says that the last parcel is called
+    // off: it is told to, once more, so that it never carries two.
+    if let Some(last) = current(conn, order)?
+        && last.state == ShipmentState::Failed
+        && last.booked_at.is_some()
+    {
+        enqueue(conn, JobKind::CancelParcel, last.id, now)?;
+    }
     let id = shipments::add_in_tx(conn, order.id, number, courier, now.business, doubted)?;
     change_in_tx(conn, order.id, &Change::at(now.business).attempt(number, courier))?;
     order.attempt = number;

@@ -37,7 +37,16 @@ pub(crate) fn find_attempt(
     if let Some(provider_ref) = &event.provider_ref
         && let Some(attempt) = shipments::by_provider_ref(conn, courier, provider_ref)?
     {
-        return Ok(Some(attempt));
+        if holder(conn, ring, &attempt, event.tracking_no.as_ref())? != Holder::Another {
+            return Ok(Some(attempt));
+        }
+        tracing::error!(
+            order = %attempt.order_id,
+            courier,
+            code = event.code,
+            "an event names one parcel's booking and another one's number: it moves neither"
+        );
+        return Ok(None);
     }
     let Some(number) = &event.tracking_no else {
         return Ok(None);
@@ -71,7 +80,12 @@ fn agrees(
     event: &CourierEvent,
 ) -> Result<bool, AppError> {
     match holder(conn, ring, attempt, event.tracking_no.as_ref())? {
-        Holder::This => return Ok(true),
+        Holder::This => {
+            return match &event.provider_ref {
+                Some(named) => Ok(!is_anothers(conn, attempt, named)?),
+                None => Ok(true),
+            };
+        }
         Holder::Another => return Ok(false),
         Holder::Nobody => {}
     }

@@ -10,8 +10,8 @@ use crate::app::dispatch::Next;
 use crate::app::standing::{self, Permit};
 use crate::app::track::{self, Trust};
 use crate::app::{App, AppError, people};
-use crate::clock::delta;
-use crate::couriers::{Booked, Courier, ParcelRef, Reconciled};
+use crate::clock::{Instant, delta};
+use crate::couriers::{Booked, Courier, CourierEvent, News, ParcelRef, Reconciled};
 use crate::domain::ids::AttemptId;
 use crate::domain::shipment::{CONFIRM_WITHIN, QUIET, ShipmentState, WITHOUT_NUMBER};
 use crate::domain::standing::Call;
@@ -67,6 +67,10 @@ async fn sweep_one(app: &App, name: &'static str) -> Result<Option<usize>, AppEr
     for (attempt, parcel) in without {
         match standing::ask(app, courier, courier.reconcile(&parcel)).await {
             Ok(Reconciled::Booked(booked)) => take_number(app, attempt.id, booked).await?,
+            Ok(Reconciled::Refused { code }) => {
+                let event = called_off(&parcel, code, app.clock.wall_now());
+                track::take_in(app, name, event, Trust::Sure).await?;
+            }
             Ok(_) => {
                 tracing::warn!(courier = name, order = %attempt.order_id, "the courier cannot say more of a parcel that it accepted")
             }
@@ -140,6 +144,22 @@ fn parcel_of(conn: &mut AnyConn, ring: &Keyring, attempt: &Attempt) -> Result<Op
         ))),
         Err(AppError::Gone(_)) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// News of a parcel that its courier accepted and will not carry after all: once somebody had looked at the address, or
+/// the company behind it had refused.
+fn called_off(parcel: &ParcelRef, code: String, at: Instant) -> CourierEvent {
+    CourierEvent {
+        reference: Some(parcel.reference.clone()),
+        provider_ref: None,
+        tracking_no: None,
+        new_tracking_no: None,
+        new_provider_ref: None,
+        news: News::CalledOff,
+        code,
+        at,
+        remark: None,
     }
 }
 

@@ -310,8 +310,13 @@ pub(crate) fn apply(
         let change = shipments::Change::at(now.business).provider_ref(provider_ref);
         shipments::change_in_tx(conn, attempt.id, &change)?;
     }
-    if event.news == News::CalledOff {
-        return called_off(conn, order, attempt, event, now);
+    match event.news {
+        News::CalledOff => return called_off(conn, order, attempt, event, now),
+        News::Unchanged => {
+            note_unmoving(app, attempt, event);
+            return Ok(());
+        }
+        News::Moved(_) | News::NotCollected => {}
     }
     let moved = advance(order, attempt, event, trust, now.business, app.settings.window)?;
     write_moved(conn, &moved.into_iter().collect::<Vec<_>>(), &[order], &[attempt], now)
@@ -349,6 +354,16 @@ pub(crate) fn write_moved(
     Ok(())
 }
 
+/// Counts and logs a code that moves nothing.
+pub(crate) fn note_unmoving(app: &App, attempt: &Attempt, event: &CourierEvent) {
+    app.couriers.count_unmoving(&attempt.courier, &event.code);
+    tracing::info!(
+        courier = attempt.courier,
+        code = event.code,
+        "a courier's code that moves nothing: the state stays"
+    );
+}
+
 /// Moves a parcel, and its order with it, as far as an event goes, in memory; `None` where it changes nothing.
 ///
 /// # Errors
@@ -361,13 +376,12 @@ pub(crate) fn advance(
     now: Instant,
     window: Duration,
 ) -> Result<Option<Moved>, AppError> {
-    let News::Moved(status) = event.news else {
-        tracing::info!(
-            courier = attempt.courier,
-            code = event.code,
-            "a courier's code that moves nothing: the state stays"
-        );
-        return Ok(None);
+    let status = match event.news {
+        News::Moved(status) => status,
+        // Told late, of a parcel that was collected after all.
+        News::NotCollected if order.status.is_shipped() => return Ok(None),
+        News::NotCollected => TrackingStatus::Exception,
+        News::CalledOff | News::Unchanged => return Ok(None),
     };
     let Some(progress) = Progress::after(attempt.progress, Progress { status, at: event.at }) else {
         return Ok(None);
@@ -395,7 +409,7 @@ pub(crate) fn advance(
     let mut entries = vec![entry(order, "tracking")];
     // Only the current parcel moves its order.
     if order.attempt == attempt.number {
-        match OrderStatus::step_for(status) {
+        match OrderStatus::step_for(status).filter(|_| event.news != News::NotCollected) {
             Some(step) if order.status.after(step).is_ok() => {
                 let by = By {
                     actor: &actor,

@@ -167,7 +167,7 @@ pub struct Progress {
 impl Progress {
     /// What is known after hearing `news`, or `None` when the news is old, repeated or would move the parcel backwards.
     pub fn after(known: Option<Self>, news: Self) -> Option<Self> {
-        use TrackingStatus::{Delivered, Lost, Rejected, Returned, Returning};
+        use TrackingStatus::{Delivered, Exception, Lost, PickedUp, Rejected, Returned, Returning};
         let Some(known) = known else { return Some(news) };
         let later = news.at > known.at;
         let status = match (known.status, news.status) {
@@ -176,6 +176,8 @@ impl Progress {
             // An end can be corrected only by later truth, and only so.
             (Delivered, Returning | Returned) | (Lost, Delivered | Returned) => later.then_some(news.status),
             (end, _) if end.is_end() => None,
+            // Nobody could collect it at first.
+            (Exception, PickedUp) => later.then_some(PickedUp),
             (current, next) if next.stage() > current.stage() => Some(next),
             (current, next) if next.stage() == current.stage() && next != current => later.then_some(next),
             _ => None,
@@ -220,6 +222,12 @@ mod tests {
         assert_eq!(hear(&[(OutForDelivery, 8), (InTransit, 5)]), Some(OutForDelivery));
         assert_eq!(hear(&[(OutForDelivery, 8), (InTransit, 12)]), Some(InTransit));
         assert_eq!(hear(&[(Returning, 5), (InTransit, 9)]), Some(Returning));
+        assert_eq!(hear(&[(Exception, 5), (PickedUp, 2)]), Some(Exception));
+    }
+
+    #[test]
+    fn a_parcel_that_could_not_be_collected_is_collected_later() {
+        assert_eq!(hear(&[(Accepted, 1), (Exception, 5), (PickedUp, 9)]), Some(PickedUp));
     }
 
     #[test]

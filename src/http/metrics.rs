@@ -64,6 +64,7 @@ pub struct Metrics {
     courier_states: IntGaugeVec,
     courier_queues: IntGaugeVec,
     courier_errors: GaugeVec,
+    courier_codes: IntCounterVec,
     gauges: Vec<(Gauge, IntGauge)>,
 }
 
@@ -114,6 +115,14 @@ impl Metrics {
             &["courier"],
         )?;
         registry.register(Box::new(courier_errors.clone()))?;
+        let courier_codes = IntCounterVec::new(
+            Opts::new(
+                "safelight_courier_codes_unmoving_total",
+                "Events whose code moved no parcel: a note, or a code that no table knows.",
+            ),
+            &["courier", "code"],
+        )?;
+        registry.register(Box::new(courier_codes.clone()))?;
         let mut gauges = Vec::with_capacity(Gauge::ALL.len());
         for gauge in Gauge::ALL {
             let (name, help) = gauge.name_and_help();
@@ -129,6 +138,7 @@ impl Metrics {
             courier_states,
             courier_queues,
             courier_errors,
+            courier_codes,
             gauges,
         })
     }
@@ -165,6 +175,12 @@ impl Metrics {
             self.courier_queues.with_label_values(&[courier, *queue]).set(*count);
         }
         self.courier_errors.with_label_values(&[courier]).set(error_rate);
+    }
+
+    /// Brings up to date how often a code of a courier came that moves nothing.
+    pub fn count_courier_code(&self, courier: &str, code: &str, count: u64) {
+        let counter = self.courier_codes.with_label_values(&[courier, code]);
+        counter.inc_by(count.saturating_sub(counter.get()));
     }
 
     /// For metrics that other rooms own.

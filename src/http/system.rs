@@ -95,6 +95,9 @@ impl Gauges {
             Ok(Ok((stats, couriers))) => {
                 set(&stats, app, metrics);
                 couriers.iter().for_each(|view| set_courier(view, metrics));
+                for (courier, code, count) in app.couriers.unmoving() {
+                    metrics.count_courier_code(&courier, &code, count);
+                }
             }
             Ok(Err(error)) => tracing::warn!(%error, "gauges keep their last values: the database cannot be asked"),
             Err(_) => tracing::warn!("gauges keep their last values: the database does not answer"),

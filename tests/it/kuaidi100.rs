@@ -195,6 +195,24 @@ with_kuaidi100! {
         assert_eq!(imitation.orders().len(), 1);
     }
 
+    async fn a_refusal_of_something_in_front_of_the_desk_never_books_twice(app, imitation) {
+        imitation.next(Fault::HangsUp { done: true });
+        let id = app.printed_as(&an_order()).await;
+        app.run_jobs().await;
+        // The first request is booked; what is sent again to find that out meets a firewall.
+        imitation.next(Fault::status(400, "<html>blocked</html>"));
+        app.advance(TIMEOUT + SETTLE + TimeDelta::seconds(1));
+        app.run_jobs().await;
+        assert_eq!(app.stands(&id).await.1, "unknown");
+        for _ in 0..3 {
+            app.advance(TimeDelta::minutes(10));
+            app.run_jobs().await;
+        }
+        let (reference, number) = app.parcel_of(&id).await;
+        assert_eq!(number, Some(imitation.order(&reference).number));
+        assert_eq!(imitation.orders().len(), 1);
+    }
+
     async fn while_an_order_is_held_nothing_is_sent_again(app, imitation) {
         imitation.next(Fault::HangsUp { done: false });
         let id = app.printed_as(&an_order()).await;
@@ -266,6 +284,19 @@ with_kuaidi100! {
         assert_eq!(imitation.orders().len(), 3);
     }
 
+    async fn a_push_that_mixes_two_parcels_up_moves_neither(app, imitation) {
+        let (first, theirs) = booked(app, &imitation).await;
+        let (second, ours) = booked(app, &imitation).await;
+        let mixed = Order { number: theirs.number.clone(), ..ours.clone() };
+        for reference in [&*ours.third_order_id, &*theirs.third_order_id, ""] {
+            assert_eq!(pushed(app, reference, callback(&mixed, "10")).await.text, ACK);
+        }
+        for (id, order) in [(&first, &theirs), (&second, &ours)] {
+            assert_eq!(app.stands(id).await, ("printed".into(), "booked".into()));
+            assert_eq!(app.parcel_of(id).await.1.as_deref(), Some(&*order.number), "its own, and nobody else's");
+        }
+    }
+
     async fn a_parcel_that_another_courier_takes_goes_on_under_its_new_number(app, imitation) {
         let (id, order) = booked(app, &imitation).await;
         let data = json!({"orderId": order.order, "status": "302", "taskId": "NEWTASK", "kuaidiCom": "zhongtong",
@@ -279,6 +310,23 @@ with_kuaidi100! {
         pushed(app, &order.third_order_id, form).await.is(200);
         assert_eq!(app.stands(&id).await.0, "delivered");
         assert_eq!(app.personal_rows(&id)[1], 2);
+    }
+
+    async fn a_late_repeat_of_signed_for_is_no_return_and_a_later_one_of_its_own_is(app, imitation) {
+        let (id, order) = booked(app, &imitation).await;
+        hears(app, &order, "13").await;
+        app.advance(TimeDelta::minutes(40));
+        let beijing = (app.clock.business_now() + TimeDelta::hours(8)).format("%Y-%m-%d %H:%M:%S").to_string();
+        let back = tracking_push(&order.number, "polling", "6", &[(&*beijing, planted::REMARK, "6")]);
+        pushed(app, &order.third_order_id, back).await.is(200);
+        assert_eq!(app.detail(&id).await["shipment"]["tracking_status"], "returning");
+        // The third and last time that the desk tells it.
+        app.advance(TimeDelta::minutes(60));
+        hears(app, &order, "13").await;
+        assert_eq!(app.detail(&id).await["shipment"]["tracking_status"], "returning");
+        app.advance(TimeDelta::days(2));
+        hears(app, &order, "13").await;
+        assert_eq!(app.stands(&id).await.0, "returned");
     }
 
     async fn a_number_that_comes_later_brings_the_news_that_waited_for_it(app, imitation) {
@@ -298,13 +346,37 @@ with_kuaidi100! {
     }
 
     async fn a_booking_that_the_desk_calls_off_waits_for_a_person_and_may_come_back_to_life(app, imitation) {
-        for status in ["610", "9", "99", "11"] {
+        for status in ["610", "9", "99"] {
             let (id, order) = booked(app, &imitation).await;
             hears(app, &order, status).await;
             assert_eq!(app.stands(&id).await, ("printed".into(), "failed".into()), "{status}");
             hears(app, &order, "166").await;
             assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
         }
+    }
+
+    async fn a_parcel_that_nobody_could_collect_is_an_exception_and_has_not_left_the_house(app, imitation) {
+        let stands = async |id: &str| {
+            let detail = app.detail(id).await;
+            let of = |pointer: &str| detail.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            [of("/status"), of("/shipment/state"), of("/shipment/tracking_status")]
+        };
+        let (id, order) = booked(app, &imitation).await;
+        for status in ["1", "11"] {
+            hears(app, &order, status).await;
+        }
+        assert_eq!(stands(&id).await, ["printed", "booked", "exception"]);
+        // It is collected after all; what is told late of the first time changes nothing more.
+        for (status, tracking) in [("10", "picked_up"), ("11", "picked_up")] {
+            hears(app, &order, status).await;
+            assert_eq!(stands(&id).await, ["shipped", "booked", tracking], "{status}");
+        }
+        // One that stays where it is can be called off like any other, and only one parcel was ever booked for it.
+        let (id, order) = booked(app, &imitation).await;
+        hears(app, &order, "11").await;
+        let reason = json!({"reason": planted::REASON});
+        app.post(&app.keys.orders, &format!("/v1/orders/{id}/cancel"), reason).await.is(200);
+        assert_eq!(imitation.order(&order.third_order_id).status, "99");
     }
 
     async fn a_booked_order_is_called_off_at_the_desk_first(app, imitation) {

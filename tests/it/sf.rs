@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use diesel::connection::SimpleConnection;
 use reqwest::Method;
+use safelight::app::inbox::{Inbox, InboxSettings};
+use safelight::app::track::{self, Received};
 use safelight::clock::Clock;
 use safelight::couriers::Configured;
 use safelight::couriers::sf::{Sf, SfConfig};
@@ -256,6 +259,36 @@ with_sf_on_both_engines! {
         assert_eq!((app.stands(&id).await.1, sf.parcels()), ("booked".to_owned(), 1));
     }
 
+    async fn a_code_that_nobody_knows_keeps_the_state_and_is_counted(app, sf) when honest; {
+        let id = app.booked_as(&order()).await;
+        hears(app, sf, &id, "54").await;
+        for _ in 0..2 {
+            hears(app, sf, &id, "4711").await;
+        }
+        assert_eq!(app.detail(&id).await["shipment"]["tracking_status"], "picked_up");
+        let metrics = app.send(Method::GET, None, "/metrics", None).await.text;
+        assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="4711",courier="sf"} 2"#), "{metrics}");
+    }
+
+    async fn what_a_person_at_sf_decides_of_an_address_is_learned(app, sf) when honest; {
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let mut strange = order();
+            fixtures::set(&mut strange, "/recipient/street", json!("人工村1号"));
+            let id = app.booked_as(&strange).await;
+            let (reference, waybill) = app.parcel_of(&id).await;
+            assert_eq!(waybill, None);
+            ids.push((id, reference));
+        }
+        sf.decides(&ids[0].1, Some("SF7000000000001"));
+        sf.decides(&ids[1].1, None);
+        app.advance(TimeDelta::minutes(31));
+        app.run_polls().await;
+        assert_eq!(app.parcel_of(&ids[0].0).await.1.as_deref(), Some("SF7000000000001"));
+        assert_eq!(app.stands(&ids[0].0).await, ("printed".into(), "booked".into()));
+        assert_eq!(app.stands(&ids[1].0).await, ("printed".into(), "failed".into()), "it goes nowhere");
+    }
+
     async fn a_refusal_whose_answer_was_lost_is_a_refusal_all_the_same(app, sf) when losing_the_first; {
         let mut far = order();
         fixtures::set(&mut far, "/recipient/street", json!("超区村1号"));
@@ -278,6 +311,8 @@ with_sf_on_both_engines! {
         let (second, _) = app.parcel_of(&id).await;
         assert!(first != second && sf.order(&second).is_some());
         assert_eq!(app.stands(&id).await.1, "booked");
+        // The push was wrong, or a lie: SF would have carried the first one too.
+        assert_eq!(sf.parcels(), 1);
     }
 
     async fn an_order_that_is_called_off_is_called_off_at_sf(app, sf) when honest; {
@@ -307,6 +342,54 @@ with_sf_on_both_engines! {
         assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/xml")));
         assert_eq!((app.detail(&id).await["status"].clone(), sf.parcels()), (json!("shipped"), 1));
         assert!(!app.logged().contains("push-token"), "a token was logged");
+    }
+
+    async fn when_too_much_waits_sf_is_told_to_send_it_again_and_nothing_is_lost(app, _sf) when honest; {
+        let mut pushes = Vec::new();
+        let mut ids = Vec::new();
+        for _ in 0..12 {
+            let id = app.booked_as(&order()).await;
+            let (reference, waybill) = app.parcel_of(&id).await;
+            let nodes = ["54", "31"].map(|operation| node(app, &reference, waybill.as_deref().unwrap(), operation));
+            pushes.push(json!({"Body": {"WaybillRoute": nodes}}).to_string());
+            ids.push(id);
+        }
+        let inbox = Inbox::start(&app.app, InboxSettings { queue: 4, batch: 2, writers: 1 }).unwrap();
+        let push = async |body: &str| {
+            let peer = Some("127.0.0.1".parse().unwrap());
+            match track::receive(&app.app, &inbox, "sf", &[], body.as_bytes(), Some(TOKEN), peer).await.unwrap() {
+                Received::Answer(answer) => (answer.status, answer.body),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (taken, again) = (
+            (200, r#"{"return_code":"0000","return_msg":"成功"}"#.to_owned()),
+            (200, r#"{"return_code":"1000","return_msg":"系统异常"}"#.to_owned()),
+        );
+        let mut blocker = app.conn();
+        blocker.batch_execute(match app.databases.engine {
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+            Engine::Postgres => "BEGIN; LOCK TABLE shipment_attempts IN ACCESS EXCLUSIVE MODE",
+        }).unwrap();
+        let sent = futures_util::future::join_all(pushes.iter().map(|body| push(body)));
+        let (answers, ()) = futures_util::future::join(sent, async {
+            actix_web::rt::time::sleep(Duration::from_millis(700)).await;
+            blocker.batch_execute("ROLLBACK").unwrap();
+        }).await;
+        assert!(answers.iter().all(|answer| *answer == taken || *answer == again), "{answers:?}");
+        let full = answers.iter().filter(|answer| **answer == again).count();
+        assert!((1..12).contains(&full), "{full}: the queue holds four");
+        for (answer, id) in answers.iter().zip(&ids) {
+            let moved = app.detail(id).await["shipment"]["tracking_status"] == "in_transit";
+            assert!(moved || *answer == again, "what was acknowledged is stored");
+        }
+        for body in &pushes {
+            assert_eq!(push(body).await, taken, "SF sends all of a push once more");
+        }
+        for id in &ids {
+            assert_eq!(app.detail(id).await["shipment"]["tracking_status"], "in_transit");
+            assert_eq!(app.personal_rows(id)[2], 1, "a remark a moment, once");
+        }
     }
 
     async fn a_push_that_comes_after_the_purge_is_acknowledged_and_nothing_is_stored(app, sf) when honest; {

@@ -176,14 +176,13 @@ impl Known {
             let mut numbers = self.person.tracking.iter();
             numbers.any(|known| known.attempt == self.attempt.number && known.number == *number)
         };
-        // Under a reference, a number that is known here decides; without one, the courier's own id must not contradict.
-        let by_reference = reference.is_some() && tracking_no.is_some();
+        // Another id of the courier's may be its other word for the same booking, or another parcel's.
         let same_booking = provider_ref.is_none() || *provider_ref == self.attempt.provider_ref;
         self.attempt.state == ShipmentState::Booked
             && self.attempt.courier == arrival.courier
             && reference.as_ref().is_none_or(|named| *named == self.attempt.reference)
             && tracking_no.as_ref().is_none_or(knows)
-            && (by_reference || same_booking)
+            && same_booking
             && new_tracking_no.is_none()
             && new_provider_ref.is_none()
             && *news != News::CalledOff
@@ -260,6 +259,9 @@ impl Changes {
             let print = (row.order_id.clone(), row.epoch, row.remark_print.clone());
             self.known_remarks.push(print);
             self.remarks.push(row);
+        }
+        if event.news == News::Unchanged {
+            track::note_unmoving(app, attempt, event);
         }
         let moved = track::advance(order, attempt, event, *trust, now.business, app.settings.window)?;
         parcel.moved |= moved.is_some();

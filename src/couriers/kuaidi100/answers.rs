@@ -97,6 +97,10 @@ impl Answer {
                 _ => Err(BookError::unknown("unreadable_answer")),
             };
         }
+        // The order desk says no by a `returnCode`; other words are of something in front of it.
+        if text(&self.whole, &["returnCode"]).is_none() {
+            return Err(BookError::unknown("unreadable_answer"));
+        }
         Err(match self.code.as_str() {
             // It has the order already, or is working on it.
             "501" => BookError::unknown(self.word()),
@@ -197,6 +201,8 @@ mod tests {
             r#"{"result":false,"returnCode":"501","message":"重复提交"}"#,
             r#"{"result":false,"returnCode":"500","message":"服务器错误"}"#,
             r#"{"result":false,"returnCode":"999"}"#,
+            r#"{"timestamp":"2026-11-23","status":400,"error":"Bad Request","path":"/order/borderapi.do"}"#,
+            r#"{"code":400,"message":"blocked"}"#,
         ] {
             assert!(matches!(read(body), Err(BookError::Unknown { .. })), "{body}");
         }

@@ -82,11 +82,19 @@ pub(super) fn refused(answer: &Answer) -> CallError {
 }
 
 /// What came of a booking. Kuaidi100 answers 200 whatever it says: any other status is from something before it, and
-/// where that may have passed the request on, nobody knows.
+/// where that may have passed the request on, nobody knows. A refusal counts in Kuaidi100's own words alone: this may be
+/// a booking that is sent again, and what stands in front knows nothing of the first.
 pub(super) async fn booking_answer(response: Response) -> Result<Booked, BookError> {
     let (status, after) = (response.status(), retry_after(response.headers()));
     let code = format!("http_{}", status.as_u16());
     match status.as_u16() {
+        429 => Err(BookError::Retry {
+            code: "rate_limited".to_owned(),
+            after,
+        }),
+        401 | 403 => Err(BookError::Unauthorized { code }),
+        // The wrong address or door: refused before it was understood, and somebody will put it right.
+        404 | 405 => Err(BookError::retry(code)),
         200..=299 => {
             let body = client::body(response, LONGEST_ANSWER)
                 .await
@@ -96,15 +104,13 @@ pub(super) async fn booking_answer(response: Response) -> Result<Booked, BookErr
                 None => Err(BookError::unknown("unreadable_answer")),
             }
         }
-        429 => Err(BookError::Retry {
-            code: "rate_limited".to_owned(),
-            after,
-        }),
-        401 | 403 => Err(BookError::Unauthorized { code }),
-        // The wrong address or door: refused before it was understood, and somebody will put it right.
-        404 | 405 => Err(BookError::retry(code)),
-        // The request itself was not acceptable; the same again will not be.
-        400 | 411 | 413..=415 | 422 | 431 => Err(BookError::fail(code)),
+        400..=499 => match client::body(response, LONGEST_ANSWER).await {
+            Ok(body) => match Answer::read(&body) {
+                Some(answer) if !answer.good => answer.booked(after),
+                _ => Err(BookError::unknown(code)),
+            },
+            Err(_) => Err(BookError::unknown(code)),
+        },
         _ => Err(BookError::unknown(code)),
     }
 }

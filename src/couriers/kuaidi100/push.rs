@@ -1,7 +1,8 @@
 //! What Kuaidi100 sends by itself, and the histories that queries answer: read into events.
 //!
 //! A tracking push carries the whole history every time; the app keeps what is new. The order desk's callback tells one
-//! state and no time, so its time is when it came. Whoever collects is named in it with a phone number: neither is read.
+//! state and no time, so its time is when it came (see [`REPEATED`]). Whoever collects is named in it with a phone number:
+//! neither is read.
 
 use chrono::{FixedOffset, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use serde_json::Value;
@@ -12,10 +13,15 @@ use crate::clock::Instant;
 use crate::couriers::client::safe_code;
 use crate::couriers::{CourierEvent, News};
 use crate::domain::ids::BookingReference;
+use crate::domain::shipment::TrackingStatus::Delivered;
 use crate::privacy::Pii;
 
 /// How far ahead of us a courier's clock may be before its times are not believed.
 const AHEAD: TimeDelta = TimeDelta::hours(24);
+
+/// How late the order desk's callback can be: one that fails is repeated three times, 30 to 35 minutes apart. "Signed for"
+/// means another thing once the parcel is on its way back, so it happened at the earliest that it can have.
+const REPEATED: TimeDelta = TimeDelta::hours(2);
 
 /// The fields of a push; what is missing is `None`.
 pub(super) struct Form {
@@ -95,7 +101,7 @@ fn tracking(param: &Value, reference: Option<BookingReference>, now: Instant) ->
 }
 
 /// The nodes of a tracking result, oldest first. The newest has the result's own `state`: nodes are often wrong about
-/// themselves.
+/// themselves. Where that is a basic one and the node names an advanced one of its kind, the node only says more.
 pub(super) fn history(result: &Value, now: Instant) -> Vec<CourierEvent> {
     let tracking_no = number(result, &["nu"]);
     let state = text(result, &["state"]);
@@ -115,7 +121,7 @@ pub(super) fn history(result: &Value, now: Instant) -> Vec<CourierEvent> {
     events.reverse();
     events.sort_by_key(|event| event.at);
     if let Some(newest) = events.last_mut()
-        && let Some(state) = state
+        && let Some(state) = state.filter(|state| !status::is_kind_of(&newest.code, state))
     {
         match status::of_tracking(&state) {
             Some((code, news)) => (newest.code, newest.news) = (code.to_owned(), news),
@@ -165,8 +171,17 @@ fn callback(
     reference: Option<BookingReference>,
     now: Instant,
 ) -> Option<Vec<CourierEvent>> {
-    let data = param.get("data").filter(|data| data.is_object())?;
+    let data = match param.get("data")? {
+        Value::String(text) => serde_json::from_str(text).ok()?,
+        data => data.clone(),
+    };
+    let data = Some(&data).filter(|data| data.is_object())?;
     let code = text(data, &["status"])?;
+    let news = status::of_order(&code);
+    let at = match news {
+        News::Moved(Delivered) => now - REPEATED,
+        _ => now,
+    };
     let numbers = ["kuaidinum", "kuaidiNum"];
     let ids = Ids::of(
         task.map(|task| task.trim().to_owned()).filter(|task| !task.is_empty()),
@@ -175,8 +190,8 @@ fn callback(
     let mut event = CourierEvent {
         provider_ref: ids.to_text(),
         tracking_no: number(param, &numbers),
-        news: status::of_order(&code),
-        ..blank(&code, now)
+        news,
+        ..blank(&code, at)
     };
     if code == "302" {
         changed(&mut event, param, data, &ids);

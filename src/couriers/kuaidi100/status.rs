@@ -7,7 +7,7 @@ use crate::domain::shipment::TrackingStatus::{
     Accepted, Delivered, Exception, InTransit, OutForDelivery, PickedUp, Rejected, Returned, Returning,
 };
 
-use News::{CalledOff, Moved, Unchanged};
+use News::{CalledOff, Moved, NotCollected, Unchanged};
 
 /// `data.status` of the order desk's callback (商家寄件).
 const ORDER: [(&str, News); 19] = [
@@ -28,8 +28,8 @@ const ORDER: [(&str, News); 19] = [
     ("14", Moved(Exception)),
     // 已退回.
     ("12", Moved(Returned)),
-    // 揽货失败: nobody could collect it. As an exception it would count as shipped; it can be booked anew.
-    ("11", CalledOff),
+    // 揽货失败: nobody could collect it. The booking stands: another time is agreed, or a person calls it off.
+    ("11", NotCollected),
     // 下单失败.
     ("610", CalledOff),
     // 用户主动取消, 订单已取消.
@@ -108,6 +108,16 @@ pub(super) fn of_tracking(code_or_name: &str) -> Option<(&'static str, News)> {
         .map(|(code, _, news)| (*code, *news))
 }
 
+/// Whether an advanced code belongs to a basic state, as the documents list them: `203` to `2`, `10` to `8`.
+pub(super) fn is_kind_of(advanced: &str, basic: &str) -> bool {
+    let listed = match basic {
+        "8" => matches!(advanced, "10" | "11" | "12" | "13"),
+        "1" | "2" | "3" | "4" | "5" => advanced.len() == 3 && advanced.starts_with(basic),
+        _ => false,
+    };
+    listed && of_tracking(advanced).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +134,31 @@ mod tests {
                 before.iter().all(|(known, _, of)| known != code || of == news),
                 "{code}"
             );
+        }
+    }
+
+    #[test]
+    fn an_advanced_code_belongs_to_its_own_state_alone() {
+        for (advanced, basic) in [
+            ("203", "2"),
+            ("101", "1"),
+            ("304", "3"),
+            ("401", "4"),
+            ("501", "5"),
+            ("13", "8"),
+        ] {
+            assert!(is_kind_of(advanced, basic), "{advanced} {basic}");
+        }
+        for (advanced, basic) in [
+            ("203", "3"),
+            ("299", "2"),
+            ("2", "2"),
+            ("1001", "1"),
+            ("14", "4"),
+            ("0", "0"),
+            ("", "2"),
+        ] {
+            assert!(!is_kind_of(advanced, basic), "{advanced} {basic}");
         }
     }
 

@@ -5,6 +5,12 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+/// The text of a body, without the mark that some put before it. SF speaks UTF-8; a byte that is none spoils the words
+/// that it stands in and nothing else.
+pub(super) fn characters(body: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
+}
+
 /// How often a text may turn out to be JSON again.
 const DEEPEST: usize = 3;
 

@@ -218,6 +218,11 @@ impl Courier for Sf {
             },
             Err(failure) => return Err(failure.of_call()),
         };
+        // Shipped by hand under that waybill: not ours to call off.
+        if parcel.tracking_no.is_some() && parcel.first_sent_at.is_none() {
+            let code = "not_booked_here".to_owned();
+            return Ok(CancelAnswer::Refused { code });
+        }
         // "No such order" is good news only where there never was one: it had no waybill, and its other service has not
         // heard of it either. Of a parcel that SF did book it is nonsense, and asked again.
         let never_booked = parcel.tracking_no.is_none()

@@ -125,10 +125,10 @@ pub(super) fn pushed(body: &[u8], now: Instant) -> Option<Vec<CourierEvent>> {
     Some(events)
 }
 
-/// JSON, XML, or a form whose `content` is one of them.
+/// JSON, XML, or a form that has one of them in a field.
 fn taken_apart(body: &[u8]) -> Option<Push> {
-    let text = std::str::from_utf8(body).ok()?;
-    let text = text.trim_start_matches('\u{feff}').trim();
+    let text = loose::characters(body);
+    let text = text.trim();
     if let Some(push) = plain(text) {
         return Some(push);
     }
@@ -136,7 +136,9 @@ fn taken_apart(body: &[u8]) -> Option<Push> {
     if let Some(push) = text.strip_prefix("content=").and_then(plain) {
         return Some(push);
     }
-    let (_, content) = form_urlencoded::parse(text.as_bytes()).find(|(name, _)| name == "content")?;
+    // `msgData` is what an integrator in Hong Kong reports; SF's documents know `content` alone.
+    let named = |name: &str| matches!(name, "content" | "msgData");
+    let (_, content) = form_urlencoded::parse(text.as_bytes()).find(|(name, _)| named(name))?;
     plain(content.trim()).or_else(|| {
         // Encoded once for XML's sake and once for the form's.
         let twice = format!("content={content}");

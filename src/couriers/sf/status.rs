@@ -64,6 +64,8 @@ fn refined(operation: &str, reason: &str, words: &str) -> Option<News> {
         ("8000", "6" | "2") => Lost,
         // Delivery called off.
         ("70", "46") => return Some(News::CalledOff),
+        // Not taken from the locker that the sender put it into.
+        ("131", _) => return Some(News::NotCollected),
         // The recipient collects it.
         ("33" | "70", "83" | "85") => OutForDelivery,
         ("33" | "70", _) if says(&["拒收", "拒签", "拒绝收", "拒绝签"]) => Rejected,
@@ -131,9 +133,8 @@ fn of_operation(code: &str) -> Option<TrackingStatus> {
         "125" | "130" | "642" | "643" | "658" | "678" | "632" => OutForDelivery,
         // Signed for; picture of the signature; out of the locker; at a station; a whole truck; by another company.
         "80" | "8000" | "128" | "679" | "97" | "935" => Delivered,
-        // Not delivered, and why; marked; held; not as usual; at another company; in sorting; not taken from a locker,
-        // taken back out of it.
-        "33" | "70" | "72" | "66" | "77" | "833" | "870" | "934" | "611" | "131" | "126" => Exception,
+        // Not delivered, and why; marked; held; not as usual; at another company; in sorting; taken back out of a locker.
+        "33" | "70" | "72" | "66" | "77" | "833" | "870" | "934" | "611" | "126" => Exception,
         // Held by customs or by quarantine.
         "18" | "621" => Exception,
         // On its way back under a new number.
@@ -226,6 +227,7 @@ mod tests {
             ("8000", "6", "", News::Moved(Lost)),
             ("8000", "2", "", News::Moved(Lost)),
             ("70", "46", "", News::CalledOff),
+            ("131", "", "", News::NotCollected),
             ("33", "83", "", News::Moved(OutForDelivery)),
             ("70", "85", "", News::Moved(OutForDelivery)),
             ("70", "", "快件派送不成功(因收方客户拒收快件)", News::Moved(Rejected)),

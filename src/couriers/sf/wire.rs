@@ -26,7 +26,7 @@ pub(super) enum Said {
 /// # Errors
 /// A code: it is no answer, or it contradicts itself.
 pub(super) fn envelope(bytes: &[u8]) -> Result<Said, &'static str> {
-    let outer: Value = serde_json::from_slice(bytes).map_err(|_| "unreadable_answer")?;
+    let outer: Value = serde_json::from_str(&loose::characters(bytes)).map_err(|_| "unreadable_answer")?;
     let outer = loose::opened(&outer);
     match loose::text(&outer, "apiResultCode") {
         // Taken in by the gateway, no more: the service's own answer is inside.

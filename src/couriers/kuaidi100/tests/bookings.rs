@@ -118,7 +118,16 @@ async fn every_answer_says_what_may_be_done_next() {
         (Fault::status(302, ""), BookError::unknown("http_302")),
         (Fault::status(401, ""), BookError::unauthorized("http_401")),
         (Fault::status(404, "<html>"), BookError::retry("http_404")),
-        (Fault::status(413, ""), BookError::fail("http_413")),
+        // Of something in front of Kuaidi100, which knows nothing of what was sent before: no refusal.
+        (Fault::status(413, ""), BookError::unknown("http_413")),
+        (Fault::status(400, "<html>"), BookError::unknown("http_400")),
+        (
+            Fault::status(
+                400,
+                json!({"result": false, "returnCode": "400", "message": "参数错误"}).to_string(),
+            ),
+            BookError::fail("bad_parameter"),
+        ),
         (
             Fault::says("<html>维护中</html>"),
             BookError::unknown("unreadable_answer"),

@@ -58,7 +58,7 @@ fn every_state_of_the_order_desk_is_read_as_documented() {
         ("13", News::Moved(Delivered)),
         ("14", News::Moved(Exception)),
         ("12", News::Moved(Returned)),
-        ("11", News::CalledOff),
+        ("11", News::NotCollected),
         ("610", News::CalledOff),
         ("9", News::CalledOff),
         ("99", News::CalledOff),
@@ -184,6 +184,34 @@ fn the_state_of_the_whole_counts_for_its_newest_node() {
     ] {
         assert_eq!(newest(status, state), news, "{status} {state}");
     }
+}
+
+#[test]
+fn a_node_that_says_more_than_the_basic_state_is_heard_and_one_that_says_another_thing_is_not() {
+    for (state, node, news, code) in [
+        ("2", "203", News::Moved(Rejected), "203"),
+        ("2", "210", News::CalledOff, "210"),
+        ("1", "102", News::Moved(Accepted), "102"),
+        ("8", "13", News::Moved(Exception), "13"),
+        ("3", "204", News::Moved(Delivered), "3"),
+        ("5", "0", News::Moved(OutForDelivery), "5"),
+        ("304", "203", News::Moved(Delivered), "304"),
+    ] {
+        let nodes = [("2026-11-23 14:00:00", "…", node)];
+        let event = one(&tracking_push(NUMBER, "polling", state, &nodes));
+        assert_eq!((event.news, &*event.code), (news, code), "{state} {node}");
+    }
+}
+
+#[test]
+fn a_callbacks_data_may_be_json_in_a_text_and_signed_for_happened_when_it_was_first_told() {
+    let data = json!({"orderId": "20066771", "status": "13"});
+    let param = json!({"kuaidicom": "yuantong", "kuaidinum": NUMBER, "status": "200", "data": data.to_string()});
+    let event = one(&push(&param, Some("T1")));
+    assert_eq!(
+        (event.news, event.at),
+        (News::Moved(Delivered), at("2026-11-23T06:00:00Z"))
+    );
 }
 
 #[test]

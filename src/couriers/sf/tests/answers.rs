@@ -245,6 +245,28 @@ async fn a_yes_counts_in_every_shape_and_only_for_our_order() {
 }
 
 #[tokio::test]
+async fn a_byte_that_is_no_character_spoils_no_booking() {
+    let reference = a_reference();
+    let data = json!({"orderId": reference.as_str(), "filterResult": 2, "remark": "?",
+        "waybillNoInfoList": [{"waybillType": 1, "waybillNo": "SF7444400043266"}]});
+    let answer = json!({"apiResultCode": "A1000", "apiErrorMsg": "?", "apiResultData":
+        {"success": true, "errorCode": "S0000", "errorMsg": null, "msgData": data}});
+    let mut bytes = b"\xEF\xBB\xBF".to_vec();
+    bytes.extend(
+        answer
+            .to_string()
+            .bytes()
+            .map(|byte| if byte == b'?' { 0xCE } else { byte }),
+    );
+    let (_sf, courier) = first_booking(move || Act {
+        reply: Reply::Raw(http(200, "", &bytes)),
+        ..Act::honestly()
+    });
+    let booked = courier.commit(&booking(&reference), None).await;
+    assert_eq!(booked, Ok(Booked::under(Some(Pii::new("SF7444400043266".to_owned())))));
+}
+
+#[tokio::test]
 async fn a_no_in_words_that_sf_does_not_document_is_settled_by_asking() {
     // It booked and says no: what it holds counts.
     let (sf, courier) = first_booking(|| Act {

@@ -161,6 +161,14 @@ impl Imitation {
         calls.into_iter().filter(|call| call.service == service).collect()
     }
 
+    /// Somebody looked at an order's address: it is out of range, or goes under that number.
+    pub(crate) fn decides(&self, order: &str, waybill: Option<&str>) {
+        let mut state = self.state();
+        let order = state.orders.get_mut(order).unwrap();
+        order.filter = if waybill.is_some() { 2 } else { 3 };
+        order.waybill = waybill.map(str::to_owned);
+    }
+
     /// Something happens to a parcel.
     pub(crate) fn moves(&self, order: &str, operation: &str, at: &str, remark: &str) {
         let node = json!({"acceptTime": at, "acceptAddress": "深圳市", "remark": remark, "opCode": operation});

@@ -6,9 +6,9 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::imitation::{Act, Imitation};
-use super::{a_reference, attempt, booking, config, made, now, with_waybill, world};
+use super::{a_reference, attempt, booking, booking_to, config, made, now, with_waybill, world};
 use crate::couriers::sf::{Sf, SfConfig};
-use crate::couriers::{BookError, CallError, CancelAnswer, Courier, News, ParcelRef, Reconciled};
+use crate::couriers::{BookError, Booked, CallError, CancelAnswer, Courier, News, ParcelRef, Reconciled};
 use crate::domain::ids::BookingReference;
 use crate::domain::shipment::TrackingStatus;
 use crate::privacy::{Pii, Secret};
@@ -66,6 +66,35 @@ async fn an_order_that_sf_never_had_is_called_off_and_one_that_it_had_is_asked_f
         .await
         .unwrap_err();
     assert_eq!(error.code, "8018");
+    let by_hand = ParcelRef {
+        first_sent_at: None,
+        ..with_waybill(&reference, "SF1000000000000")
+    };
+    let code = "not_booked_here".to_owned();
+    assert_eq!(courier.cancel(&by_hand).await, Ok(CancelAnswer::Refused { code }));
+}
+
+#[tokio::test]
+async fn what_a_person_at_sf_decides_of_an_address_is_found() {
+    let (sf, courier) = world(|_| Act::honestly());
+    for (waybill, found) in [
+        (
+            Some("SF7000000000001"),
+            Reconciled::Booked(Booked::under(Some(Pii::new("SF7000000000001".to_owned())))),
+        ),
+        (
+            None,
+            Reconciled::Refused {
+                code: "out_of_range_delivery".to_owned(),
+            },
+        ),
+    ] {
+        let reference = a_reference();
+        let booked = courier.commit(&booking_to(&reference, "人工村1号"), None).await;
+        assert_eq!(booked, Ok(Booked::under(None)));
+        sf.decides(reference.as_str(), waybill);
+        assert_eq!(courier.reconcile(&attempt(&reference)).await, Ok(found));
+    }
 }
 
 #[tokio::test]

@@ -110,6 +110,22 @@ fn routes_are_read_from_xml_by_itself_or_in_a_form_however_often_encoded() {
 }
 
 #[test]
+fn a_push_is_read_though_a_byte_is_no_character_and_from_a_form_with_another_name() {
+    let reference = a_reference();
+    let whole = route_json(reference.as_str());
+    let at = whole.find("快件到达").unwrap();
+    let mut bytes = whole.clone().into_bytes();
+    bytes[at] = 0xFF;
+    let events = sf().read_webhook(&request(&bytes, Some(TOKEN))).unwrap();
+    assert_eq!(moved(&events), [TrackingStatus::PickedUp, TrackingStatus::InTransit]);
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("partnerID", "X")
+        .append_pair("msgData", &whole)
+        .finish();
+    assert_eq!(read(&form).unwrap(), read(&whole).unwrap());
+}
+
+#[test]
 fn the_state_of_orders_is_read_and_calls_a_parcel_off() {
     let reference = a_reference();
     let push = |code: &str| {
