@@ -192,7 +192,7 @@ impl Database {
         let hurried = *self.hurried.lock();
         match self.engine {
             Engine::Postgres => 600,
-            Engine::Sqlite if hurried.is_some_and(|at| at.elapsed() < BUSY) => 50,
+            Engine::Sqlite if hurried.is_some_and(|at| at.elapsed() < BUSY) => 25,
             Engine::Sqlite => 4000,
         }
     }
