@@ -86,7 +86,7 @@ async fn decide_due(app: &App) -> Result<i64, AppError> {
         let now = app.clock.business_now();
         let decided = app
             .orders
-            .write(move |conn| {
+            .write_unhurried(move |conn| {
                 let due = purges::pick_due_in_tx(conn, now, size)?;
                 decide_with_keys_in_tx(conn, &due, PurgeReason::Retention, now)?;
                 Ok::<_, AppError>(i64::try_from(due.len()).unwrap_or(i64::MAX))
@@ -179,7 +179,7 @@ async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, A
         let (now, actor) = (app.clock.business_now(), actor.to_owned());
         total += app
             .orders
-            .write(move |conn| {
+            .write_unhurried(move |conn| {
                 let locked = purges::lock_decided_in_tx(conn, &ids)?;
                 let count = i64::try_from(locked.len()).unwrap_or(i64::MAX);
                 destroy_in_tx(conn, &locked, &numbers, &actor, now)?;

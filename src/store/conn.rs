@@ -188,13 +188,17 @@ impl Database {
     /// SQLite nobody else writes meanwhile: few while orders are being taken, many while none are, for every transaction
     /// waits for the disk and writes again the pages that the one before wrote.
     pub fn sweep_size(&self) -> usize {
-        const BUSY: Duration = Duration::from_secs(1);
-        let hurried = *self.hurried.lock();
         match self.engine {
             Engine::Postgres => 600,
-            Engine::Sqlite if hurried.is_some_and(|at| at.elapsed() < BUSY) => 25,
+            Engine::Sqlite if self.is_busy() => 25,
             Engine::Sqlite => 4000,
         }
+    }
+
+    /// Whether somebody writes just now whom a caller waits for.
+    fn is_busy(&self) -> bool {
+        const BUSY: Duration = Duration::from_secs(1);
+        self.hurried.lock().is_some_and(|at| at.elapsed() < BUSY)
     }
 
     /// Where it is.
@@ -283,6 +287,25 @@ impl Database {
     ) -> Result<T, E> {
         *self.hurried.lock() = Some(Instant::now());
         self.write_blocking(work)
+    }
+
+    /// [`write`](Self::write) for whom nobody waits, in many steps: while orders are taken, as much time is left to them
+    /// after each. On SQLite writers take turns anyway.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub async fn write_unhurried<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut AnyConn) -> Result<T, E> + Send + 'static,
+    {
+        let started = Instant::now();
+        let result = self.write(work).await;
+        if self.engine == Engine::Postgres && self.is_busy() {
+            tokio::time::sleep(started.elapsed().min(Duration::from_millis(200))).await;
+        }
+        result
     }
 
     /// [`write`](Self::write) for callers that are allowed to block (the command line, writer threads).
