@@ -12,8 +12,12 @@ use futures_util::StreamExt as _;
 
 use crate::http::problem::Problem;
 
-/// The most a body may have. An order with twenty items has about 5 KiB.
+/// The most a body of a caller may have. An order with twenty items has about 5 KiB.
 pub const MAX_BYTES: usize = 64 * 1024;
+
+/// The most a courier's may have: Kuaidi100 puts pictures into its callbacks, and whole histories, percent-encoded, into
+/// its pushes. What is refused is sent again a few times, and then never.
+pub const MAX_WEBHOOK_BYTES: usize = 512 * 1024;
 
 /// How long a body may take to arrive; a client that dribbles bytes must not hold a connection for ever.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -30,15 +34,16 @@ impl FromRequest for RawBody {
     type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let read = read(request, payload);
+        let read = read(request, payload, MAX_WEBHOOK_BYTES);
         Box::pin(async move { read.await.map(RawBody) })
     }
 }
 
-/// Reads the body, whether or not its length was announced, and whatever was announced.
+/// Reads a body of at most `limit` bytes, whether or not its length was announced, and whatever was announced.
 pub(super) fn read(
     request: &HttpRequest,
     payload: &mut Payload,
+    limit: usize,
 ) -> impl Future<Output = Result<Bytes, Problem>> + 'static {
     let announced: Option<usize> = request
         .headers()
@@ -46,14 +51,14 @@ pub(super) fn read(
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut payload = payload.take();
     let reading = async move {
-        if announced.is_some_and(|bytes| bytes > MAX_BYTES) {
-            return Err(Problem::payload_too_large(MAX_BYTES));
+        if announced.is_some_and(|bytes| bytes > limit) {
+            return Err(Problem::payload_too_large(limit));
         }
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::bad_request("incomplete_body", "The body did not arrive whole."))?;
-            if body.len().saturating_add(chunk.len()) > MAX_BYTES {
-                return Err(Problem::payload_too_large(MAX_BYTES));
+            if body.len().saturating_add(chunk.len()) > limit {
+                return Err(Problem::payload_too_large(limit));
             }
             body.extend_from_slice(&chunk);
         }
@@ -91,12 +96,12 @@ mod tests {
 
     #[actix_web::test]
     async fn a_body_up_to_the_limit_is_read_and_one_byte_more_is_refused_whatever_its_length_says() {
-        let (fits, over) = (vec![b'x'; MAX_BYTES], vec![b'x'; MAX_BYTES + 1]);
+        let (fits, over) = (vec![b'x'; MAX_WEBHOOK_BYTES], vec![b'x'; MAX_WEBHOOK_BYTES + 1]);
         assert_eq!(
             read_of(TestRequest::post().set_payload(fits.clone())).await.unwrap(),
             fits
         );
-        for announced in ["10", "nonsense", "65536", "65537"] {
+        for announced in ["10", "nonsense", "524288", "524289"] {
             let refused = read_of(announcing(announced, over.clone())).await.unwrap_err();
             assert_eq!(refused.code(), "payload_too_large", "{announced}");
         }
@@ -104,7 +109,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_announced_body_that_is_too_large_is_refused_before_it_is_read() {
-        let refused = read_of(announcing("70000", vec![b'x'])).await.unwrap_err();
+        let refused = read_of(announcing("600000", vec![b'x'])).await.unwrap_err();
         assert_eq!(refused.code(), "payload_too_large");
     }
 
@@ -135,7 +140,7 @@ mod tests {
     #[actix_web::test]
     async fn over_the_wire_a_large_body_is_413_chunked_or_not_and_a_small_one_is_taken() {
         let head = "POST / HTTP/1.1\r\nHost: x\r\n";
-        let body = "x".repeat(70 * 1024);
+        let body = "x".repeat(MAX_WEBHOOK_BYTES + 1);
         let announced = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
         let chunked = format!(
             "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
