@@ -259,6 +259,54 @@ async fn take_number(app: &App, id: AttemptId, booked: Booked) -> Result<(), App
     .await
 }
 
+/// Asks the courier whether it has called a booking off, as an unsigned push says. Until it says so itself the parcel stays
+/// booked. Where it never does the job ends as dead, for a person to look: calling the order off, or correcting it, goes to
+/// the courier, and its answer decides.
+///
+/// # Errors
+/// Store or vault: the job is tried again.
+pub async fn confirm_call_off(app: &App, id: AttemptId) -> Result<Next, AppError> {
+    let found = app
+        .read_sealed(move |conn, ring| {
+            let Some(attempt) = shipments::find(conn, id)?.filter(|attempt| attempt.state == ShipmentState::Booked)
+            else {
+                return Ok(None);
+            };
+            match orders::find(conn, attempt.order_id)? {
+                Some(order)
+                    if order.purge_decided_at.is_none() && !order.status.is_shipped() && !order.status.is_ended() => {}
+                _ => return Ok(None),
+            }
+            let parcel = parcel_of(conn, ring, &attempt)?;
+            Ok(parcel.map(|parcel| (attempt, parcel)))
+        })
+        .await?;
+    let Some((attempt, parcel)) = found else {
+        return Ok(Next::Done);
+    };
+    let Some(courier) = app.couriers.get(&attempt.courier) else {
+        return Ok(Next::Stop {
+            code: standing::NOT_CONFIGURED.to_owned(),
+        });
+    };
+    if let Err(wait) = may_ask(app, courier, &attempt).await? {
+        return Ok(wait);
+    }
+    match standing::ask(app, courier, courier.reconcile(&parcel)).await {
+        Ok(Reconciled::Refused { code }) => {
+            let event = called_off(&parcel, code, app.clock.wall_now());
+            track::take_in(app, courier.name(), event, Trust::Sure).await?;
+            Ok(Next::Done)
+        }
+        // Its queries lag its pushes; and "not there" of a parcel that it has booked is no word to book another on.
+        Ok(_) => Ok(Next::Retry {
+            code: "call_off_unconfirmed".to_owned(),
+            after: None,
+        }),
+        Err(error) => Ok(Next::after_call(error, app.clock.wall_now())),
+    }
+}
+
 /// Notes that a courier is asked about a parcel now; the wait, where it was just asked or is paused.
 async fn may_ask(app: &App, courier: &Arc<dyn Courier>, attempt: &Attempt) -> Result<Result<(), Next>, AppError> {
     let now = Now::of(&app.clock);
