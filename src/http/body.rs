@@ -15,13 +15,17 @@ use crate::http::problem::Problem;
 /// The most a body may have. An order with twenty items has about 5 KiB.
 pub const MAX_BYTES: usize = 64 * 1024;
 
+/// The most that a courier's push may have: it carries a parcel's whole history every time, each Chinese character as nine
+/// bytes of a form, or the picture of a label. A push that is refused is a push that is lost.
+pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
+
 /// How long a body may take to arrive; a client that dribbles bytes must not hold a connection for ever.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An extractor's future.
 pub(super) type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
-/// The body as it was sent, for what must be checked byte by byte (webhook signatures).
+/// The body of a courier's push as it was sent, since signatures are over bytes.
 #[derive(Debug, Clone)]
 pub struct RawBody(pub Bytes);
 
@@ -30,15 +34,16 @@ impl FromRequest for RawBody {
     type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let read = read(request, payload);
+        let read = read(request, payload, MAX_PUSH_BYTES);
         Box::pin(async move { read.await.map(RawBody) })
     }
 }
 
-/// Reads the body, whether or not its length was announced, and whatever was announced.
+/// Reads a body of at most `limit` bytes, whether or not its length was announced, and whatever was announced.
 pub(super) fn read(
     request: &HttpRequest,
     payload: &mut Payload,
+    limit: usize,
 ) -> impl Future<Output = Result<Bytes, Problem>> + 'static {
     let announced: Option<usize> = request
         .headers()
@@ -46,14 +51,14 @@ pub(super) fn read(
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut payload = payload.take();
     let reading = async move {
-        if announced.is_some_and(|bytes| bytes > MAX_BYTES) {
-            return Err(Problem::payload_too_large(MAX_BYTES));
+        if announced.is_some_and(|bytes| bytes > limit) {
+            return Err(Problem::payload_too_large(limit));
         }
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::bad_request("incomplete_body", "The body did not arrive whole."))?;
-            if body.len().saturating_add(chunk.len()) > MAX_BYTES {
-                return Err(Problem::payload_too_large(MAX_BYTES));
+            if body.len().saturating_add(chunk.len()) > limit {
+                return Err(Problem::payload_too_large(limit));
             }
             body.extend_from_slice(&chunk);
         }
@@ -79,7 +84,7 @@ mod tests {
 
     async fn read_of(request: TestRequest) -> Result<Bytes, Problem> {
         let (request, mut payload) = request.to_http_parts();
-        RawBody::from_request(&request, &mut payload).await.map(|body| body.0)
+        read(&request, &mut payload, MAX_BYTES).await
     }
 
     // `set_payload` announces the true length; what is said here stands instead.
@@ -108,12 +113,38 @@ mod tests {
         assert_eq!(refused.code(), "payload_too_large");
     }
 
+    #[actix_web::test]
+    async fn a_push_may_be_longer_than_other_bodies_and_has_its_own_limit() {
+        for (bytes, fits) in [
+            (MAX_BYTES + 1, true),
+            (MAX_PUSH_BYTES, true),
+            (MAX_PUSH_BYTES + 1, false),
+        ] {
+            let request = TestRequest::post().set_payload(vec![b'x'; bytes]);
+            let (request, mut payload) = request.to_http_parts();
+            let read = RawBody::from_request(&request, &mut payload).await;
+            assert_eq!(read.map(|body| body.0.len()).ok(), fits.then_some(bytes));
+        }
+    }
+
+    struct Any;
+
+    impl FromRequest for Any {
+        type Error = Problem;
+        type Future = Extracting<Self>;
+
+        fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+            let read = read(request, payload, MAX_BYTES);
+            Box::pin(async move { read.await.map(|_| Self) })
+        }
+    }
+
     /// What a real server answers to these bytes.
     async fn over_the_wire(request: Vec<u8>) -> String {
         let server = HttpServer::new(|| {
             App::new()
                 .wrap(from_fn(boundary::handle))
-                .route("/", web::post().to(|_: RawBody| HttpResponse::NoContent()))
+                .route("/", web::post().to(|_: Any| HttpResponse::NoContent()))
         });
         let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
         let address = server.addrs()[0];

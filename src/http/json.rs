@@ -29,7 +29,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         if !is_json(request) {
             return Box::pin(async { Err(Problem::unsupported_media_type()) });
         }
-        let read = body::read(request, payload);
+        let read = body::read(request, payload, body::MAX_BYTES);
         Box::pin(async move { parse(&read.await?).map(Json) })
     }
 }
@@ -40,7 +40,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = is_json(request);
-        let read = body::read(request, payload);
+        let read = body::read(request, payload, body::MAX_BYTES);
         Box::pin(async move {
             let bytes = read.await?;
             if bytes.is_empty() {
