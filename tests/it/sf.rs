@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::app::inbox::{Inbox, InboxSettings};
 use safelight::app::track::{self, Received};
@@ -277,8 +276,14 @@ with_sf_on_both_engines! {
             hears(app, sf, &id, "4711").await;
         }
         assert_eq!(app.detail(&id).await["shipment"]["tracking_status"], "picked_up");
+        // However many there are, and whoever sends them, they are a bounded number of series.
+        (0..300).for_each(|code| app.app.couriers.count_unmoving("sf", &format!("X{code}")));
+        app.app.couriers.count_unmoving("kuaidi100", "4711");
         let metrics = app.send(Method::GET, None, "/metrics", None).await.text;
         assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="4711",courier="sf"} 2"#), "{metrics}");
+        assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="4711",courier="kuaidi100"} 1"#), "{metrics}");
+        assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="other",courier="sf"} 201"#), "{metrics}");
+        assert_eq!(metrics.matches("safelight_courier_codes_unmoving_total{").count(), 102, "{metrics}");
     }
 
     async fn what_a_person_at_sf_decides_of_an_address_is_learned(app, sf) when honest; {
@@ -399,16 +404,8 @@ with_sf_on_both_engines! {
             (200, r#"{"return_code":"0000","return_msg":"成功"}"#.to_owned()),
             (200, r#"{"return_code":"1000","return_msg":"系统异常"}"#.to_owned()),
         );
-        let mut blocker = app.conn();
-        blocker.batch_execute(match app.databases.engine {
-            Engine::Sqlite => "BEGIN IMMEDIATE",
-            Engine::Postgres => "BEGIN; LOCK TABLE shipment_attempts IN ACCESS EXCLUSIVE MODE",
-        }).unwrap();
         let sent = futures_util::future::join_all(pushes.iter().map(|body| push(body)));
-        let (answers, ()) = futures_util::future::join(sent, async {
-            actix_web::rt::time::sleep(Duration::from_millis(700)).await;
-            blocker.batch_execute("ROLLBACK").unwrap();
-        }).await;
+        let answers = app.while_events_wait(sent).await;
         assert!(answers.iter().all(|answer| *answer == taken || *answer == again), "{answers:?}");
         let full = answers.iter().filter(|answer| **answer == again).count();
         assert!((1..12).contains(&full), "{full}: the queue holds four");
