@@ -468,10 +468,10 @@ pub struct Couriers {
 }
 
 /// How often each code of each courier came that moves nothing.
-type Unmoving = BTreeMap<(String, String), u64>;
+type Unmoving = BTreeMap<String, BTreeMap<String, u64>>;
 
-/// Codes that are counted one by one; what else comes is counted together, as `other`.
-const CODES_COUNTED: usize = 200;
+/// Codes of one courier that are counted one by one; what else comes is counted together, as `other`.
+const CODES_COUNTED: usize = 100;
 
 /// A courier, and where it handles the recipients' data.
 #[derive(Debug, Clone)]
@@ -513,20 +513,21 @@ impl Couriers {
     /// Counts a code that moves nothing: a note, or one that its courier's table does not know.
     pub fn count_unmoving(&self, courier: &str, code: &str) {
         let mut counts = self.unmoving.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = (courier.to_owned(), code.to_owned());
-        if counts.len() >= CODES_COUNTED && !counts.contains_key(&key) {
-            key.1 = "other".to_owned();
-        }
-        let count = counts.entry(key).or_default();
+        let counts = counts.entry(courier.to_owned()).or_default();
+        let known = counts.len() < CODES_COUNTED || counts.contains_key(code);
+        let count = counts.entry(if known { code } else { "other" }.to_owned()).or_default();
         *count = count.saturating_add(1);
     }
 
     /// What was counted since the start: courier, code, how often.
     pub fn unmoving(&self) -> Vec<(String, String, u64)> {
         let counts = self.unmoving.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = counts.iter();
-        all.map(|((courier, code), count)| (courier.clone(), code.clone(), *count))
-            .collect()
+        let of_one = |(courier, codes): (&String, &BTreeMap<String, u64>)| {
+            let all = codes.iter();
+            all.map(|(code, count)| (courier.clone(), code.clone(), *count))
+                .collect::<Vec<_>>()
+        };
+        counts.iter().flat_map(of_one).collect()
     }
 
     /// Every configured courier's name.

@@ -3,6 +3,8 @@
 //!
 //! Any number of replicas sweep side by side: whoever takes a parcel moves its next question on, in the same transaction.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 
 use crate::app::booking::{self, Now, add_tracking, note_event};
@@ -11,7 +13,7 @@ use crate::app::standing::{self, Permit};
 use crate::app::track::{self, Trust};
 use crate::app::{App, AppError, people};
 use crate::clock::{Instant, delta};
-use crate::couriers::{Booked, Courier, CourierEvent, News, ParcelRef, Reconciled};
+use crate::couriers::{Booked, CallError, Courier, CourierEvent, News, ParcelRef, Reconciled};
 use crate::domain::ids::AttemptId;
 use crate::domain::shipment::{CONFIRM_WITHIN, QUIET, ShipmentState, WITHOUT_NUMBER};
 use crate::domain::standing::Call;
@@ -31,15 +33,46 @@ type Parcel = (Attempt, ParcelRef);
 pub async fn sweep(app: &App) -> Result<usize, AppError> {
     let mut asked = 0;
     for name in app.couriers.names() {
-        while let Some(taken) = sweep_one(app, name).await? {
+        let mut patience = Patience::default();
+        while let Some(taken) = sweep_one(app, name, &mut patience).await? {
             asked += taken;
         }
     }
     Ok(asked)
 }
 
+/// How a courier's answers go in one sweep. A parcel that it will not speak of says nothing of the next; a courier that is
+/// down is left alone.
+#[derive(Default)]
+struct Patience {
+    failures_in_a_row: u8,
+}
+
+impl Patience {
+    /// So many failures are the courier's, not a parcel's.
+    const ENDS_AT: u8 = 3;
+
+    fn answered(&mut self) {
+        self.failures_in_a_row = 0;
+    }
+
+    fn failed(&mut self, courier: &str, error: &CallError) {
+        tracing::warn!(%error, courier, "a courier did not answer about a parcel without news");
+        let leave = error.unauthorized || error.after.is_some();
+        self.failures_in_a_row = if leave {
+            Self::ENDS_AT
+        } else {
+            self.failures_in_a_row.saturating_add(1)
+        };
+    }
+
+    fn is_over(&self) -> bool {
+        self.failures_in_a_row >= Self::ENDS_AT
+    }
+}
+
 /// Asks one courier about one batch; `None`: nothing more is due, or it must be left alone for now.
-async fn sweep_one(app: &App, name: &'static str) -> Result<Option<usize>, AppError> {
+async fn sweep_one(app: &App, name: &'static str, patience: &mut Patience) -> Result<Option<usize>, AppError> {
     let Some(courier) = app.couriers.get(name) else {
         return Ok(None);
     };
@@ -50,37 +83,72 @@ async fn sweep_one(app: &App, name: &'static str) -> Result<Option<usize>, AppEr
     let (numbered, without): (Vec<_>, Vec<_>) = parcels
         .into_iter()
         .partition(|(_, parcel)| parcel.tracking_no.is_some());
-    if !numbered.is_empty() {
-        let parcels: Vec<ParcelRef> = numbered.into_iter().map(|(_, parcel)| parcel).collect();
-        match standing::ask(app, courier, courier.track(&parcels)).await {
-            Ok(events) => {
-                for event in events {
-                    track::take_in(app, name, event, Trust::Sure).await?;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, courier = name, parcels = asked, "a courier did not answer about parcels without news");
+    let numbered: Vec<ParcelRef> = numbered.into_iter().map(|(_, parcel)| parcel).collect();
+    if !numbered.is_empty() && !track_these(app, courier, &numbered, patience).await? && numbered.len() > 1 {
+        // One of them may have spoiled it for all.
+        for parcel in &numbered {
+            if patience.is_over() {
                 return Ok(None);
             }
+            track_these(app, courier, std::slice::from_ref(parcel), patience).await?;
         }
     }
     for (attempt, parcel) in without {
+        if patience.is_over() {
+            return Ok(None);
+        }
         match standing::ask(app, courier, courier.reconcile(&parcel)).await {
-            Ok(Reconciled::Booked(booked)) => take_number(app, attempt.id, booked).await?,
-            Ok(Reconciled::Refused { code }) => {
-                let event = called_off(&parcel, code, app.clock.wall_now());
-                track::take_in(app, name, event, Trust::Sure).await?;
+            Ok(answer) => {
+                patience.answered();
+                take_answer(app, name, &attempt, &parcel, answer).await?;
             }
-            Ok(_) => {
-                tracing::warn!(courier = name, order = %attempt.order_id, "the courier cannot say more of a parcel that it accepted")
-            }
-            Err(error) => {
-                tracing::warn!(%error, courier = name, "a courier did not answer about a parcel without a number");
-                return Ok(None);
-            }
+            Err(error) => patience.failed(name, &error),
         }
     }
-    Ok((taken > 0).then_some(asked))
+    Ok((taken > 0 && !patience.is_over()).then_some(asked))
+}
+
+/// Asks where these parcels are, in one question; says whether there was an answer.
+async fn track_these(
+    app: &App,
+    courier: &Arc<dyn Courier>,
+    parcels: &[ParcelRef],
+    patience: &mut Patience,
+) -> Result<bool, AppError> {
+    match standing::ask(app, courier, courier.track(parcels)).await {
+        Ok(events) => {
+            patience.answered();
+            for event in events {
+                track::take_in(app, courier.name(), event, Trust::Sure).await?;
+            }
+            Ok(true)
+        }
+        Err(error) => {
+            patience.failed(courier.name(), &error);
+            Ok(false)
+        }
+    }
+}
+
+/// Takes in what a courier says of a parcel that it accepted without a number.
+async fn take_answer(
+    app: &App,
+    name: &'static str,
+    attempt: &Attempt,
+    parcel: &ParcelRef,
+    answer: Reconciled,
+) -> Result<(), AppError> {
+    match answer {
+        Reconciled::Booked(booked) => take_number(app, attempt.id, booked).await,
+        Reconciled::Refused { code } => {
+            let event = called_off(parcel, code, app.clock.wall_now());
+            track::take_in(app, name, event, Trust::Sure).await
+        }
+        _ => {
+            tracing::warn!(courier = name, order = %attempt.order_id, "the courier cannot say more of a parcel that it accepted");
+            Ok(())
+        }
+    }
 }
 
 /// Takes the parcels of a courier that are due, and moves their next question on. Those whose orders have ended by now are
@@ -191,13 +259,80 @@ async fn take_number(app: &App, id: AttemptId, booked: Booked) -> Result<(), App
     .await
 }
 
+/// Asks the courier whether it has called a booking off, as an unsigned push says. Until it says so itself the parcel stays
+/// booked. Where it never does the job ends as dead, for a person to look: calling the order off, or correcting it, goes to
+/// the courier, and its answer decides.
+///
+/// # Errors
+/// Store or vault: the job is tried again.
+pub async fn confirm_call_off(app: &App, id: AttemptId) -> Result<Next, AppError> {
+    let found = app
+        .read_sealed(move |conn, ring| {
+            let Some(attempt) = shipments::find(conn, id)?.filter(|attempt| attempt.state == ShipmentState::Booked)
+            else {
+                return Ok(None);
+            };
+            match orders::find(conn, attempt.order_id)? {
+                Some(order)
+                    if order.purge_decided_at.is_none() && !order.status.is_shipped() && !order.status.is_ended() => {}
+                _ => return Ok(None),
+            }
+            let parcel = parcel_of(conn, ring, &attempt)?;
+            Ok(parcel.map(|parcel| (attempt, parcel)))
+        })
+        .await?;
+    let Some((attempt, parcel)) = found else {
+        return Ok(Next::Done);
+    };
+    let Some(courier) = app.couriers.get(&attempt.courier) else {
+        return Ok(Next::Stop {
+            code: standing::NOT_CONFIGURED.to_owned(),
+        });
+    };
+    if let Err(wait) = may_ask(app, courier, &attempt).await? {
+        return Ok(wait);
+    }
+    match standing::ask(app, courier, courier.reconcile(&parcel)).await {
+        Ok(Reconciled::Refused { code }) => {
+            let event = called_off(&parcel, code, app.clock.wall_now());
+            track::take_in(app, courier.name(), event, Trust::Sure).await?;
+            Ok(Next::Done)
+        }
+        // Its queries lag its pushes; and "not there" of a parcel that it has booked is no word to book another on.
+        Ok(_) => Ok(Next::Retry {
+            code: "call_off_unconfirmed".to_owned(),
+            after: None,
+        }),
+        Err(error) => Ok(Next::after_call(error, app.clock.wall_now())),
+    }
+}
+
+/// Notes that a courier is asked about a parcel now; the wait, where it was just asked or is paused.
+async fn may_ask(app: &App, courier: &Arc<dyn Courier>, attempt: &Attempt) -> Result<Result<(), Next>, AppError> {
+    let now = Now::of(&app.clock);
+    let between = delta(courier.tracking_limits().between);
+    if let Some(asked_at) = attempt.polled_at.filter(|asked_at| *asked_at + between > now.wall) {
+        return Ok(Err(Next::At(asked_at + between)));
+    }
+    if let Permit::Wait { until, .. } = standing::permit(app, courier, Call::Ask).await? {
+        return Ok(Err(Next::At(until)));
+    }
+    let (id, order) = (attempt.id, attempt.order_id);
+    app.orders
+        .write(move |conn| {
+            orders::lock_in_tx(conn, order)?;
+            shipments::change_in_tx(conn, id, &Change::at(now.business).polled(now.wall))
+        })
+        .await?;
+    Ok(Ok(()))
+}
+
 /// Asks the courier whether an end is true that only an unsigned push reported. It is asked often at first, and after
 /// [`CONFIRM_WITHIN`] no more by this job: then it is shown as trouble, and the sweep goes on asking now and then.
 ///
 /// # Errors
 /// Store or vault: the job is tried again.
 pub async fn confirm_end(app: &App, id: AttemptId) -> Result<Next, AppError> {
-    let clock = app.clock.clone();
     let found = app
         .read_sealed(move |conn, ring| {
             let Some(attempt) = shipments::find(conn, id)?.filter(|attempt| attempt.end_reported.is_some()) else {
@@ -219,20 +354,11 @@ pub async fn confirm_end(app: &App, id: AttemptId) -> Result<Next, AppError> {
             code: standing::NOT_CONFIGURED.to_owned(),
         });
     };
-    let now = Now::of(&clock);
+    let now = Now::of(&app.clock);
     let between = delta(courier.tracking_limits().between);
-    if let Some(asked_at) = attempt.polled_at.filter(|asked_at| *asked_at + between > now.wall) {
-        return Ok(Next::At(asked_at + between));
+    if let Err(wait) = may_ask(app, courier, &attempt).await? {
+        return Ok(wait);
     }
-    if let Permit::Wait { until, .. } = standing::permit(app, courier, Call::Ask).await? {
-        return Ok(Next::At(until));
-    }
-    app.orders
-        .write(move |conn| {
-            orders::lock_in_tx(conn, attempt.order_id)?;
-            shipments::change_in_tx(conn, id, &Change::at(now.business).polled(now.wall))
-        })
-        .await?;
     match standing::ask(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
         Ok(events) => {
             for event in events {

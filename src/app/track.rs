@@ -311,7 +311,7 @@ pub(crate) fn apply(
         shipments::change_in_tx(conn, attempt.id, &change)?;
     }
     match event.news {
-        News::CalledOff => return called_off(conn, order, attempt, event, now),
+        News::CalledOff => return called_off(conn, order, attempt, event, trust, now),
         News::Unchanged => {
             note_unmoving(app, attempt, event);
             return Ok(());
@@ -434,16 +434,22 @@ pub(crate) fn advance(
 }
 
 /// The courier will not carry it after all. Before it left, a person decides how it goes on; afterwards the courier's
-/// tracking speaks, and not its order desk.
+/// tracking speaks, and not its order desk. Where nobody signed it the courier is asked first: while the parcel may be
+/// carried all the same, there must not be a second one.
 fn called_off(
     conn: &mut AnyConn,
     order: &Order,
     attempt: &mut Attempt,
     event: &CourierEvent,
+    trust: Trust,
     now: Now,
 ) -> Result<(), AppError> {
     if order.status.is_shipped() || order.status.is_ended() || attempt.state != ShipmentState::Booked {
         return Ok(());
+    }
+    if trust == Trust::Unsigned {
+        tracing::info!(order = %order.id, courier = attempt.courier, code = event.code, "an unsigned push says that a booked parcel is called off: the courier is asked");
+        return booking::enqueue(conn, JobKind::ConfirmCallOff, attempt.id, now);
     }
     let change = shipments::Change::at(now.business)
         .state(ShipmentState::Failed)

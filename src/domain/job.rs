@@ -13,17 +13,20 @@ pub enum JobKind {
     CallOff,
     /// Ask the courier whether an end that only an unsigned push reported is true.
     ConfirmEnd,
+    /// Ask the courier whether it has called a booking off, as an unsigned push says.
+    ConfirmCallOff,
     /// Ask the courier to send news of a parcel that was not booked through it.
     Watch,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Ship,
         Self::CancelParcel,
         Self::CallOff,
         Self::ConfirmEnd,
+        Self::ConfirmCallOff,
         Self::Watch,
     ];
 
@@ -34,6 +37,7 @@ impl JobKind {
             Self::CancelParcel => "cancel_parcel",
             Self::CallOff => "call_off",
             Self::ConfirmEnd => "confirm_end",
+            Self::ConfirmCallOff => "confirm_call_off",
             Self::Watch => "watch",
         }
     }

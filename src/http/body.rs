@@ -12,12 +12,12 @@ use futures_util::StreamExt as _;
 
 use crate::http::problem::Problem;
 
-/// The most a body of a caller may have. An order with twenty items has about 5 KiB.
+/// The most a body may have. An order with twenty items has about 5 KiB.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// The most a courier's may have: Kuaidi100 puts pictures into its callbacks, and whole histories, percent-encoded, into
-/// its pushes. What is refused is sent again a few times, and then never.
-pub const MAX_WEBHOOK_BYTES: usize = 512 * 1024;
+/// The most that a courier's push may have: it carries a parcel's whole history every time, each Chinese character as nine
+/// bytes of a form, or the picture of a label. A push that is refused is a push that is lost.
+pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 
 /// How long a body may take to arrive; a client that dribbles bytes must not hold a connection for ever.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// An extractor's future.
 pub(super) type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
-/// The body as it was sent, for what must be checked byte by byte (webhook signatures).
+/// The body of a courier's push as it was sent, since signatures are over bytes.
 #[derive(Debug, Clone)]
 pub struct RawBody(pub Bytes);
 
@@ -34,7 +34,7 @@ impl FromRequest for RawBody {
     type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let read = read(request, payload, MAX_WEBHOOK_BYTES);
+        let read = read(request, payload, MAX_PUSH_BYTES);
         Box::pin(async move { read.await.map(RawBody) })
     }
 }
@@ -84,7 +84,7 @@ mod tests {
 
     async fn read_of(request: TestRequest) -> Result<Bytes, Problem> {
         let (request, mut payload) = request.to_http_parts();
-        RawBody::from_request(&request, &mut payload).await.map(|body| body.0)
+        read(&request, &mut payload, MAX_BYTES).await
     }
 
     // `set_payload` announces the true length; what is said here stands instead.
@@ -96,12 +96,12 @@ mod tests {
 
     #[actix_web::test]
     async fn a_body_up_to_the_limit_is_read_and_one_byte_more_is_refused_whatever_its_length_says() {
-        let (fits, over) = (vec![b'x'; MAX_WEBHOOK_BYTES], vec![b'x'; MAX_WEBHOOK_BYTES + 1]);
+        let (fits, over) = (vec![b'x'; MAX_BYTES], vec![b'x'; MAX_BYTES + 1]);
         assert_eq!(
             read_of(TestRequest::post().set_payload(fits.clone())).await.unwrap(),
             fits
         );
-        for announced in ["10", "nonsense", "524288", "524289"] {
+        for announced in ["10", "nonsense", "65536", "65537"] {
             let refused = read_of(announcing(announced, over.clone())).await.unwrap_err();
             assert_eq!(refused.code(), "payload_too_large", "{announced}");
         }
@@ -109,8 +109,34 @@ mod tests {
 
     #[actix_web::test]
     async fn an_announced_body_that_is_too_large_is_refused_before_it_is_read() {
-        let refused = read_of(announcing("600000", vec![b'x'])).await.unwrap_err();
+        let refused = read_of(announcing("70000", vec![b'x'])).await.unwrap_err();
         assert_eq!(refused.code(), "payload_too_large");
+    }
+
+    #[actix_web::test]
+    async fn a_push_may_be_longer_than_other_bodies_and_has_its_own_limit() {
+        for (bytes, fits) in [
+            (MAX_BYTES + 1, true),
+            (MAX_PUSH_BYTES, true),
+            (MAX_PUSH_BYTES + 1, false),
+        ] {
+            let request = TestRequest::post().set_payload(vec![b'x'; bytes]);
+            let (request, mut payload) = request.to_http_parts();
+            let read = RawBody::from_request(&request, &mut payload).await;
+            assert_eq!(read.map(|body| body.0.len()).ok(), fits.then_some(bytes));
+        }
+    }
+
+    struct Any;
+
+    impl FromRequest for Any {
+        type Error = Problem;
+        type Future = Extracting<Self>;
+
+        fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+            let read = read(request, payload, MAX_BYTES);
+            Box::pin(async move { read.await.map(|_| Self) })
+        }
     }
 
     /// What a real server answers to these bytes.
@@ -118,7 +144,7 @@ mod tests {
         let server = HttpServer::new(|| {
             App::new()
                 .wrap(from_fn(boundary::handle))
-                .route("/", web::post().to(|_: RawBody| HttpResponse::NoContent()))
+                .route("/", web::post().to(|_: Any| HttpResponse::NoContent()))
         });
         let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
         let address = server.addrs()[0];
@@ -140,7 +166,7 @@ mod tests {
     #[actix_web::test]
     async fn over_the_wire_a_large_body_is_413_chunked_or_not_and_a_small_one_is_taken() {
         let head = "POST / HTTP/1.1\r\nHost: x\r\n";
-        let body = "x".repeat(MAX_WEBHOOK_BYTES + 1);
+        let body = "x".repeat(70 * 1024);
         let announced = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
         let chunked = format!(
             "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",

@@ -24,7 +24,7 @@ use crate::http::problem::Problem;
         (status = 200, description = "The courier's own acknowledgement.", body = String, content_type = "*/*"),
         (status = 401, description = "`unauthorized`: the signature or token is missing or wrong; nothing changed.",
             body = ProblemSchema, content_type = "application/problem+json"),
-        (status = 413, description = "`payload_too_large`: more than 512 KiB.",
+        (status = 413, description = "`payload_too_large`: more than 1 MiB.",
             body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, WithoutKey))]
 pub(super) async fn receive(
@@ -46,7 +46,7 @@ pub(super) async fn receive(
         (status = 200, description = "The courier's own acknowledgement.", body = String, content_type = "*/*"),
         (status = 401, description = "`unauthorized`: the signature or token is missing or wrong; nothing changed.",
             body = ProblemSchema, content_type = "application/problem+json"),
-        (status = 413, description = "`payload_too_large`: more than 512 KiB.",
+        (status = 413, description = "`payload_too_large`: more than 1 MiB.",
             body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, WithoutKey))]
 pub(super) async fn receive_with_token(

@@ -130,6 +130,7 @@ async fn perform(app: &App, job: &Job) -> Result<Next, AppError> {
         JobKind::CancelParcel => call_off::cancel_stray(app, attempt).await,
         JobKind::CallOff => call_off::finish(app, attempt).await,
         JobKind::ConfirmEnd => poll::confirm_end(app, attempt).await,
+        JobKind::ConfirmCallOff => poll::confirm_call_off(app, attempt).await,
         JobKind::Watch => by_hand::watch(app, attempt).await,
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use reqwest::Method;
+use safelight::app::inbox::{Inbox, InboxSettings};
+use safelight::app::track::{self, Received};
 use safelight::clock::Clock;
 use safelight::couriers::Configured;
 use safelight::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
@@ -295,6 +297,49 @@ with_kuaidi100! {
             assert_eq!(app.stands(id).await, ("printed".into(), "booked".into()));
             assert_eq!(app.parcel_of(id).await.1.as_deref(), Some(&*order.number), "its own, and nobody else's");
         }
+    }
+
+    async fn pushes_that_mix_two_parcels_up_move_neither_when_they_come_with_others(app, imitation) {
+        let (first, theirs) = booked(app, &imitation).await;
+        let (second, ours) = booked(app, &imitation).await;
+        let (third, innocent) = booked(app, &imitation).await;
+        let mixed = Order { number: theirs.number.clone(), ..ours.clone() };
+        let inbox = Inbox::start(&app.app, InboxSettings { queue: 16, batch: 16, writers: 1 }).unwrap();
+        let push = async |reference: &str, form: String| {
+            let token = Some(reference).filter(|reference| !reference.is_empty());
+            match track::receive(&app.app, &inbox, "kuaidi100", &[], form.as_bytes(), token, None).await.unwrap() {
+                Received::Answer(answer) => assert_eq!(answer.body, ACK),
+                other => panic!("{other:?}"),
+            }
+        };
+        // The first is taken alone, and waits; the others are one batch.
+        app.while_events_wait(futures_util::future::join_all([
+            push(&innocent.third_order_id, callback(&innocent, "1")),
+            push(&theirs.third_order_id, callback(&mixed, "10")),
+            push(&ours.third_order_id, callback(&mixed, "10")),
+            push("", callback(&mixed, "10")),
+            push(&innocent.third_order_id, callback(&innocent, "10")),
+        ])).await;
+        for (id, order) in [(&first, &theirs), (&second, &ours)] {
+            assert_eq!(app.stands(id).await, ("printed".into(), "booked".into()));
+            assert_eq!(app.parcel_of(id).await.1.as_deref(), Some(&*order.number), "its own, and nobody else's");
+        }
+        assert_eq!(app.stands(&third).await.0, "shipped", "the others are heard");
+    }
+
+    async fn a_push_with_a_long_history_is_taken_in(app, imitation) {
+        let (id, order) = booked(app, &imitation).await;
+        let beijing = app.clock.business_now() + TimeDelta::hours(8);
+        let words = "快件在【深圳南山集散中心】完成分拣，准备发往下一站".repeat(3);
+        let times: Vec<String> = (0..130)
+            .map(|minute| (beijing - TimeDelta::minutes(minute)).format("%Y-%m-%d %H:%M:%S").to_string())
+            .collect();
+        let nodes: Vec<(&str, &str, &str)> = times.iter().map(|time| (&**time, &*words, "0")).collect();
+        let long = tracking_push(&order.number, "polling", "0", &nodes);
+        assert!(long.len() > 64 * 1024, "{}", long.len());
+        assert_eq!(pushed(app, &order.third_order_id, long).await.text, ACK);
+        assert_eq!(app.detail(&id).await["shipment"]["tracking_status"], "in_transit");
+        assert_eq!(app.personal_rows(&id)[2], 130, "every remark of it");
     }
 
     async fn a_parcel_that_another_courier_takes_goes_on_under_its_new_number(app, imitation) {

@@ -1,5 +1,7 @@
 //! Parcels without news are asked for, by any number of replicas, within what their courier allows.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use safelight::couriers::{Booked, CallError};
 use safelight::domain::shipment::TrackingStatus;
@@ -91,6 +93,35 @@ on_both_engines! {
         app.advance(TimeDelta::hours(13));
         app.run_polls().await;
         assert_eq!(app.detail(&id).await["status"], "delivered");
+    }
+
+    async fn a_parcel_that_its_courier_will_not_speak_of_keeps_no_other_one_from_being_asked_for(app: &TestApp) with { fake() } {
+        let mut ids = Vec::new();
+        for _ in 0..7 {
+            ids.push(with_second(app).await);
+        }
+        let (reference, _) = app.parcel_of(&ids[2]).await;
+        app.fakes[0].script().unspoken.push(reference);
+        app.fakes[0].script().status = Some(TrackingStatus::Delivered);
+        app.advance(TimeDelta::hours(13));
+        app.run_polls().await;
+        for (index, id) in ids.iter().enumerate() {
+            let status = if index == 2 { "printed" } else { "delivered" };
+            assert_eq!(app.detail(id).await["status"], status, "{index}");
+        }
+    }
+
+    async fn a_courier_that_is_down_is_not_asked_for_every_parcel(app: &TestApp) with { fake() } {
+        for _ in 0..9 {
+            with_second(app).await;
+        }
+        app.advance(TimeDelta::hours(13));
+        app.fakes[0].script().mute = Some(CallError::new("down"));
+        app.run_polls().await;
+        assert_eq!(app.fakes[0].script().tracked, [2, 1, 1]);
+        app.fakes[0].script().mute = Some(CallError { after: Some(Duration::from_secs(60)), ..CallError::new("busy") });
+        app.run_polls().await;
+        assert_eq!(app.fakes[0].script().tracked, [2, 1, 1, 2], "a wish is heard at once");
     }
 
     async fn refused_credentials_stop_the_questions_until_a_probe(app: &TestApp) with { fake() } {

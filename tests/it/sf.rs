@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::app::inbox::{Inbox, InboxSettings};
 use safelight::app::track::{self, Received};
@@ -25,6 +24,7 @@ use imitation::{Act, Call, Imitation};
 
 const TOKEN: &str = "SFPLANTED-push-token-0123456789";
 const CREATE: &str = "EXP_RECE_CREATE_ORDER";
+const SEARCH: &str = "EXP_RECE_SEARCH_ORDER_RESP";
 
 /// How long one call may take.
 const TIMEOUT: TimeDelta = TimeDelta::seconds(10);
@@ -141,6 +141,16 @@ async fn hears(app: &TestApp, sf: &Imitation, id: &str, operation: &str) {
     assert_eq!(answer.is(200), json!({"return_code": "0000", "return_msg": "成功"}));
     app.run_jobs().await;
     app.advance(TimeDelta::seconds(1));
+}
+
+/// SF pushes a state of an order, as it does: unsigned.
+async fn hears_of_order(app: &TestApp, id: &str, state: &str) {
+    let (reference, waybill) = app.parcel_of(id).await;
+    let state = json!({"requestId": "1", "timestamp": app.clock.business_now().timestamp_millis(), "orderState": [
+        {"orderNo": reference, "waybillNo": waybill, "orderStateCode": state, "orderStateDesc": planted::REMARK,
+         "empPhone": planted::PHONE}]});
+    let answer = pushed(app, TOKEN, state.to_string()).await.is(200);
+    assert_eq!(answer["return_code"], "0000");
 }
 
 async fn retry(app: &TestApp, id: &str) {
@@ -266,8 +276,14 @@ with_sf_on_both_engines! {
             hears(app, sf, &id, "4711").await;
         }
         assert_eq!(app.detail(&id).await["shipment"]["tracking_status"], "picked_up");
+        // However many there are, and whoever sends them, they are a bounded number of series.
+        (0..300).for_each(|code| app.app.couriers.count_unmoving("sf", &format!("X{code}")));
+        app.app.couriers.count_unmoving("kuaidi100", "4711");
         let metrics = app.send(Method::GET, None, "/metrics", None).await.text;
         assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="4711",courier="sf"} 2"#), "{metrics}");
+        assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="4711",courier="kuaidi100"} 1"#), "{metrics}");
+        assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="other",courier="sf"} 201"#), "{metrics}");
+        assert_eq!(metrics.matches("safelight_courier_codes_unmoving_total{").count(), 102, "{metrics}");
     }
 
     async fn what_a_person_at_sf_decides_of_an_address_is_learned(app, sf) when honest; {
@@ -300,19 +316,41 @@ with_sf_on_both_engines! {
 
     async fn a_parcel_that_sf_calls_off_fails_and_is_booked_anew_under_the_next_id(app, sf) when honest; {
         let id = app.booked_as(&order()).await;
-        let (first, waybill) = app.parcel_of(&id).await;
-        let state = json!({"requestId": "1", "timestamp": app.clock.business_now().timestamp_millis(), "orderState": [
-            {"orderNo": first, "waybillNo": waybill, "orderStateCode": "00-2000", "orderStateDesc": planted::REMARK,
-             "empPhone": planted::PHONE}]});
-        let answer = pushed(app, TOKEN, state.to_string()).await.is(200);
-        assert_eq!(answer["return_code"], "0000");
+        let (first, _) = app.parcel_of(&id).await;
+        sf.calls_off(&first);
+        hears_of_order(app, &id, "00-2000").await;
+        assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()), "nobody signed it");
+        app.run_jobs().await;
         assert_eq!(app.stands(&id).await, ("printed".into(), "failed".into()));
         retry(app, &id).await;
         let (second, _) = app.parcel_of(&id).await;
         assert!(first != second && sf.order(&second).is_some());
-        assert_eq!(app.stands(&id).await.1, "booked");
-        // The push was wrong, or a lie: SF would have carried the first one too.
-        assert_eq!(sf.parcels(), 1);
+        assert_eq!((app.stands(&id).await.1, sf.parcels()), ("booked".to_owned(), 1));
+    }
+
+    async fn a_call_off_that_sf_does_not_confirm_leads_to_no_second_parcel_and_is_shown(app, sf) when honest; {
+        let id = app.booked_as(&order()).await;
+        let (reference, _) = app.parcel_of(&id).await;
+        for _ in 0..3 {
+            // SF pushes everything several times; it is asked no more often for that.
+            hears_of_order(app, &id, "00").await;
+            app.run_jobs().await;
+        }
+        assert_eq!(sf.calls(SEARCH).len(), 1);
+        let path = format!("/admin/v1/orders/{id}/shipment/retry");
+        app.send(Method::POST, Some(&app.keys.ops), &path, None).await;
+        for _ in 0..80 {
+            app.advance(TimeDelta::minutes(31));
+            app.run_jobs().await;
+        }
+        assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
+        assert_eq!((sf.calls(CREATE).len(), sf.parcels()), (1, 1), "it is neither booked again nor called off");
+        let dead = app.get(&app.keys.ops, "/admin/v1/jobs?state=dead").await.is(200);
+        assert_eq!(dead["data"][0]["kind"], "confirm_call_off", "{dead}");
+        assert!((4..12).contains(&sf.calls(SEARCH).len()), "{}", sf.calls(SEARCH).len());
+        // It goes on as what it is: the parcel that was booked.
+        hears(app, sf, &id, "54").await;
+        assert_eq!((app.stands(&id).await.0, app.parcel_of(&id).await.0), ("shipped".to_owned(), reference));
     }
 
     async fn an_order_that_is_called_off_is_called_off_at_sf(app, sf) when honest; {
@@ -366,16 +404,8 @@ with_sf_on_both_engines! {
             (200, r#"{"return_code":"0000","return_msg":"成功"}"#.to_owned()),
             (200, r#"{"return_code":"1000","return_msg":"系统异常"}"#.to_owned()),
         );
-        let mut blocker = app.conn();
-        blocker.batch_execute(match app.databases.engine {
-            Engine::Sqlite => "BEGIN IMMEDIATE",
-            Engine::Postgres => "BEGIN; LOCK TABLE shipment_attempts IN ACCESS EXCLUSIVE MODE",
-        }).unwrap();
         let sent = futures_util::future::join_all(pushes.iter().map(|body| push(body)));
-        let (answers, ()) = futures_util::future::join(sent, async {
-            actix_web::rt::time::sleep(Duration::from_millis(700)).await;
-            blocker.batch_execute("ROLLBACK").unwrap();
-        }).await;
+        let answers = app.while_events_wait(sent).await;
         assert!(answers.iter().all(|answer| *answer == taken || *answer == again), "{answers:?}");
         let full = answers.iter().filter(|answer| **answer == again).count();
         assert!((1..12).contains(&full), "{full}: the queue holds four");

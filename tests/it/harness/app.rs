@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
+use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::app::intake::{Intake, IntakeSettings, Writers};
 use safelight::app::startup::{self, StartError};
@@ -428,6 +429,22 @@ impl TestApp {
     /// Runs jobs until none is due; returns how many ran.
     pub(crate) async fn run_jobs(&self) -> usize {
         jobs::run_due(&self.app).await.unwrap()
+    }
+
+    /// Does this while nobody can write a shipment, so that events which come meanwhile wait and are taken in together.
+    pub(crate) async fn while_events_wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut blocker = self.conn();
+        let lock = match self.databases.engine {
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+            Engine::Postgres => "BEGIN; LOCK TABLE shipment_attempts IN ACCESS EXCLUSIVE MODE",
+        };
+        blocker.batch_execute(lock).unwrap();
+        let (done, ()) = futures_util::future::join(work, async {
+            actix_web::rt::time::sleep(Duration::from_millis(700)).await;
+            blocker.batch_execute("ROLLBACK").unwrap();
+        })
+        .await;
+        done
     }
 
     /// Asks the couriers about parcels without news, as the worker's loop does; returns how many.

@@ -27,6 +27,8 @@ pub(crate) struct Script {
     pub(crate) cancelled: usize,
     /// While set, no question gets an answer.
     pub(crate) mute: Option<CallError>,
+    /// A question that names one of these parcels gets no answer.
+    pub(crate) unspoken: Vec<String>,
     /// What `track` knows of every parcel it is asked for.
     pub(crate) status: Option<TrackingStatus>,
     /// How many parcels each call of `track` asked for.
@@ -107,6 +109,12 @@ impl Courier for Fake {
     async fn track(&self, parcels: &[ParcelRef]) -> Result<Vec<CourierEvent>, CallError> {
         self.script().tracked.push(parcels.len());
         self.answers()?;
+        if parcels
+            .iter()
+            .any(|parcel| self.script().unspoken.contains(&parcel.reference.to_string()))
+        {
+            return Err(CallError::new("refused"));
+        }
         let (status, at) = (self.script().status, self.clock.business_now());
         let event = |parcel: &ParcelRef, status| CourierEvent {
             reference: Some(parcel.reference.clone()),

@@ -161,6 +161,11 @@ impl Imitation {
         calls.into_iter().filter(|call| call.service == service).collect()
     }
 
+    /// SF's dispatchers call an order off.
+    pub(crate) fn calls_off(&self, order: &str) {
+        self.state().orders.get_mut(order).unwrap().cancelled = true;
+    }
+
     /// Somebody looked at an order's address: it is out of range, or goes under that number.
     pub(crate) fn decides(&self, order: &str, waybill: Option<&str>) {
         let mut state = self.state();

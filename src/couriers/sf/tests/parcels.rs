@@ -94,6 +94,12 @@ async fn what_a_person_at_sf_decides_of_an_address_is_found() {
         assert_eq!(booked, Ok(Booked::under(None)));
         sf.decides(reference.as_str(), waybill);
         assert_eq!(courier.reconcile(&attempt(&reference)).await, Ok(found));
+        sf.calls_off(reference.as_str());
+        let code = "8253".to_owned();
+        assert_eq!(
+            courier.reconcile(&attempt(&reference)).await,
+            Ok(Reconciled::Refused { code })
+        );
     }
 }
 
