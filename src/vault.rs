@@ -17,7 +17,7 @@ use chrono::TimeDelta;
 
 use crate::clock::{Clock, Instant, delta};
 use crate::store::journal::{self, JournalRow, NewEntry};
-use crate::store::{Database, StoreError, epochs, meta, vault_rows};
+use crate::store::{AnyConn, Database, StoreError, dialect, epochs, meta, vault_rows};
 use crate::vault::keyring::Keyring;
 use crate::vault::master::MasterKey;
 use crate::vault::mirror::Mirror;
@@ -244,7 +244,7 @@ impl Vault {
         let keys = self
             .db
             .write_blocking(|conn| {
-                let mut keys = vault_rows::keys(conn, EPOCH)?;
+                let mut keys = self.keys_to_add_to(conn)?;
                 if relied_on > keys.last().map(|newest| newest.id) {
                     return Ok(None);
                 }
@@ -270,9 +270,9 @@ impl Vault {
                     let wrapped = self.master.wrap_new(IDEMPOTENCY, day);
                     vault_rows::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
                 }
-                Ok(Some(keys))
+                Ok::<_, VaultError>(Some(keys))
             })
-            .map_err(unavailable)?
+            .map_err(|error| self.in_service(error))?
             .ok_or(VaultError::Older)?;
         let (living, destroyed): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.wrapped.is_some());
         let living: Vec<(i64, Instant)> = living.into_iter().map(|key| (key.id, key.starts_at)).collect();
@@ -285,6 +285,17 @@ impl Vault {
         Ok(())
     }
 
+    /// The epochs' keys, to which this process alone may add until the transaction ends. Not where they were wrapped with
+    /// another master key meanwhile: a key that this one wrapped would open with neither.
+    fn keys_to_add_to(&self, conn: &mut AnyConn) -> Result<Vec<vault_rows::WrappedKey>, VaultError> {
+        dialect::lock_vault_keys(conn)?;
+        let keys = vault_rows::keys(conn, EPOCH)?;
+        if let Some((id, wrapped)) = keys.iter().rev().find_map(|key| Some((key.id, key.wrapped.as_ref()?))) {
+            self.master.unwrap(EPOCH, id, wrapped)?;
+        }
+        Ok(keys)
+    }
+
     /// Begins a new epoch now, before its time; returns the newest of all those before it.
     ///
     /// # Errors
@@ -294,12 +305,12 @@ impl Vault {
         let before = self
             .db
             .write_blocking(|conn| {
-                let newest = vault_rows::keys(conn, EPOCH)?.last().map_or(0, |key| key.id);
+                let newest = self.keys_to_add_to(conn)?.last().map_or(0, |key| key.id);
                 let id = newest.saturating_add(1);
                 vault_rows::add_key_in_tx(conn, EPOCH, id, self.master.wrap_new(EPOCH, id), now, now)?;
-                Ok(newest)
+                Ok::<_, VaultError>(newest)
             })
-            .map_err(unavailable)?;
+            .map_err(|error| self.in_service(error))?;
         self.make_ahead(orders)?;
         Ok(before)
     }
@@ -344,6 +355,7 @@ impl Vault {
     /// The vault cannot be reached, or a key opens with neither.
     pub fn rewrap(&self, previous: &MasterKey) -> Result<usize, VaultError> {
         let count = self.db.write_blocking(|conn| {
+            dialect::lock_vault_keys(conn)?;
             let mut count = 0;
             for purpose in [EPOCH, IDEMPOTENCY] {
                 for key in vault_rows::keys(conn, purpose)? {
@@ -460,7 +472,23 @@ impl Vault {
         self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What an error is to a service that runs: its master key was the right one, so the vault was wrapped with another
+    /// since, and what needs keys waits for the restart.
+    fn in_service(&self, error: VaultError) -> VaultError {
+        match error {
+            VaultError::Store(error) => unavailable(error),
+            VaultError::WrongMaster if self.cached().is_some() => VaultError::Unavailable(
+                "its keys are wrapped with another master key by now: restart the service with that one".to_owned(),
+            ),
+            other => other,
+        }
+    }
+
     fn refresh(&self, now: Instant) -> Result<Arc<Keyring>, VaultError> {
+        self.load(now).map_err(|error| self.in_service(error))
+    }
+
+    fn load(&self, now: Instant) -> Result<Arc<Keyring>, VaultError> {
         let (epochs, days) = self
             .db
             .read_blocking(|conn| {

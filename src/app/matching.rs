@@ -103,7 +103,7 @@ fn agrees(
 
 /// Whose a tracking number is, as far as it is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holder {
+pub(crate) enum Holder {
     /// The attempt that was asked for.
     This,
     /// Another attempt with the same courier.
@@ -113,7 +113,7 @@ enum Holder {
 }
 
 /// Who has a tracking number: this attempt, or another one with its courier.
-fn holder(
+pub(crate) fn holder(
     conn: &mut AnyConn,
     ring: &Keyring,
     attempt: &Attempt,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::app::booking::{self, By, Now, note_event, record_booked, stray_parcel};
 use crate::app::inbox::Inbox;
-use crate::app::matching::find_attempt;
+use crate::app::matching::{Holder, find_attempt, holder};
 use crate::app::query::living_epochs;
 use crate::app::{App, AppError, people};
 use crate::clock::Instant;
@@ -242,6 +242,8 @@ pub(crate) fn apply_to(
     let was_booked = attempt.state == ShipmentState::Booked;
     match attempt.state {
         ShipmentState::Booked => {}
+        // Called off: that it was taken on, told late or again, says nothing; a parcel that moves is alive after all.
+        ShipmentState::Failed if attempt.booked_at.is_some() && !moves(event) => return Ok(()),
         // There is no parcel, and none was thought to be.
         _ if event.news == News::CalledOff && !attempt.state.is_in_flight() => return Ok(()),
         // The courier speaks of a parcel that we were not sure of: that settles it.
@@ -255,14 +257,15 @@ pub(crate) fn apply_to(
         }
         // It moves although it was called off, or was given up.
         _ => {
-            if matches!(event.news, News::Moved(status) if status != TrackingStatus::Accepted) {
+            if moves(event) {
                 stray_parcel(conn, ring, &order, &attempt, event.tracking_no.as_ref(), now)?;
             }
             return Ok(());
         }
     }
     let mut new = Vec::new();
-    for number in [&event.tracking_no, &event.new_tracking_no].into_iter().flatten() {
+    let its_new = new_number(conn, ring, &attempt, event)?;
+    for number in [event.tracking_no.as_ref(), its_new].into_iter().flatten() {
         let added = booking::add_tracking(conn, ring, &order, &attempt, number, now.business)?;
         if added && event.new_tracking_no.as_ref() == Some(number) {
             booking::enqueue(conn, JobKind::Watch, attempt.id, now)?;
@@ -277,6 +280,31 @@ pub(crate) fn apply_to(
         apply_parked(conn, ring, app, order.clone(), attempt.clone(), Some(number), now)?;
     }
     Ok(())
+}
+
+/// Whether an event tells of a parcel that was really there to be moved.
+fn moves(event: &CourierEvent) -> bool {
+    matches!(event.news, News::Moved(status) if status != TrackingStatus::Accepted)
+}
+
+/// The new number that an event gives a parcel; not one that is another parcel's, whose news would end the wrong order.
+fn new_number<'a>(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    attempt: &Attempt,
+    event: &'a CourierEvent,
+) -> Result<Option<&'a Pii<String>>, AppError> {
+    let number = event.new_tracking_no.as_ref();
+    if holder(conn, ring, attempt, number)? == Holder::Another {
+        tracing::error!(
+            order = %attempt.order_id,
+            courier = attempt.courier,
+            code = event.code,
+            "an event gives a parcel another one's number: it keeps its own"
+        );
+        return Ok(None);
+    }
+    Ok(number)
 }
 
 /// Applies an event to a locked order and its booked attempt.
@@ -294,7 +322,7 @@ pub(crate) fn apply(
     trust: Trust,
     now: Now,
 ) -> Result<(), AppError> {
-    if let Some(number) = &event.new_tracking_no
+    if let Some(number) = new_number(conn, ring, attempt, event)?
         && booking::add_tracking(conn, ring, order, attempt, number, now.business)?
     {
         booking::enqueue(conn, JobKind::Watch, attempt.id, now)?;

@@ -9,7 +9,8 @@ use clap::Args;
 use crate::cli::serve::{Role, lock_sqlite};
 use crate::cli::{Failure, out};
 use crate::config::{Config, DatabaseUrl};
-use crate::store::{Database, dialect};
+use crate::store::migrate::{self, Which};
+use crate::store::{Database, dialect, meta, vault_rows};
 
 /// Which database, and where the copy is.
 #[derive(Debug, Args)]
@@ -33,6 +34,44 @@ impl Options {
     fn copy(&self) -> PathBuf {
         self.dir.join(if self.vault { "vault.db" } else { "safelight.db" })
     }
+
+    /// Whether that file may take the database's place: whole, of its kind, of a schema that this program knows, and of the
+    /// same pair as the other of the two databases, where that one is there. What it replaces is gone.
+    fn check(&self, config: &Config, file: &Path) -> Result<(), String> {
+        let (mine, other) = match self.vault {
+            false => (Which::Orders, Which::Vault),
+            true => (Which::Vault, Which::Orders),
+        };
+        let other_url = match other {
+            Which::Orders => &config.database.url,
+            Which::Vault => &config.vault.url,
+        };
+        let copy = Database::new(DatabaseUrl::Sqlite(file.to_owned()), 1);
+        if !copy.read_blocking(dialect::is_whole).unwrap_or(false) {
+            return Err("is damaged".to_owned());
+        }
+        let Some(pair) = pair_of(&copy, mine) else {
+            let name = if self.vault { "a vault" } else { "an orders database" };
+            return Err(format!("is no copy of {name} that a service has used"));
+        };
+        copy.read_blocking(|conn| migrate::refuse_newer(conn, mine))
+            .map_err(|error| format!("does not fit: {error}"))?;
+        let is_there = !matches!(other_url, DatabaseUrl::Sqlite(path) if !path.exists());
+        if is_there && pair_of(&Database::new(other_url.clone(), 1), other).is_some_and(|theirs| theirs != pair) {
+            let name = if self.vault { "orders database" } else { "vault" };
+            return Err(format!("belongs to another {name} than this one's"));
+        }
+        Ok(())
+    }
+}
+
+/// The pair that a database of that kind belongs to; `None` where it is of another kind, was never in use, or cannot be read.
+fn pair_of(database: &Database, which: Which) -> Option<String> {
+    let pair = database.read_blocking(|conn| match which {
+        Which::Orders => meta::get(conn, meta::PAIR),
+        Which::Vault => vault_rows::get(conn, vault_rows::PAIR),
+    });
+    pair.ok().flatten()
 }
 
 const ELSEWHERE: &str = "this database is on PostgreSQL: use its own tools, as deploy/RUNBOOK.md says";
@@ -83,12 +122,11 @@ pub(super) fn restore(config: &Config, options: &Options) -> Result<(), Failure>
     }
     let draft = path.with_extension("restoring");
     std::fs::copy(&copy, &draft)?;
-    let whole = Database::new(DatabaseUrl::Sqlite(draft.clone()), 1)
-        .read_blocking(dialect::is_whole)
-        .unwrap_or(false);
-    if !whole {
-        remove_if_there(&draft)?;
-        return Err(format!("{} is damaged: nothing was restored", copy.display()).into());
+    if let Err(why) = options.check(config, &draft) {
+        for end in ["", "-wal", "-shm"] {
+            remove_if_there(&with_end(&draft, end))?;
+        }
+        return Err(format!("{} {why}: nothing was restored", copy.display()).into());
     }
     File::open(&draft)?.sync_all()?;
     // The log of the database that is replaced must never be played onto the copy.

@@ -92,8 +92,8 @@ fn rewrap(config: &Config) -> Result<(), Failure> {
     let previous = MasterKey::load_or_make(previous, false)?;
     let count = setup::vault(config, true)?.rewrap(&previous)?;
     out::print(&format!(
-        "{count} keys wrapped with the new master key. Restart the service with it, back the vault up, then destroy the \
-         previous master key: from then on no older copy of the vault can be opened"
+        "{count} keys wrapped with the new master key. Restart the service with it (until then what runs makes no keys), \
+         back the vault up, then destroy the previous master key: from then on no older copy of the vault can be opened"
     ))?;
     Ok(())
 }

@@ -205,6 +205,21 @@ pub fn share_current_epoch(conn: &mut AnyConn, now: chrono::NaiveDateTime) -> Re
     })
 }
 
+/// Lets nobody else add, change or destroy keys of the vault until the transaction ends; they can be read.
+///
+/// # Errors
+/// The database.
+pub fn lock_vault_keys(conn: &mut AnyConn) -> Result<(), StoreError> {
+    match conn {
+        // Its writing transactions exclude each other anyway.
+        AnyConn::Sqlite(_) => Ok(()),
+        AnyConn::Postgres(conn) => Ok(diesel::connection::SimpleConnection::batch_execute(
+            conn,
+            "LOCK TABLE vault_keys IN SHARE ROW EXCLUSIVE MODE",
+        )?),
+    }
+}
+
 /// A table of small facts, by name.
 #[derive(Debug, Clone, Copy)]
 pub enum Facts {

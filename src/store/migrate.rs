@@ -76,7 +76,11 @@ pub fn check(conn: &mut AnyConn, which: Which) -> Result<(), StoreError> {
     }
 }
 
-fn refuse_newer(conn: &mut AnyConn, which: Which) -> Result<(), StoreError> {
+/// Refuses a database whose schema has something that this program does not know.
+///
+/// # Errors
+/// The schema is newer than this program.
+pub fn refuse_newer(conn: &mut AnyConn, which: Which) -> Result<(), StoreError> {
     use diesel::migration::MigrationSource;
     type Backend = <AnyConn as diesel::Connection>::Backend;
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Schema(error.to_string());

@@ -1,17 +1,22 @@
 //! Giving keys up: finished by whoever comes next, the bytes of keys gone, what does not open named and passed over.
 
+use chrono::TimeDelta;
+use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use safelight::app::retire;
 use safelight::domain::ids::OrderId;
 use safelight::store::{epochs, person};
+use safelight::vault::VaultError;
 use safelight::vault::keyring::Table;
+use safelight::vault::master::MasterKey;
 use serde_json::{Value, json};
 
 use crate::harness::app::TestApp;
 use crate::harness::databases::Engine;
 use crate::harness::{fixtures, planted, rows};
 use crate::process::{Installation, block_on, on_both, order};
+use crate::stolen::vault_under;
 
 async fn place_many(app: &TestApp, count: usize) -> Vec<String> {
     let orders: Vec<Value> = (0..count).map(|_| fixtures::order()).collect();
@@ -189,6 +194,32 @@ on_both_engines! {
     }
 }
 
+on_both_engines! {
+    async fn a_service_whose_vault_was_wrapped_with_another_master_key_makes_no_keys_and_says_why(app: &TestApp) {
+        let id = app.placed().await;
+        let previous = MasterKey::load_or_make(&app.databases.folder.path().join("vault/master.key"), false).unwrap();
+        let count = vault_under(&app.databases, "new.key").rewrap(&previous).unwrap();
+        assert!(count > 2, "{count}");
+        // With the keys that it has it goes on.
+        assert_eq!(app.detail(&id).await["recipient"]["name"], "司***");
+        let keys = || rows::count(&mut app.databases.open_vault(), "vault_keys");
+        let before = keys();
+        app.advance(TimeDelta::days(3));
+        for refused in [
+            app.app.vault.make_ahead(&app.app.orders).unwrap_err(),
+            app.app.vault.begin_epoch(&app.app.orders).unwrap_err(),
+        ] {
+            assert!(matches!(&refused, VaultError::Unavailable(why) if why.contains("another master key")), "{refused}");
+        }
+        assert_eq!(keys(), before, "no key that the new master key does not open");
+        // Without them it waits for its restart, as for a vault that is down.
+        let answer = app.place(&app.keys.orders, &fixtures::order()).await;
+        assert_eq!(answer.problem(503, "unavailable")["part"], "vault");
+        vault_under(&app.databases, "new.key").make_ahead(&app.app.orders).unwrap();
+        assert!(keys() > before);
+    }
+}
+
 on_both! {
     async fn the_commands_retire_rewrap_and_say_where_things_stand(engine) {
         let mut installation = Installation::new(engine);
@@ -301,5 +332,54 @@ fn a_backup_made_under_the_running_service_is_restored_and_what_it_missed_is_don
         let (status, out, _) = installation.run(&["vault", "accept-older"]);
         assert!(status.success() && out.contains("journal entries"), "{out}");
         installation.serve().await;
+    });
+}
+
+#[test]
+fn nothing_but_a_copy_of_this_very_database_takes_its_place() {
+    block_on(async {
+        let [installation, stranger] = [0, 1].map(|_| Installation::new(Engine::Sqlite));
+        let key = installation.key("admin");
+        stranger.key("admin");
+        for made in [&installation, &stranger] {
+            drop(made.serve().await);
+            for which in [&["backup", "copies"][..], &["backup", "copies", "--vault"]] {
+                assert!(made.run(which).0.success());
+            }
+        }
+        let [folder, theirs] = [&installation, &stranger].map(|made| made.databases.folder.path().to_owned());
+        let other_program = folder.join("other.db");
+        let mut other = diesel::SqliteConnection::establish(other_program.to_str().unwrap()).unwrap();
+        other.batch_execute("CREATE TABLE notes (text TEXT)").unwrap();
+        drop(other);
+        std::fs::write(folder.join("empty.db"), "").unwrap();
+        for (name, which, wrong_kind) in [
+            ("safelight.db", None, "vault.db"),
+            ("vault.db", Some("--vault"), "safelight.db"),
+        ] {
+            let restore: Vec<&str> = ["restore", "bad"].into_iter().chain(which).collect();
+            for (copy, why) in [
+                (folder.join("empty.db"), "no copy of"),
+                (other_program.clone(), "no copy of"),
+                (folder.join("copies").join(wrong_kind), "no copy of"),
+                (theirs.join("copies").join(name), "belongs to another"),
+            ] {
+                std::fs::create_dir_all(folder.join("bad")).unwrap();
+                std::fs::copy(copy, folder.join("bad").join(name)).unwrap();
+                let (status, out, err) = installation.run(&restore);
+                assert!(
+                    !status.success() && err.contains(why) && err.contains("nothing was restored"),
+                    "{out}{err}"
+                );
+            }
+        }
+        let served = installation.serve().await;
+        let placed = served.place(&key, "planted-key-still", &order()).await.unwrap();
+        placed.is(201);
+        drop(served);
+        for restore in [&["restore", "copies"][..], &["restore", "copies", "--vault"]] {
+            let (status, out, err) = installation.run(restore);
+            assert!(status.success(), "{out}{err}");
+        }
     });
 }

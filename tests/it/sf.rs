@@ -322,10 +322,31 @@ with_sf_on_both_engines! {
         assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()), "nobody signed it");
         app.run_jobs().await;
         assert_eq!(app.stands(&id).await, ("printed".into(), "failed".into()));
+        // That it was taken on, told late or once more, brings nothing back: a person decides.
+        hears_of_order(app, &id, "04-40037").await;
+        app.run_jobs().await;
+        assert_eq!(app.stands(&id).await, ("printed".into(), "failed".into()));
         retry(app, &id).await;
         let (second, _) = app.parcel_of(&id).await;
         assert!(first != second && sf.order(&second).is_some());
         assert_eq!((app.stands(&id).await.1, sf.parcels()), ("booked".to_owned(), 1));
+    }
+
+    async fn a_new_waybill_that_is_another_orders_is_not_believed(app, sf) when honest; {
+        let (first, second) = (app.booked_as(&order()).await, app.booked_as(&order()).await);
+        let [(reference, waybill), (_, others)] = [app.parcel_of(&first).await, app.parcel_of(&second).await];
+        let (waybill, others) = (waybill.unwrap(), others.unwrap());
+        let mut changed = node(app, &reference, &waybill, "648");
+        changed["remark"] = json!(format!("快件已退回/转寄,新单号为: {others}"));
+        pushed(app, TOKEN, json!({"Body": {"WaybillRoute": [changed]}}).to_string()).await.is(200);
+        assert_eq!(app.parcel_of(&first).await.1, Some(waybill));
+        let by_number = json!({"tracking_no": others});
+        let found = app.post(&app.keys.ops, "/admin/v1/orders/search", by_number).await.is(200);
+        assert_eq!((&found["data"][0]["id"], found["data"].as_array().unwrap().len()), (&json!(second), 1));
+        for operation in ["54", "80"] {
+            hears(app, sf, &second, operation).await;
+        }
+        assert_eq!([app.stands(&first).await.0, app.stands(&second).await.0], ["shipped", "delivered"]);
     }
 
     async fn a_call_off_that_sf_does_not_confirm_leads_to_no_second_parcel_and_is_shown(app, sf) when honest; {

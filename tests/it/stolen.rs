@@ -24,7 +24,12 @@ const LIVE: usize = 1000;
 
 /// Every key that the vault has, opened with the master key of that folder.
 pub(crate) fn todays_keys(databases: &Databases) -> Arc<Keyring> {
-    let master = MasterKey::load_or_make(&databases.folder.path().join("vault/master.key"), false).unwrap();
+    vault_under(databases, "master.key").ring().unwrap()
+}
+
+/// The vault of these databases under the master key of that name, which is made where it is not there.
+pub(crate) fn vault_under(databases: &Databases, name: &str) -> Vault {
+    let master = MasterKey::load_or_make(&databases.folder.path().join("vault").join(name), true).unwrap();
     let day = std::time::Duration::from_secs(86_400);
     let settings = VaultSettings {
         epoch_length: day,
@@ -32,13 +37,12 @@ pub(crate) fn todays_keys(databases: &Databases) -> Arc<Keyring> {
         copy_horizon: day,
         key_cache: day,
     };
-    let vault = Vault::new(
+    Vault::new(
         Database::new(databases.vault_url(), 1),
         master,
         Clock::system(),
         settings,
-    );
-    vault.ring().unwrap()
+    )
 }
 
 /// How many of the sealed persons open, with whichever key, the one that the row names or any other.
