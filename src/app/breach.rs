@@ -66,8 +66,7 @@ pub async fn touched(app: &App, caller: &Caller, asked: Asked, limit: i64) -> Re
         Some(phone) => Some(
             app.read_sealed(move |conn, ring| {
                 let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Phone, phone.expose());
-                let found = person::every_order_by_phone(conn, &prints)?;
-                Ok(found.iter().map(ToString::to_string).collect::<Vec<_>>())
+                Ok(person::orders_by_phone(conn, &prints)?)
             })
             .await?,
         ),

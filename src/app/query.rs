@@ -127,7 +127,7 @@ impl App {
         self.list(filter, limit).await
     }
 
-    async fn with_values(&self, by: ByValue) -> Result<Vec<String>, AppError> {
+    async fn with_values(&self, by: ByValue) -> Result<Vec<OrderId>, AppError> {
         self.read_sealed(move |conn, ring| {
             let living = living_epochs(conn, ring)?;
             let phone = match &by.phone {
@@ -141,7 +141,11 @@ impl App {
                 Some(number) => {
                     let prints = ring.prints(&living, Kind::Tracking, number.expose());
                     let rows = shipments::by_tracking(conn, &prints, None)?;
-                    Some(rows.into_iter().map(|row| row.order_id).collect::<Vec<_>>())
+                    let ids = rows.into_iter().map(|row| {
+                        let corrupt = |_| StoreError::corrupt("order_tracking", &row.id);
+                        row.order_id.parse::<OrderId>().map_err(corrupt)
+                    });
+                    Some(ids.collect::<Result<Vec<_>, _>>()?)
                 }
                 None => None,
             };

@@ -198,7 +198,7 @@ pub async fn receive(app: &App, caller: &Caller, new: NewRequest) -> Result<Requ
 
 fn by_phone(conn: &mut AnyConn, ring: &Keyring, phone: &Pii<String>) -> Result<Vec<OrderId>, AppError> {
     let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Phone, phone.expose());
-    Ok(person::every_order_by_phone(conn, &prints)?)
+    Ok(person::orders_by_phone(conn, &prints)?)
 }
 
 /// Those orders, each of which must be there.
@@ -261,7 +261,7 @@ fn views(conn: &mut AnyConn, requests: Vec<SubjectRequest>, now: Instant) -> Res
     let ids: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
     let links = subject_requests::orders_of(conn, &ids)?;
     let filter = Filter {
-        among: Some(links.iter().map(|(_, order)| order.to_string()).collect()),
+        among: Some(links.iter().map(|(_, order)| *order).collect()),
         ..Filter::default()
     };
     let found = orders::list(conn, &filter, i64::MAX)?;

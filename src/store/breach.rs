@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
-use crate::store::orders::{Order, OrderRow};
+use crate::store::orders::{Order, OrderRow, named, page_among};
 use crate::store::schema::{audit_log, key_epochs, order_person, orders};
 use crate::store::{AnyConn, StoreError, to_row};
 
@@ -19,11 +19,11 @@ pub struct Window {
     /// Of these clients alone; every one of them must be the order's.
     pub clients: Vec<String>,
     /// Among these orders alone.
-    pub among: Option<Vec<String>>,
+    pub among: Option<Vec<OrderId>>,
 }
 
 /// How many orders were affected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All of them.
     pub orders: i64,
@@ -36,8 +36,8 @@ pub struct Counts {
 }
 
 macro_rules! held_in {
-    ($window:expr, $query:expr) => {{
-        let window: &Window = $window;
+    ($window:expr, $among:expr, $query:expr) => {{
+        let (window, among): (&Window, Option<&[String]>) = ($window, $among);
         let mut query = $query
             .filter(orders::created_at.lt(to_row(window.to)))
             .filter(
@@ -49,7 +49,7 @@ macro_rules! held_in {
         for client in &window.clients {
             query = query.filter(orders::client.eq(client));
         }
-        if let Some(among) = &window.among {
+        if let Some(among) = among {
             query = query.filter(orders::id.eq_any(among));
         }
         query
@@ -61,6 +61,21 @@ macro_rules! held_in {
 /// # Errors
 /// The database.
 pub fn count(conn: &mut AnyConn, window: &Window) -> Result<Counts, StoreError> {
+    let Some(among) = &window.among else {
+        return count_among(conn, window, None);
+    };
+    let mut all = Counts::default();
+    for some in named(among, None) {
+        let counts = count_among(conn, window, Some(&some))?;
+        all.orders += counts.orders;
+        all.minors += counts.minors;
+        all.purged += counts.purged;
+        all.unreadable += counts.unreadable;
+    }
+    Ok(all)
+}
+
+fn count_among(conn: &mut AnyConn, window: &Window, among: Option<&[String]>) -> Result<Counts, StoreError> {
     let retired = key_epochs::table
         .filter(key_epochs::state.eq("retired"))
         .select(key_epochs::id);
@@ -68,14 +83,14 @@ pub fn count(conn: &mut AnyConn, window: &Window) -> Result<Counts, StoreError> 
         .filter(order_person::epoch.eq_any(retired))
         .select(order_person::order_id);
     Ok(Counts {
-        orders: held_in!(window, orders::table.count()).get_result(conn)?,
-        minors: held_in!(window, orders::table.count())
+        orders: held_in!(window, among, orders::table.count()).get_result(conn)?,
+        minors: held_in!(window, among, orders::table.count())
             .filter(orders::minor.eq(true))
             .get_result(conn)?,
-        purged: held_in!(window, orders::table.count())
+        purged: held_in!(window, among, orders::table.count())
             .filter(orders::purged_at.is_not_null())
             .get_result(conn)?,
-        unreadable: held_in!(window, orders::table.count())
+        unreadable: held_in!(window, among, orders::table.count())
             .filter(orders::purged_at.is_null())
             .filter(orders::id.eq_any(unreadable))
             .get_result(conn)?,
@@ -92,7 +107,22 @@ pub fn list(
     before: Option<OrderId>,
     limit: i64,
 ) -> Result<Vec<Order>, StoreError> {
-    let mut query = held_in!(window, orders::table.select(OrderRow::as_select()))
+    match &window.among {
+        None => page(conn, window, None, before, limit),
+        Some(among) => page_among(among, before, limit, |some, left| {
+            page(conn, window, Some(some), before, left)
+        }),
+    }
+}
+
+fn page(
+    conn: &mut AnyConn,
+    window: &Window,
+    among: Option<&[String]>,
+    before: Option<OrderId>,
+    limit: i64,
+) -> Result<Vec<Order>, StoreError> {
+    let mut query = held_in!(window, among, orders::table.select(OrderRow::as_select()))
         .order(orders::id.desc())
         .limit(limit);
     if let Some(before) = before {

@@ -1,5 +1,7 @@
 //! The facts of orders: rows, look-ups, lists, and the changes that the app's verbs make.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
@@ -158,7 +160,7 @@ pub struct Filter {
     pub created_after: Option<Instant>,
     pub created_before: Option<Instant>,
     /// Only these orders, where a search by fingerprint found some.
-    pub among: Option<Vec<String>>,
+    pub among: Option<Vec<OrderId>>,
     /// Only orders before this one (the last of the page before).
     pub before: Option<OrderId>,
 }
@@ -199,6 +201,48 @@ pub fn lock_all_in_tx(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<Order>,
 /// # Errors
 /// The database, or a corrupt row.
 pub fn list(conn: &mut AnyConn, filter: &Filter, limit: i64) -> Result<Vec<Order>, StoreError> {
+    match &filter.among {
+        None => page(conn, filter, None, limit),
+        Some(among) => page_among(among, filter.before, limit, |some, left| {
+            page(conn, filter, Some(some), left)
+        }),
+    }
+}
+
+/// Orders that one statement may name: SQLite has 32,766 places in one.
+pub(super) const NAMED_AT_ONCE: usize = 1000;
+
+/// A page of those of `among` before `before` that `page` finds, newest first. It gets as many ids as one statement may name,
+/// and how many orders are still wanted.
+pub(super) fn page_among(
+    among: &[OrderId],
+    before: Option<OrderId>,
+    limit: i64,
+    mut page: impl FnMut(&[String], i64) -> Result<Vec<Order>, StoreError>,
+) -> Result<Vec<Order>, StoreError> {
+    let mut found = Vec::new();
+    for some in named(among, before) {
+        let left = limit.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
+        if left <= 0 {
+            break;
+        }
+        found.extend(page(&some, left)?);
+    }
+    Ok(found)
+}
+
+/// Those of `among` before `before`, newest first and each once, in pieces that one statement may name.
+pub(super) fn named(among: &[OrderId], before: Option<OrderId>) -> Vec<Vec<String>> {
+    let wanted: BTreeSet<OrderId> = among
+        .iter()
+        .filter(|id| before.is_none_or(|before| **id < before))
+        .copied()
+        .collect();
+    let ids: Vec<String> = wanted.iter().rev().map(ToString::to_string).collect();
+    ids.chunks(NAMED_AT_ONCE).map(<[String]>::to_vec).collect()
+}
+
+fn page(conn: &mut AnyConn, filter: &Filter, among: Option<&[String]>, limit: i64) -> Result<Vec<Order>, StoreError> {
     let mut query = orders::table
         .select(OrderRow::as_select())
         .order(orders::id.desc())
@@ -237,7 +281,7 @@ pub fn list(conn: &mut AnyConn, filter: &Filter, limit: i64) -> Result<Vec<Order
     if let Some(before) = filter.created_before {
         query = query.filter(orders::created_at.lt(to_row(before)));
     }
-    if let Some(among) = &filter.among {
+    if let Some(among) = among {
         query = query.filter(orders::id.eq_any(among));
     }
     if let Some(before) = filter.before {

@@ -91,19 +91,11 @@ pub fn replace_in_tx(conn: &mut AnyConn, row: &PersonRow) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The orders whose phone has one of these fingerprints, newest first.
-///
-/// # Errors
-/// The database.
-pub fn orders_by_phone(conn: &mut AnyConn, prints: &[(i64, Vec<u8>)]) -> Result<Vec<String>, StoreError> {
-    dialect::find_by_prints(conn, Prints::Phone, prints, " ORDER BY id DESC LIMIT 500")
-}
-
-/// Every order whose phone has one of these fingerprints, oldest first: what a person's request is about.
+/// Every order whose phone has one of these fingerprints, oldest first.
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn every_order_by_phone(conn: &mut AnyConn, prints: &[(i64, Vec<u8>)]) -> Result<Vec<OrderId>, StoreError> {
+pub fn orders_by_phone(conn: &mut AnyConn, prints: &[(i64, Vec<u8>)]) -> Result<Vec<OrderId>, StoreError> {
     let ids = dialect::find_by_prints(conn, Prints::Phone, prints, " ORDER BY id")?;
     ids.into_iter()
         .map(|id| id.parse().map_err(|_| StoreError::corrupt("order_person", &id)))

@@ -1,11 +1,14 @@
 //! What data subjects ask for: requests without persons, and the orders they are about.
 
+use std::collections::BTreeSet;
+
 use chrono::{NaiveDate, NaiveDateTime};
 use diesel::prelude::*;
 
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::subject_request::{RequestKind, RequestState, Role};
+use crate::store::orders::{NAMED_AT_ONCE, named};
 use crate::store::schema::{orders, subject_request_orders, subject_requests};
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
@@ -111,7 +114,9 @@ pub fn add_in_tx(conn: &mut AnyConn, request: &SubjectRequest, orders: &[OrderId
             order_id: order.to_string(),
         })
         .collect();
-    dialect::insert_or_pass!(conn, subject_request_orders::table, &links);
+    for some in links.chunks(NAMED_AT_ONCE) {
+        dialect::insert_or_pass!(conn, subject_request_orders::table, some);
+    }
     Ok(())
 }
 
@@ -228,11 +233,14 @@ pub fn list(
 /// # Errors
 /// The database.
 pub fn restore_in_tx(conn: &mut AnyConn, request: &SubjectRequest, about: &[OrderId]) -> Result<(), StoreError> {
-    let ids: Vec<String> = about.iter().map(ToString::to_string).collect();
-    let here: Vec<String> = orders::table
-        .filter(orders::id.eq_any(&ids))
-        .select(orders::id)
-        .load(conn)?;
+    let mut here: BTreeSet<String> = BTreeSet::new();
+    for some in named(about, None) {
+        let found: Vec<String> = orders::table
+            .filter(orders::id.eq_any(&some))
+            .select(orders::id)
+            .load(conn)?;
+        here.extend(found);
+    }
     match lock_in_tx(conn, request.id)? {
         None => {
             let here = about

@@ -424,6 +424,21 @@ with_kuaidi100! {
         assert_eq!(imitation.order(&order.third_order_id).status, "99");
     }
 
+    async fn a_callback_with_a_picture_and_a_push_of_a_long_history_are_taken_in(app, imitation) {
+        let (id, order) = booked(app, &imitation).await;
+        let picture = "/9j/4AAQ".repeat(25_000);
+        let data = json!({"orderId": order.order, "status": "10", "imgBase64": [picture]});
+        let param = json!({"kuaidicom": "yuantong", "kuaidinum": order.number, "status": "200", "data": data});
+        assert_eq!(pushed(app, &order.third_order_id, push(&param, Some(&order.task))).await.text, ACK);
+        assert_eq!(app.stands(&id).await.0, "shipped");
+        let beijing = (app.clock.business_now() + TimeDelta::hours(8)).format("%Y-%m-%d %H:%M:%S").to_string();
+        let nodes = vec![(&*beijing, planted::REMARK, "0"); 400];
+        let long = tracking_push(&order.number, "polling", "0", &nodes);
+        assert!(long.len() > 64 * 1024);
+        assert_eq!(pushed(app, &order.third_order_id, long).await.status, 200);
+        assert_eq!(app.detail(&id).await["shipment"]["tracking_status"], "in_transit");
+    }
+
     async fn a_booked_order_is_called_off_at_the_desk_first(app, imitation) {
         let (id, order) = booked(app, &imitation).await;
         let reason = json!({"reason": planted::REASON});

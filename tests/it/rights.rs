@@ -5,7 +5,10 @@ mod export;
 mod outcomes;
 mod restored;
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
+use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -102,6 +105,45 @@ on_both_engines! {
         assert_eq!(app.get(&app.keys.privacy, &location).await.is(200), request);
         let nobody = json!({"kind": "access", "phone": "13500001111", "requester": requester()});
         assert_eq!(asked(app, nobody).await["order_ids"], json!([]), "nothing is held on them: that is an answer too");
+    }
+
+    async fn a_phone_with_more_orders_than_one_statement_may_name_is_found_whole(app: &TestApp) {
+        const ORDERS: usize = 1010;
+        const ASKED: usize = 33;
+        let draft = app.placed_as(&order_with("/confirm", json!(false))).await;
+        let placed = stream::iter(1..ORDERS).map(|_| app.placed()).buffer_unordered(32).count().await;
+        assert_eq!(placed + 1, ORDERS);
+        let (mut found, mut cursor) = (BTreeSet::new(), Value::Null);
+        loop {
+            let mut body = json!({"phone": planted::PHONE, "limit": 200});
+            if cursor.is_string() {
+                body["cursor"] = cursor;
+            }
+            let page = app.post(&app.keys.ops, "/admin/v1/orders/search", body).await.is(200);
+            let ids = page["data"].as_array().unwrap().iter().map(|order| order["id"].to_string());
+            let before = found.len();
+            found.extend(ids);
+            assert!(found.len() > before, "no page is empty or comes twice");
+            cursor = page["next_cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        assert_eq!(found.len(), ORDERS);
+        let filtered = json!({"phone": planted::PHONE, "status": "draft"});
+        let page = app.post(&app.keys.ops, "/admin/v1/orders/search", filtered).await.is(200);
+        assert_eq!((&page["data"][0]["id"], page["data"].as_array().unwrap().len()), (&json!(draft), 1));
+        app.advance(TimeDelta::minutes(1));
+        let breach = json!({"phone": planted::PHONE, "limit": 200});
+        let touched = app.post(&app.keys.privacy, "/admin/v1/breach/search", breach).await.is(200);
+        assert_eq!(touched["counts"]["orders"], json!(ORDERS), "{}", touched["counts"]);
+        assert_eq!(touched["data"].as_array().unwrap().len(), 200);
+        for _ in 0..ASKED {
+            let body = json!({"kind": "access", "phone": planted::PHONE, "requester": requester()});
+            assert_eq!(asked(app, body).await["orders"].as_array().unwrap().len(), ORDERS);
+        }
+        let page = app.get(&app.keys.privacy, &format!("{REQUESTS}?limit=200")).await.is(200);
+        assert_eq!(page["data"].as_array().unwrap().len(), ASKED);
     }
 
     async fn the_due_day_passes_over_holidays_and_counts_working_weekends(app: &TestApp) {
