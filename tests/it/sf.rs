@@ -374,6 +374,19 @@ with_sf_on_both_engines! {
         assert_eq!((app.stands(&id).await.0, app.parcel_of(&id).await.0), ("shipped".to_owned(), reference));
     }
 
+    async fn what_sf_called_off_is_booked_anew_by_a_correction_though_no_query_has_confirmed_it(app, sf) when honest; {
+        let placed = order();
+        let id = app.booked_as(&placed).await;
+        let (first, _) = app.parcel_of(&id).await;
+        sf.calls_off(&first);
+        hears_of_order(app, &id, "00").await;
+        let path = format!("/v1/orders/{id}/recipient");
+        app.send(Method::PUT, Some(&app.keys.orders), &path, Some(&placed["recipient"])).await.is(200);
+        app.run_jobs().await;
+        assert_ne!(app.parcel_of(&id).await.0, first);
+        assert_eq!((app.stands(&id).await.1, sf.parcels(), sf.calls(CREATE).len()), ("booked".to_owned(), 1, 2));
+    }
+
     async fn an_order_that_is_called_off_is_called_off_at_sf(app, sf) when honest; {
         let id = app.booked_as(&order()).await;
         let reason = json!({"reason": planted::REASON});

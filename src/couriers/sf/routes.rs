@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta};
 use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesRef, BytesStart, Event};
 use serde_json::{Map, Value};
 
 use super::status::{Node, of_order_state, order_state_code};
@@ -192,18 +193,41 @@ fn of_order(state: &Value, sent: Instant) -> Option<CourierEvent> {
     })
 }
 
-/// The `WaybillRoute` elements of a document, their attributes as members; `None` when it is cut off or no XML.
+/// The `WaybillRoute` elements of a document, their attributes, or the elements in them, as members; `None` when it is cut
+/// off or no XML.
 fn xml_routes(text: &str) -> Option<Vec<Value>> {
     let mut reader = quick_xml::Reader::from_str(text);
     let (mut routes, mut depth) = (Vec::new(), 0_usize);
+    // The route that is not closed yet, and the member of it whose text is being read.
+    let mut open: Option<(usize, Map<String, Value>)> = None;
+    let mut member = (String::new(), String::new());
     loop {
         match reader.read_event().ok()? {
             Event::Start(element) => {
                 depth += 1;
-                routes.extend(route(&element));
+                member = (named(element.local_name().as_ref()), String::new());
+                if open.is_none() {
+                    open = route(&element).map(|members| (depth, members));
+                }
             }
-            Event::Empty(element) => routes.extend(route(&element)),
-            Event::End(_) => depth = depth.checked_sub(1)?,
+            Event::Empty(element) => routes.extend(route(&element).map(Value::Object)),
+            Event::Text(text) => member.1.push_str(&named(&text)),
+            Event::CData(text) => member.1.push_str(&named(&text)),
+            Event::GeneralRef(entity) => member.1.push_str(&character(&entity)),
+            Event::End(_) => {
+                let (name, text) = std::mem::take(&mut member);
+                match open.take() {
+                    Some((began, members)) if began == depth => routes.push(Value::Object(members)),
+                    Some((began, mut members)) => {
+                        if !name.is_empty() {
+                            members.entry(name).or_insert(Value::String(text));
+                        }
+                        open = Some((began, members));
+                    }
+                    None => {}
+                }
+                depth = depth.checked_sub(1)?;
+            }
             Event::Eof if depth == 0 => return Some(routes),
             Event::Eof => return None,
             _ => {}
@@ -211,20 +235,33 @@ fn xml_routes(text: &str) -> Option<Vec<Value>> {
     }
 }
 
-fn route(element: &BytesStart<'_>) -> Option<Value> {
+fn named(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What `&amp;` or `&#38;` in an element stands for; what stands for nothing is left as it is.
+fn character(entity: &BytesRef<'_>) -> String {
+    if let Ok(Some(character)) = entity.resolve_char_ref() {
+        return character.to_string();
+    }
+    let name = named(entity);
+    resolve_predefined_entity(&name).map_or_else(|| format!("&{name};"), str::to_owned)
+}
+
+fn route(element: &BytesStart<'_>) -> Option<Map<String, Value>> {
     let name = element.local_name();
     if !name.as_ref().eq_ignore_ascii_case(b"WaybillRoute") {
         return None;
     }
     let mut members = Map::new();
     for attribute in element.attributes().flatten() {
-        let name = String::from_utf8_lossy(attribute.key.local_name().as_ref()).into_owned();
+        let name = named(attribute.key.local_name().as_ref());
         // A bare `&` is no reason to lose the rest.
         let value = attribute.normalized_value(XmlVersion::Implicit1_0);
         let value = value.unwrap_or_else(|_| String::from_utf8_lossy(&attribute.value).into_owned().into());
         members.insert(name, Value::String(value.into_owned()));
     }
-    Some(Value::Object(members))
+    Some(members)
 }
 
 /// A moment as SF writes it: Beijing time in several spellings, or seconds or milliseconds since 1970.

@@ -110,6 +110,30 @@ fn routes_are_read_from_xml_by_itself_or_in_a_form_however_often_encoded() {
 }
 
 #[test]
+fn routes_are_read_from_xml_whose_members_are_elements() {
+    let reference = a_reference();
+    let xml = format!(
+        "<Request service=\"RoutePushService\" lang=\"zh-CN\"><Body>\
+         <WaybillRoute id=\"7\">\n<mailno>SF1000000000000</mailno><orderid> {reference} </orderid>\
+         <acceptTime>2026-11-23 17:00:00</acceptTime><remark>已签收 &amp; <![CDATA[感谢]]>&#32;张</remark><opCode>80</opCode>\
+         <reasonCode/></WaybillRoute>\
+         <WaybillRoute mailno=\"SF1000000000000\" orderid=\"{reference}\" acceptTime=\"2026-11-23 18:00:00\" opCode=\"44\"/>\
+         <WaybillRoute><mailno>SF1000000000001</mailno><opCode>54</opCode><acceptTime>2026-11-23 19:00:00</acceptTime>\
+         </WaybillRoute></Body></Request>"
+    );
+    let events = read(&xml).unwrap();
+    let expected = [
+        TrackingStatus::Delivered,
+        TrackingStatus::OutForDelivery,
+        TrackingStatus::PickedUp,
+    ];
+    assert_eq!(moved(&events), expected);
+    assert_eq!(events[0].reference.as_ref(), Some(&reference));
+    assert_eq!(events[0].remark, Some(Pii::new("已签收 & 感谢 张".to_owned())));
+    assert_eq!((&events[2].reference, &events[2].remark), (&None, &None));
+}
+
+#[test]
 fn a_push_is_read_though_a_byte_is_no_character_and_from_a_form_with_another_name() {
     let reference = a_reference();
     let whole = route_json(reference.as_str());
