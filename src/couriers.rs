@@ -238,6 +238,8 @@ pub enum News {
     Moved(TrackingStatus),
     /// Nobody could collect it: an exception of a parcel that has not left the house, so no step of its order.
     NotCollected,
+    /// The booking that was called off stands again.
+    Revived,
     /// There will be no parcel: the courier, or somebody at its counter, called the booking off or could not take it.
     CalledOff,
     /// The state stays: a note, or a code that is not known (which is counted, not guessed at).
@@ -251,6 +253,7 @@ impl News {
             Self::Moved(status) => Some(status.as_str()),
             Self::NotCollected => Some("not_collected"),
             Self::CalledOff => Some("called_off"),
+            Self::Revived => Some("revived"),
             Self::Unchanged => None,
         }
     }
@@ -260,6 +263,7 @@ impl News {
         match text {
             Some("called_off") => Self::CalledOff,
             Some("not_collected") => Self::NotCollected,
+            Some("revived") => Self::Revived,
             other => other
                 .and_then(TrackingStatus::parse)
                 .map_or(Self::Unchanged, Self::Moved),

@@ -277,15 +277,19 @@ pub(crate) fn stray_parcel(
     tracking_no: Option<&Pii<String>>,
     now: Now,
 ) -> Result<(), AppError> {
-    tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "a parcel exists that should not: calling it off");
     if let (Some(number), None) = (tracking_no, order.purge_decided_at) {
         let note = Note {
             kind: STRAY.to_owned(),
             about: attempt.id.to_string(),
             text: number.clone(),
         };
+        // Told again: it is noted, and being called off.
+        if people::find(conn, ring, order.id).is_ok_and(|person| person.notes.contains(&note)) {
+            return Ok(());
+        }
         crate::app::notes::add(conn, ring, order.id, note, now.business)?;
     }
+    tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "a parcel exists that should not: calling it off");
     note_event(
         conn,
         order,

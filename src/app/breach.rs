@@ -75,15 +75,19 @@ pub async fn touched(app: &App, caller: &Caller, asked: Asked, limit: i64) -> Re
     app.orders
         .write(move |conn| {
             let mut clients: Vec<String> = asked.client.iter().cloned().collect();
+            let (mut from, mut to) = (asked.from.unwrap_or(Instant::UNIX_EPOCH), asked.to.unwrap_or(now));
             if let Some(id) = &asked.key_id {
                 let key = keys::find(conn, id)?.ok_or(AppError::NotFound)?;
+                // Before it was made and after it was revoked it reached nobody.
+                from = from.max(key.created_at);
+                to = key.revoked_at.map_or(to, |revoked_at| to.min(revoked_at));
                 if !key.scopes.see_all() {
                     clients.push(key.client);
                 }
             }
             let window = Window {
-                from: asked.from.unwrap_or(Instant::UNIX_EPOCH),
-                to: asked.to.unwrap_or(now),
+                from,
+                to,
                 clients,
                 among,
             };

@@ -65,10 +65,16 @@ pub(crate) async fn call_off(
         courier: attempt.courier.clone(),
         code: code.to_owned(),
     };
-    let courier = app
-        .couriers
-        .get(&attempt.courier)
-        .ok_or_else(|| trouble(standing::NOT_CONFIGURED))?;
+    let Some(courier) = app.couriers.get(&attempt.courier) else {
+        return Err(match attempt.first_sent_at {
+            Some(_) => trouble(standing::NOT_CONFIGURED),
+            // Shipped by hand: its courier never heard of us, and asking again will not help.
+            None => AppError::conflict(
+                "not_cancellable",
+                "the parcel was not booked here: call it off at its courier, then mark what becomes of it",
+            ),
+        });
+    };
     if let Permit::Wait { .. } = standing::permit(app, courier, Call::Ask).await? {
         return Err(trouble("courier_paused"));
     }

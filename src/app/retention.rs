@@ -23,7 +23,7 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
     let cutoff = now - delta(app.settings.draft_after);
     app.orders
         .write(move |conn| {
-            let expired = orders::pick_expired_drafts_in_tx(conn, cutoff, now, BATCH)?;
+            let expired = orders::pick_expired_drafts_in_tx(conn, cutoff, BATCH)?;
             for id in &expired {
                 let mut order = orders::find(conn, *id)?.ok_or(AppError::NotFound)?;
                 let change = Change::at(now).free_reference();
@@ -54,10 +54,7 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
 pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
     let now = app.clock.business_now();
     let cutoff = now - delta(app.settings.stuck_after);
-    let stuck = app
-        .orders
-        .read(move |conn| orders::stuck(conn, cutoff, now, BATCH))
-        .await?;
+    let stuck = app.orders.read(move |conn| orders::stuck(conn, cutoff, BATCH)).await?;
     let mut ended = 0;
     for id in stuck {
         ask_a_last_time(app, id).await;

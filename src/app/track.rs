@@ -28,6 +28,9 @@ use crate::vault::record::StoredEvent;
 /// How long an authentic event that matches nothing waits for its booking, in business time.
 const PARKED_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(72);
 
+/// So many events of one number may wait; a parcel's whole life has fewer.
+const PARKED_OF_ONE: usize = 100;
+
 /// What to tell whoever called a webhook.
 #[derive(Debug)]
 pub enum Received {
@@ -155,13 +158,29 @@ fn park(conn: &mut AnyConn, ring: &Keyring, courier: &str, event: &CourierEvent,
         at: event.at,
         remark: event.remark.as_ref().map(|remark| remark.expose().clone()),
     };
+    let stored = stored.to_bytes();
+    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let waiting = parked::of_prints(conn, courier, &prints)?;
+    for row in &waiting {
+        if *ring.open(row.epoch, Table::ParkedEvents, &row.id, &row.sealed)? == *stored {
+            return Ok(());
+        }
+    }
+    if waiting.len() >= PARKED_OF_ONE {
+        tracing::warn!(
+            courier,
+            code = event.code,
+            "so many events of one unknown number wait already that this one is dropped"
+        );
+        return Ok(());
+    }
     parked::add_in_tx(
         conn,
         &ParkedRow {
             courier: courier.to_owned(),
             tracking_print: ring.print(epoch, Kind::Tracking, number.expose())?,
             epoch,
-            sealed: ring.seal(epoch, Table::ParkedEvents, &id, &stored.to_bytes())?,
+            sealed: ring.seal(epoch, Table::ParkedEvents, &id, &stored)?,
             expires_at: to_row(now + PARKED_FOR),
             id,
         },
@@ -243,7 +262,9 @@ pub(crate) fn apply_to(
     match attempt.state {
         ShipmentState::Booked => {}
         // Called off: that it was taken on, told late or again, says nothing; a parcel that moves is alive after all.
-        ShipmentState::Failed if attempt.booked_at.is_some() && !moves(event) => return Ok(()),
+        ShipmentState::Failed if attempt.booked_at.is_some() && event.news != News::Revived && !moves(event) => {
+            return Ok(());
+        }
         // There is no parcel, and none was thought to be.
         _ if event.news == News::CalledOff && !attempt.state.is_in_flight() => return Ok(()),
         // The courier speaks of a parcel that we were not sure of: that settles it.
@@ -344,7 +365,7 @@ pub(crate) fn apply(
             note_unmoving(app, attempt, event);
             return Ok(());
         }
-        News::Moved(_) | News::NotCollected => {}
+        News::Moved(_) | News::NotCollected | News::Revived => {}
     }
     let moved = advance(order, attempt, event, trust, now.business, app.settings.window)?;
     write_moved(conn, &moved.into_iter().collect::<Vec<_>>(), &[order], &[attempt], now)
@@ -409,6 +430,7 @@ pub(crate) fn advance(
         // Told late, of a parcel that was collected after all.
         News::NotCollected if order.status.is_shipped() => return Ok(None),
         News::NotCollected => TrackingStatus::Exception,
+        News::Revived => TrackingStatus::Accepted,
         News::CalledOff | News::Unchanged => return Ok(None),
     };
     let Some(progress) = Progress::after(attempt.progress, Progress { status, at: event.at }) else {

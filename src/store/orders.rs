@@ -414,6 +414,12 @@ impl Change {
         self
     }
 
+    /// Begins the clock anew that takes an order which does not move.
+    pub fn moved(mut self, now: Instant) -> Self {
+        self.moved_at = Some(to_row(now));
+        self
+    }
+
     /// Sets or lifts a hold.
     pub fn hold(mut self, until: Option<Instant>) -> Self {
         self.hold_until = Some(until.map(to_row));
@@ -508,29 +514,24 @@ pub fn pick_lapsed_in_tx(conn: &mut AnyConn, wall: Instant, limit: i64) -> Resul
 ///
 /// # Errors
 /// The database.
-pub fn pick_expired_drafts_in_tx(
-    conn: &mut AnyConn,
-    cutoff: Instant,
-    now: Instant,
-    limit: i64,
-) -> Result<Vec<OrderId>, StoreError> {
+pub fn pick_expired_drafts_in_tx(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
     parse_ids(dialect::pick_and_lock(
         conn,
         "orders",
         "ended_at IS NULL AND created_at <= $1 AND moved_at <= $1 AND status = 'draft' AND purge_decided_at IS NULL \
-         AND (hold_until IS NULL OR hold_until <= $2)",
+         AND (hold_until IS NULL OR hold_until <= $1)",
         "created_at",
-        &[to_row(cutoff), to_row(now)],
+        &[to_row(cutoff)],
         limit,
     )?)
 }
 
-/// Orders that have not ended, have not moved since `cutoff` and are not held at `now`; drafts expire by themselves. Not
-/// locked: ending one may ask the courier first.
+/// Orders that have not ended, and have neither moved nor been held since `cutoff`; drafts expire by themselves. Not locked:
+/// ending one may ask the courier first.
 ///
 /// # Errors
 /// The database.
-pub fn stuck(conn: &mut AnyConn, cutoff: Instant, now: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+pub fn stuck(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
     let ids: Vec<String> = orders::table
         .filter(orders::ended_at.is_null())
         .filter(orders::purge_decided_at.is_null())
@@ -538,7 +539,7 @@ pub fn stuck(conn: &mut AnyConn, cutoff: Instant, now: Instant, limit: i64) -> R
         .filter(orders::created_at.le(to_row(cutoff)))
         .filter(orders::moved_at.le(to_row(cutoff)))
         .filter(orders::status.ne("draft"))
-        .filter(orders::hold_until.is_null().or(orders::hold_until.le(to_row(now))))
+        .filter(orders::hold_until.is_null().or(orders::hold_until.le(to_row(cutoff))))
         .order(orders::created_at)
         .limit(limit)
         .select(orders::id)

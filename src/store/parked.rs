@@ -29,18 +29,26 @@ pub fn add_in_tx(conn: &mut AnyConn, row: &ParkedRow) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Takes out the events of a courier that carry one of these fingerprints, oldest first.
+/// The events of a courier that carry one of these fingerprints, oldest first.
 ///
 /// # Errors
 /// The database.
-pub fn take_in_tx(conn: &mut AnyConn, courier: &str, prints: &[(i64, Vec<u8>)]) -> Result<Vec<ParkedRow>, StoreError> {
+pub fn of_prints(conn: &mut AnyConn, courier: &str, prints: &[(i64, Vec<u8>)]) -> Result<Vec<ParkedRow>, StoreError> {
     let prints = prints.iter().map(|(_, print)| print);
-    let rows: Vec<ParkedRow> = parked_events::table
+    Ok(parked_events::table
         .filter(parked_events::courier.eq(courier))
         .filter(parked_events::tracking_print.eq_any(prints))
         .order(parked_events::id)
         .select(ParkedRow::as_select())
-        .load(conn)?;
+        .load(conn)?)
+}
+
+/// Takes those events out.
+///
+/// # Errors
+/// The database.
+pub fn take_in_tx(conn: &mut AnyConn, courier: &str, prints: &[(i64, Vec<u8>)]) -> Result<Vec<ParkedRow>, StoreError> {
+    let rows = of_prints(conn, courier, prints)?;
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     if !ids.is_empty() {
         diesel::delete(parked_events::table.filter(parked_events::id.eq_any(&ids))).execute(conn)?;

@@ -97,6 +97,11 @@ pub fn read(
             .filter(orders::ended_at.is_null())
             .filter(orders::created_at.le(to_row(stuck_since)))
             .filter(orders::moved_at.le(to_row(stuck_since)))
+            .filter(
+                orders::hold_until
+                    .is_null()
+                    .or(orders::hold_until.le(to_row(stuck_since))),
+            )
             .filter(orders::status.ne("draft"))
             .count()
             .get_result(conn)?,

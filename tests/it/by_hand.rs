@@ -60,6 +60,15 @@ async fn kinds(app: &TestApp, id: &str) -> Vec<String> {
 }
 
 on_both_engines! {
+    async fn a_parcel_of_a_courier_that_is_not_configured_cannot_be_called_off_and_says_so(app: &TestApp) {
+        let id = app.printed().await;
+        ship(app, &id, "sf").await.is(200);
+        let reason = json!({"reason": planted::REASON});
+        let cancel = format!("/v1/orders/{id}/cancel");
+        app.post(&app.keys.orders, &cancel, reason).await.problem(409, "not_cancellable");
+        mark(app, &id, "delivered").await.is(200);
+    }
+
     async fn an_order_shipped_by_hand_is_booked_under_its_number_and_watched(app: &TestApp) with { fake() } {
         let id = app.printed().await;
         let answer = ship(app, &id, "second").await.is(200);

@@ -173,6 +173,29 @@ on_both_engines! {
         assert_eq!(app.personal_rows(&id), [0, 0, 0]);
     }
 
+    async fn an_order_that_was_held_for_longer_than_it_may_stand_still_is_given_that_time_anew(app: &TestApp) {
+        let (lifted, ended) = (app.placed().await, app.placed().await);
+        let until = app.clock.business_now() + STUCK_AFTER + TimeDelta::days(5);
+        for id in [&lifted, &ended] {
+            hold_until(app, id, until).await.is(200);
+        }
+        let days = async |days| {
+            app.clock.advance_wall(TimeDelta::hours(1));
+            app.clock.advance_business(TimeDelta::days(days));
+            app.run_upkeep().await;
+        };
+        days(STUCK_AFTER.num_days() + 4).await;
+        lift(app, &lifted).await.is(200);
+        days(2).await;
+        for id in [&lifted, &ended] {
+            assert_eq!(app.own(id).await["status"], "placed", "a dispute is settled: it can be printed");
+        }
+        days(STUCK_AFTER.num_days()).await;
+        for id in [&lifted, &ended] {
+            assert_eq!(app.own(id).await["status"], "cancelled");
+        }
+    }
+
     async fn however_many_orders_are_held_none_behind_them_waits_for_its_end_or_for_the_floor(app: &TestApp) {
         // More than any sweep looks at in one go, all at the front.
         let (mut drafts, mut placed) = (Vec::new(), Vec::new());

@@ -7,7 +7,7 @@ use crate::domain::shipment::TrackingStatus::{
     Accepted, Delivered, Exception, InTransit, OutForDelivery, PickedUp, Rejected, Returned, Returning,
 };
 
-use News::{CalledOff, Moved, NotCollected, Unchanged};
+use News::{CalledOff, Moved, NotCollected, Revived, Unchanged};
 
 /// `data.status` of the order desk's callback (商家寄件).
 const ORDER: [(&str, News); 19] = [
@@ -36,7 +36,7 @@ const ORDER: [(&str, News); 19] = [
     ("9", CalledOff),
     ("99", CalledOff),
     // 订单复活: called off and alive again.
-    ("166", Moved(Accepted)),
+    ("166", Revived),
     // Another courier takes it: only its ids change.
     ("302", Unchanged),
     // 已结算, 修改重量: money.

@@ -62,7 +62,7 @@ fn every_state_of_the_order_desk_is_read_as_documented() {
         ("610", News::CalledOff),
         ("9", News::CalledOff),
         ("99", News::CalledOff),
-        ("166", News::Moved(Accepted)),
+        ("166", News::Revived),
         ("15", News::Unchanged),
         ("155", News::Unchanged),
         ("200", News::Unchanged),
