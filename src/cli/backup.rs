@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::serve::{Role, lock_sqlite};
+use crate::cli::serve::lock_for_restore;
 use crate::cli::{Failure, out};
 use crate::config::{Config, DatabaseUrl};
 use crate::store::migrate::{self, Which};
@@ -116,7 +116,7 @@ pub(super) fn restore(config: &Config, options: &Options) -> Result<(), Failure>
     if !copy.exists() {
         return Err(format!("there is no copy at {}", copy.display()).into());
     }
-    let _lock = lock_sqlite(config, Role::Both)?;
+    let _locks = lock_for_restore(config)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }

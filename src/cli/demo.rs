@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as Stopwatch};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::cli::serve::{Role, Running};
+use crate::cli::serve::{Role, Running, told_to_stop};
 use crate::cli::{Failure, out, runtime};
 use crate::config::{Config, LoadOptions};
 use crate::couriers::client;
@@ -34,7 +34,12 @@ const PHOTO: &str = "oss://id-photos/demo/a.jpg";
 pub(super) fn run() -> Result<(), Failure> {
     let folder = std::env::temp_dir().join(format!("safelight-demo-{}", crate::domain::ids::RowId::generate()));
     std::fs::create_dir_all(&folder)?;
-    let done = runtime()?.block_on(live(&folder));
+    let done = runtime()?.block_on(async {
+        tokio::select! {
+            done = live(&folder) => done,
+            stopped = told_to_stop() => stopped.map_err(Failure::from).and_then(|()| Err("interrupted".into())),
+        }
+    });
     std::fs::remove_dir_all(&folder)?;
     done
 }

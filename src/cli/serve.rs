@@ -1,6 +1,6 @@
 //! `safelight serve` and `safelight work`: starts everything, waits, and stops it in the right order.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -224,30 +224,60 @@ pub(super) async fn told_to_stop() -> std::io::Result<()> {
     Ok(())
 }
 
-/// One `serve` at a time on one SQLite file. The lock is the operating system's: it goes with the process.
-pub(super) fn lock_sqlite(config: &Config, role: Role) -> Result<Option<File>, Failure> {
+/// One `serve` at a time on one SQLite file, any number of `work` beside it, and none of them beside a restore. The locks are
+/// the operating system's: they go with the process.
+pub(super) fn lock_sqlite(config: &Config, role: Role) -> Result<Vec<File>, Failure> {
     let DatabaseUrl::Sqlite(path) = &config.database.url else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    if role == Role::WorkOnly {
-        return Ok(None);
+    let used = lock_file(path, ".used")?;
+    taken(used.try_lock_shared(), || {
+        format!("{} is being restored", path.display())
+    })?;
+    let mut locks = vec![used];
+    if role != Role::WorkOnly {
+        locks.push(lock_alone(path)?);
     }
-    let lock = lock_path(path);
-    if let Some(folder) = lock.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let file = File::options().create(true).truncate(false).write(true).open(&lock)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(format!("another `safelight serve` is running on {}", path.display()).into())
-        }
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
-    }
+    Ok(locks)
 }
 
-fn lock_path(database: &Path) -> std::path::PathBuf {
+/// Nobody may use a SQLite file that is replaced: whoever has it open would go on in a file that has no name any more.
+///
+/// # Errors
+/// It is in use.
+pub(super) fn lock_for_restore(config: &Config) -> Result<Vec<File>, Failure> {
+    let DatabaseUrl::Sqlite(path) = &config.database.url else {
+        return Ok(Vec::new());
+    };
+    let served = lock_alone(path)?;
+    let used = lock_file(path, ".used")?;
+    taken(used.try_lock(), || {
+        format!("`safelight work` is running on {}", path.display())
+    })?;
+    Ok(vec![served, used])
+}
+
+fn lock_alone(path: &Path) -> Result<File, Failure> {
+    let file = lock_file(path, ".lock")?;
+    taken(file.try_lock(), || {
+        format!("another `safelight serve` is running on {}", path.display())
+    })?;
+    Ok(file)
+}
+
+fn lock_file(database: &Path, end: &str) -> std::io::Result<File> {
     let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
+    name.push(end);
+    if let Some(folder) = Path::new(&name).parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    File::options().create(true).truncate(false).write(true).open(name)
+}
+
+fn taken(lock: Result<(), TryLockError>, why: impl Fn() -> String) -> Result<(), Failure> {
+    match lock {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(why().into()),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
 }

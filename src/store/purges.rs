@@ -237,7 +237,7 @@ pub fn count_decided_of(conn: &mut AnyConn, ids: &[&str]) -> Result<usize, Store
 /// What retention would do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// Orders that are due and free.
+    /// Orders that are due and free, or decided and not destroyed yet.
     pub due: i64,
     /// Orders that are due and held.
     pub held: i64,
@@ -248,6 +248,17 @@ pub struct Due {
 /// # Errors
 /// The database.
 pub fn count_due(conn: &mut AnyConn, now: Instant) -> Result<Due, StoreError> {
+    // What is decided waits for the vault, or for a process that died: it is not gone yet.
+    let decided: i64 = orders::table
+        .filter(orders::purge_decided_at.is_not_null())
+        .filter(orders::purged_at.is_null())
+        .filter(
+            orders::purge_due_at
+                .le(to_row(now))
+                .or(orders::purge_decided_at.le(to_row(now))),
+        )
+        .count()
+        .get_result(conn)?;
     let all: i64 = orders::table
         .filter(orders::purge_due_at.le(to_row(now)))
         .filter(orders::purge_decided_at.is_null())
@@ -260,7 +271,7 @@ pub fn count_due(conn: &mut AnyConn, now: Instant) -> Result<Due, StoreError> {
         .count()
         .get_result(conn)?;
     Ok(Due {
-        due: all.saturating_sub(held),
+        due: all.saturating_sub(held).saturating_add(decided),
         held,
     })
 }

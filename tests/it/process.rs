@@ -46,7 +46,7 @@ impl Installation {
         Self { databases, settings }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_safelight"));
         command
             .args(arguments)

@@ -1,5 +1,8 @@
 //! Giving keys up: finished by whoever comes next, the bytes of keys gone, what does not open named and passed over.
 
+use std::process::Stdio;
+use std::time::Instant as Stopwatch;
+
 use chrono::TimeDelta;
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
@@ -15,7 +18,7 @@ use serde_json::{Value, json};
 use crate::harness::app::TestApp;
 use crate::harness::databases::Engine;
 use crate::harness::{fixtures, planted, rows};
-use crate::process::{Installation, block_on, on_both, order};
+use crate::process::{Installation, PATIENCE, block_on, on_both, order};
 use crate::stolen::vault_under;
 
 async fn place_many(app: &TestApp, count: usize) -> Vec<String> {
@@ -373,6 +376,23 @@ fn nothing_but_a_copy_of_this_very_database_takes_its_place() {
                 );
             }
         }
+        let mut worker = installation
+            .command(&["work"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Stopwatch::now();
+        loop {
+            let (status, out, err) = installation.run(&["restore", "copies"]);
+            if !status.success() {
+                assert!(err.contains("`safelight work` is running"), "{out}{err}");
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "it is restored under a worker");
+        }
+        worker.kill().unwrap();
+        worker.wait().unwrap();
         let served = installation.serve().await;
         let placed = served.place(&key, "planted-key-still", &order()).await.unwrap();
         placed.is(201);

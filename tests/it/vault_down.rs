@@ -158,6 +158,10 @@ on_both_engines! {
         assert!(app.all_parcels().await.len() == 1, "nothing is sent that an old copy could not know of");
         assert!(safelight::app::purge::sweep(&app.app, "system").await.is_err());
         assert_eq!(app.personal_rows(&due)[0], 1, "nothing is destroyed that is not journalled");
+        let late = async |name: &str| app.get(&app.keys.admin, "/admin/v1/stats").await.is(200)[name].clone();
+        assert_eq!((late("purge_due").await, late("purge_overdue").await), (json!(1), json!(0)), "and it is shown to wait");
+        app.clock.advance_business(TimeDelta::days(2));
+        assert_eq!(late("purge_overdue").await, json!(1));
         let held = json!({"reason": planted::REASON, "until": app.clock.business_now() + TimeDelta::days(9)});
         let path = format!("/admin/v1/orders/{waiting}/hold");
         the_vault_is_named(app.put(&app.keys.privacy, &path, held).await);
