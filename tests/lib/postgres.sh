@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A throwaway PostgreSQL for the tests and the benchmark; sourced, never run.
 #
 # What is started here is gone when the script that asked for it is gone, however it ended (also by
@@ -95,7 +96,7 @@ pg_make_folder() {
     for base in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
         base=${base%/}
         [ ${#base} -le 60 ] && [ -d "$base" ] && [ -w "$base" ] || continue
-        pg_data= pg_as test -x "$base" || continue
+        pg_data='' pg_as test -x "$base" || continue
         pg_work=$(mktemp -d "$base/safelight.XXXXXX") || continue
         chmod 711 "$pg_work"
         mkdir -m 700 "$pg_work/pg" "$pg_work/tmp"
@@ -183,5 +184,6 @@ pg_start() {
         for setting in "$@"; do echo "${setting%%=*} = '${setting#*=}'"; done
     } | pg_as tee -a "$pg_data/data/postgresql.conf" >/dev/null
     pg_listen || return 1
+    # shellcheck disable=SC2034 # for whoever sources this
     pg_url="postgres://postgres:$password@127.0.0.1:$pg_port/postgres"
 }
