@@ -191,7 +191,7 @@ impl Database {
         match self.engine {
             Engine::Postgres => 600,
             Engine::Sqlite if self.is_busy() => 25,
-            Engine::Sqlite => 4000,
+            Engine::Sqlite => 2000,
         }
     }
 
@@ -290,7 +290,7 @@ impl Database {
     }
 
     /// [`write`](Self::write) for whom nobody waits, in many steps: while orders are taken, as much time is left to them
-    /// after each. On SQLite writers take turns anyway.
+    /// after each. On SQLite that is beside the turns that writers take: whoever waits for one waits for a whole step.
     ///
     /// # Errors
     /// As `write`.
@@ -302,7 +302,7 @@ impl Database {
     {
         let started = Instant::now();
         let result = self.write(work).await;
-        if self.engine == Engine::Postgres && self.is_busy() {
+        if self.is_busy() {
             tokio::time::sleep(started.elapsed().min(Duration::from_millis(200))).await;
         }
         result
