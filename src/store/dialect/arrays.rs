@@ -63,7 +63,61 @@ macro_rules! column {
         Column::$kind($rows.iter().map($of).collect())
     };
 }
-pub(super) use column;
+
+/// Inserts rows into a table: on PostgreSQL over these columns, each out of every row; on SQLite, where a statement is a
+/// function call, row by row.
+macro_rules! insert_rows {
+    ($conn:expr, $table:ident, $rows:expr, |$row:ident| [$first:ident: $of_first:ident = $value_of_first:expr $(, $name:ident: $kind:ident = $value:expr)* $(,)?]) => {
+        match $conn {
+            AnyConn::Sqlite(conn) => {
+                for row in $rows {
+                    diesel::insert_into($table::table).values(row).execute(conn)?;
+                }
+            }
+            AnyConn::Postgres(conn) => {
+                let columns = vec![
+                    column!($of_first, $rows, |$row| $value_of_first),
+                    $(column!($kind, $rows, |$row| $value)),*
+                ];
+                let into = concat!(
+                    "INSERT INTO ", stringify!($table), " (", stringify!($first), $(", ", stringify!($name),)*
+                    ") SELECT * FROM unnest("
+                );
+                <Statement>::over(into, columns, ")").execute(conn)?;
+            }
+        }
+    };
+}
+
+/// Writes columns of rows, each a key and what its row becomes: on PostgreSQL over these columns, on SQLite row by row.
+macro_rules! update_rows {
+    ($conn:expr, $table:ident, $rows:expr, |$row:ident| [$first:ident: $of_first:ident = $value_of_first:expr $(, $name:ident: $kind:ident = $value:expr)* $(,)?]) => {
+        match $conn {
+            AnyConn::Sqlite(conn) => {
+                for (id, row) in $rows {
+                    diesel::update($table::table.find(id)).set(row).execute(conn)?;
+                }
+            }
+            AnyConn::Postgres(conn) => {
+                let columns = vec![
+                    column!(Text, $rows, |(id, _)| id.as_str()),
+                    column!($of_first, $rows, |(_, $row)| $value_of_first),
+                    $(column!($kind, $rows, |(_, $row)| $value)),*
+                ];
+                let update = concat!(
+                    "UPDATE ", stringify!($table), " t SET ", stringify!($first), " = v.", stringify!($first),
+                    $(", ", stringify!($name), " = v.", stringify!($name),)* " FROM unnest("
+                );
+                let these = concat!(
+                    ") AS v (id, ", stringify!($first), $(", ", stringify!($name),)* ") WHERE t.id = v.id"
+                );
+                <Statement>::over(update, columns, these).execute(conn)?;
+            }
+        }
+    };
+}
+
+pub(super) use {column, insert_rows, update_rows};
 
 // Told apart by its text.
 impl<Row: 'static> QueryId for Statement<'_, Row> {

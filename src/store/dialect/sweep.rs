@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamp};
 
 use super::Key;
-use super::arrays::{Column, Statement, column};
+use super::arrays::{Column, Statement, column, insert_rows};
 use crate::privacy::classes;
 use crate::store::journal::JournalRow;
 use crate::store::purges::ReceiptRow;
@@ -200,32 +200,17 @@ pub fn empty_for_orders(
 /// # Errors
 /// The database.
 pub fn insert_receipts(conn: &mut AnyConn, receipts: &[ReceiptRow]) -> Result<(), StoreError> {
-    match conn {
-        AnyConn::Sqlite(conn) => {
-            for receipt in receipts {
-                diesel::insert_into(purge_receipts::table)
-                    .values(receipt)
-                    .execute(conn)?;
-            }
-        }
-        AnyConn::Postgres(conn) => {
-            let columns = vec![
-                column!(Text, receipts, |row| row.order_id.as_str()),
-                column!(Text, receipts, |row| row.reason.as_str()),
-                column!(Timestamp, receipts, |row| row.decided_at),
-                column!(Timestamp, receipts, |row| row.purged_at),
-                column!(Text, receipts, |row| row.purged_columns.as_str()),
-                column!(BigIntOrNull, receipts, |row| row.epoch),
-                column!(BigIntOrNull, receipts, |row| row.journal),
-                column!(Text, receipts, |row| row.hash.as_str()),
-                column!(BigInt, receipts, |row| row.audit_seq),
-            ];
-            let into = "INSERT INTO purge_receipts \
-                (order_id, reason, decided_at, purged_at, purged_columns, epoch, journal, hash, audit_seq) \
-                SELECT * FROM unnest(";
-            <Statement>::over(into, columns, ")").execute(conn)?;
-        }
-    }
+    insert_rows!(conn, purge_receipts, receipts, |row| [
+        order_id: Text = row.order_id.as_str(),
+        reason: Text = row.reason.as_str(),
+        decided_at: Timestamp = row.decided_at,
+        purged_at: Timestamp = row.purged_at,
+        purged_columns: Text = row.purged_columns.as_str(),
+        epoch: BigIntOrNull = row.epoch,
+        journal: BigIntOrNull = row.journal,
+        hash: Text = row.hash.as_str(),
+        audit_seq: BigInt = row.audit_seq,
+    ]);
     Ok(())
 }
 
@@ -234,23 +219,12 @@ pub fn insert_receipts(conn: &mut AnyConn, receipts: &[ReceiptRow]) -> Result<()
 /// # Errors
 /// The database.
 pub fn insert_journal(conn: &mut AnyConn, entries: &[JournalRow]) -> Result<(), StoreError> {
-    match conn {
-        AnyConn::Sqlite(conn) => {
-            for entry in entries {
-                diesel::insert_into(journal::table).values(entry).execute(conn)?;
-            }
-        }
-        AnyConn::Postgres(conn) => {
-            let columns = vec![
-                column!(BigInt, entries, |row| row.number),
-                column!(Timestamp, entries, |row| row.at),
-                column!(Text, entries, |row| row.kind.as_str()),
-                column!(Text, entries, |row| row.subject.as_str()),
-                column!(Text, entries, |row| row.detail.as_str()),
-            ];
-            let into = "INSERT INTO journal (number, at, kind, subject, detail) SELECT * FROM unnest(";
-            <Statement>::over(into, columns, ")").execute(conn)?;
-        }
-    }
+    insert_rows!(conn, journal, entries, |row| [
+        number: BigInt = row.number,
+        at: Timestamp = row.at,
+        kind: Text = row.kind.as_str(),
+        subject: Text = row.subject.as_str(),
+        detail: Text = row.detail.as_str(),
+    ]);
     Ok(())
 }
