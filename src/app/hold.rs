@@ -96,10 +96,6 @@ async fn change(
                     change = change.first_held(now.business);
                 }
             }
-            if until.is_none() {
-                // The hold stopped the clock that takes what does not move.
-                change = change.moved(now.business);
-            }
             change_in_tx(conn, id, &change)?;
             order.hold_until = until;
             let (kind, hash) = match &reason {

@@ -17,6 +17,7 @@ use crate::couriers::{Booked, CallError, Courier, CourierEvent, News, ParcelRef,
 use crate::domain::ids::AttemptId;
 use crate::domain::shipment::{CONFIRM_WITHIN, QUIET, ShipmentState, WITHOUT_NUMBER};
 use crate::domain::standing::Call;
+use crate::store::orders::Order;
 use crate::store::shipments::{self, Attempt, Change};
 use crate::store::{AnyConn, orders};
 use crate::vault::keyring::Keyring;
@@ -266,22 +267,9 @@ async fn take_number(app: &App, id: AttemptId, booked: Booked) -> Result<(), App
 /// # Errors
 /// Store or vault: the job is tried again.
 pub async fn confirm_call_off(app: &App, id: AttemptId) -> Result<Next, AppError> {
-    let found = app
-        .read_sealed(move |conn, ring| {
-            let Some(attempt) = shipments::find(conn, id)?.filter(|attempt| attempt.state == ShipmentState::Booked)
-            else {
-                return Ok(None);
-            };
-            match orders::find(conn, attempt.order_id)? {
-                Some(order)
-                    if order.purge_decided_at.is_none() && !order.status.is_shipped() && !order.status.is_ended() => {}
-                _ => return Ok(None),
-            }
-            let parcel = parcel_of(conn, ring, &attempt)?;
-            Ok(parcel.map(|parcel| (attempt, parcel)))
-        })
-        .await?;
-    let Some((attempt, parcel)) = found else {
+    let in_the_house = |order: &Order| !order.status.is_shipped() && !order.status.is_ended();
+    let is_open = move |attempt: &Attempt, order: &Order| attempt.state == ShipmentState::Booked && in_the_house(order);
+    let Some((attempt, parcel)) = find_parcel(app, id, is_open).await? else {
         return Ok(Next::Done);
     };
     let Some(courier) = app.couriers.get(&attempt.courier) else {
@@ -305,6 +293,27 @@ pub async fn confirm_call_off(app: &App, id: AttemptId) -> Result<Next, AppError
         }),
         Err(error) => Ok(Next::after_call(error, app.clock.wall_now())),
     }
+}
+
+/// A parcel that a courier is to be asked about, where that is still an open question and its person is not gone.
+async fn find_parcel(
+    app: &App,
+    id: AttemptId,
+    is_open: impl Fn(&Attempt, &Order) -> bool + Send + Sync + 'static,
+) -> Result<Option<Parcel>, AppError> {
+    app.read_sealed(move |conn, ring| {
+        let Some(attempt) = shipments::find(conn, id)? else {
+            return Ok(None);
+        };
+        match orders::find(conn, attempt.order_id)? {
+            Some(order) if order.purge_decided_at.is_none() && is_open(&attempt, &order) => {
+                let parcel = parcel_of(conn, ring, &attempt)?;
+                Ok(parcel.map(|parcel| (attempt, parcel)))
+            }
+            _ => Ok(None),
+        }
+    })
+    .await
 }
 
 /// Notes that a courier is asked about a parcel now; the wait, where it was just asked or is paused.
@@ -333,20 +342,8 @@ async fn may_ask(app: &App, courier: &Arc<dyn Courier>, attempt: &Attempt) -> Re
 /// # Errors
 /// Store or vault: the job is tried again.
 pub async fn confirm_end(app: &App, id: AttemptId) -> Result<Next, AppError> {
-    let found = app
-        .read_sealed(move |conn, ring| {
-            let Some(attempt) = shipments::find(conn, id)?.filter(|attempt| attempt.end_reported.is_some()) else {
-                return Ok(None);
-            };
-            match orders::find(conn, attempt.order_id)? {
-                Some(order) if order.purge_decided_at.is_none() => {}
-                _ => return Ok(None),
-            }
-            let parcel = parcel_of(conn, ring, &attempt)?;
-            Ok(parcel.map(|parcel| (attempt, parcel)))
-        })
-        .await?;
-    let Some((attempt, parcel)) = found else {
+    let is_open = |attempt: &Attempt, _: &Order| attempt.end_reported.is_some();
+    let Some((attempt, parcel)) = find_parcel(app, id, is_open).await? else {
         return Ok(Next::Done);
     };
     let (Some(courier), Some(reported)) = (app.couriers.get(&attempt.courier), attempt.end_reported) else {

@@ -312,9 +312,6 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                     .ok()
                     .and_then(chrono::DateTime::from_timestamp_micros);
                 let mut change = Change::at(now).hold(until);
-                if until.is_none() {
-                    change = change.moved(now);
-                }
                 if order.first_held_at.is_none() && !entry.detail.is_empty() {
                     change = change.first_held(entry.at.and_utc());
                 }

@@ -225,6 +225,7 @@ pub(crate) fn apply_parked(
             at: stored.at,
             remark: stored.remark.map(Pii::new),
         };
+        take_numbers(conn, ring, &order, &attempt, &event, now)?;
         apply(conn, ring, app, &mut order, &mut attempt, &event, trust, now)?;
     }
     Ok(())
@@ -284,20 +285,10 @@ pub(crate) fn apply_to(
             return Ok(());
         }
     }
-    let mut new = Vec::new();
-    let its_new = new_number(conn, ring, &attempt, event)?;
-    for number in [event.tracking_no.as_ref(), its_new].into_iter().flatten() {
-        let added = booking::add_tracking(conn, ring, &order, &attempt, number, now.business)?;
-        if added && event.new_tracking_no.as_ref() == Some(number) {
-            booking::enqueue(conn, JobKind::Watch, attempt.id, now)?;
-        }
-        if added || !was_booked {
-            new.push(number);
-        }
-    }
+    let numbers = take_numbers(conn, ring, &order, &attempt, event, now)?;
     apply(conn, ring, app, &mut order, &mut attempt, event, trust, now)?;
     // A number that was not known before may have news waiting under it.
-    for number in new {
+    for (number, _) in numbers.into_iter().filter(|(_, added)| *added || !was_booked) {
         apply_parked(conn, ring, app, order.clone(), attempt.clone(), Some(number), now)?;
     }
     Ok(())
@@ -306,6 +297,28 @@ pub(crate) fn apply_to(
 /// Whether an event tells of a parcel that was really there to be moved.
 fn moves(event: &CourierEvent) -> bool {
     matches!(event.news, News::Moved(status) if status != TrackingStatus::Accepted)
+}
+
+/// Adds the numbers that an event names to its parcel; returns each, and whether it was new. News under a number that the
+/// courier changed to are asked for.
+fn take_numbers<'a>(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    order: &Order,
+    attempt: &Attempt,
+    event: &'a CourierEvent,
+    now: Now,
+) -> Result<Vec<(&'a Pii<String>, bool)>, AppError> {
+    let mut numbers = Vec::new();
+    let its_new = new_number(conn, ring, attempt, event)?;
+    for number in [event.tracking_no.as_ref(), its_new].into_iter().flatten() {
+        let added = booking::add_tracking(conn, ring, order, attempt, number, now.business)?;
+        if added && its_new == Some(number) {
+            booking::enqueue(conn, JobKind::Watch, attempt.id, now)?;
+        }
+        numbers.push((number, added));
+    }
+    Ok(numbers)
 }
 
 /// The new number that an event gives a parcel; not one that is another parcel's, whose news would end the wrong order.
@@ -328,12 +341,12 @@ fn new_number<'a>(
     Ok(number)
 }
 
-/// Applies an event to a locked order and its booked attempt.
+/// Applies an event, whose numbers are taken in already, to a locked order and its booked attempt.
 ///
 /// # Errors
 /// Keys or store.
 #[expect(clippy::too_many_arguments, reason = "what one event meets in one transaction")]
-pub(crate) fn apply(
+fn apply(
     conn: &mut AnyConn,
     ring: &Keyring,
     app: &App,
@@ -343,11 +356,6 @@ pub(crate) fn apply(
     trust: Trust,
     now: Now,
 ) -> Result<(), AppError> {
-    if let Some(number) = new_number(conn, ring, attempt, event)?
-        && booking::add_tracking(conn, ring, order, attempt, number, now.business)?
-    {
-        booking::enqueue(conn, JobKind::Watch, attempt.id, now)?;
-    }
     if let Some(remark) = &event.remark {
         let known = person::remark_prints(conn, &[order.id])?;
         let epoch = people::current_epoch(conn, ring, now.business)?;

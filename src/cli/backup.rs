@@ -23,12 +23,17 @@ pub(super) struct Options {
 }
 
 impl Options {
-    fn url<'a>(&self, config: &'a Config) -> &'a DatabaseUrl {
+    /// The database, and the other one of its pair.
+    fn which(&self) -> (Which, Which) {
         if self.vault {
-            &config.vault.url
+            (Which::Vault, Which::Orders)
         } else {
-            &config.database.url
+            (Which::Orders, Which::Vault)
         }
+    }
+
+    fn url<'a>(&self, config: &'a Config) -> &'a DatabaseUrl {
+        url_of(config, self.which().0)
     }
 
     fn copy(&self) -> PathBuf {
@@ -38,14 +43,8 @@ impl Options {
     /// Whether that file may take the database's place: whole, of its kind, of a schema that this program knows, and of the
     /// same pair as the other of the two databases, where that one is there. What it replaces is gone.
     fn check(&self, config: &Config, file: &Path) -> Result<(), String> {
-        let (mine, other) = match self.vault {
-            false => (Which::Orders, Which::Vault),
-            true => (Which::Vault, Which::Orders),
-        };
-        let other_url = match other {
-            Which::Orders => &config.database.url,
-            Which::Vault => &config.vault.url,
-        };
+        let (mine, other) = self.which();
+        let other_url = url_of(config, other);
         let copy = Database::new(DatabaseUrl::Sqlite(file.to_owned()), 1);
         if !copy.read_blocking(dialect::is_whole).unwrap_or(false) {
             return Err("is damaged".to_owned());
@@ -62,6 +61,13 @@ impl Options {
             return Err(format!("belongs to another {name} than this one's"));
         }
         Ok(())
+    }
+}
+
+fn url_of(config: &Config, which: Which) -> &DatabaseUrl {
+    match which {
+        Which::Orders => &config.database.url,
+        Which::Vault => &config.vault.url,
     }
 }
 

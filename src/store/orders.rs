@@ -414,15 +414,12 @@ impl Change {
         self
     }
 
-    /// Begins the clock anew that takes an order which does not move.
-    pub fn moved(mut self, now: Instant) -> Self {
-        self.moved_at = Some(to_row(now));
-        self
-    }
-
-    /// Sets or lifts a hold.
+    /// Sets or lifts a hold. It stopped the clock that takes an order which does not move: lifted, that begins anew.
     pub fn hold(mut self, until: Option<Instant>) -> Self {
         self.hold_until = Some(until.map(to_row));
+        if until.is_none() {
+            self.moved_at = self.updated_at;
+        }
         self
     }
 
@@ -526,20 +523,25 @@ pub fn pick_expired_drafts_in_tx(conn: &mut AnyConn, cutoff: Instant, limit: i64
     )?)
 }
 
-/// Orders that have not ended, and have neither moved nor been held since `cutoff`; drafts expire by themselves. Not locked:
-/// ending one may ask the courier first.
-///
-/// # Errors
-/// The database.
-pub fn stuck(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
-    let ids: Vec<String> = orders::table
+/// Orders that have not ended, and have neither moved nor been held since `cutoff`; drafts expire by themselves.
+pub(super) fn unmoved_since<'a>(cutoff: Instant) -> orders::BoxedQuery<'a, <AnyConn as Connection>::Backend> {
+    orders::table
         .filter(orders::ended_at.is_null())
-        .filter(orders::purge_decided_at.is_null())
         // What has not moved since was made before: this is what the index is by.
         .filter(orders::created_at.le(to_row(cutoff)))
         .filter(orders::moved_at.le(to_row(cutoff)))
         .filter(orders::status.ne("draft"))
         .filter(orders::hold_until.is_null().or(orders::hold_until.le(to_row(cutoff))))
+        .into_boxed()
+}
+
+/// Those whose purge is not decided. Not locked: ending one may ask the courier first.
+///
+/// # Errors
+/// The database.
+pub fn stuck(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+    let ids: Vec<String> = unmoved_since(cutoff)
+        .filter(orders::purge_decided_at.is_null())
         .order(orders::created_at)
         .limit(limit)
         .select(orders::id)

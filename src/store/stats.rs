@@ -6,8 +6,9 @@ use diesel::prelude::*;
 
 use crate::clock::Instant;
 use crate::domain::standing::State;
+use crate::store::orders::unmoved_since;
 use crate::store::schema::{jobs, orders, parked_events, shipment_attempts};
-use crate::store::{AnyConn, StoreError, courier_state, from_row, purges, shipments, subject_requests, to_row};
+use crate::store::{AnyConn, StoreError, courier_state, from_row, purges, shipments, subject_requests};
 
 /// How things stand.
 #[derive(Debug, Clone)]
@@ -93,18 +94,7 @@ pub fn read(
             .filter(orders::purged_at.is_not_null())
             .count()
             .get_result(conn)?,
-        nearly_stuck: orders::table
-            .filter(orders::ended_at.is_null())
-            .filter(orders::created_at.le(to_row(stuck_since)))
-            .filter(orders::moved_at.le(to_row(stuck_since)))
-            .filter(
-                orders::hold_until
-                    .is_null()
-                    .or(orders::hold_until.le(to_row(stuck_since))),
-            )
-            .filter(orders::status.ne("draft"))
-            .count()
-            .get_result(conn)?,
+        nearly_stuck: unmoved_since(stuck_since).count().get_result(conn)?,
         ends_unconfirmed: shipments::count_unconfirmed_ends(conn, unconfirmed_since)?,
         couriers_in_trouble: courier_state::in_trouble(conn)?,
         requests: subject_requests::count_open(conn, today, soon)?,
