@@ -1,47 +1,17 @@
 //! What the service does: one verb, one file, one transaction (or a chain of them, each of which leaves a state that the
 //! next can start from). Both doors, `http` and `jobs`, come here; neither reaches past it.
 
-pub mod again;
+pub mod access;
 pub mod audit;
-pub mod booking;
-pub mod breach;
-pub mod by_hand;
-pub mod call_off;
-pub mod cancel;
-pub mod confirm;
-pub mod correct;
-pub mod dispatch;
-mod erasure;
 pub mod error;
-pub mod fallback;
-pub mod heartbeat;
-pub mod hold;
-pub mod inbox;
-pub mod intake;
-pub mod keys;
-pub mod label;
-mod matching;
-pub mod notes;
-pub mod notice;
-pub mod people;
-pub mod place;
-pub mod poll;
-pub mod print;
-pub mod prove;
-pub mod purge;
-pub mod query;
-mod repeat;
-pub mod resolve;
+pub mod orders;
+pub mod parcels;
+pub mod privacy;
+pub mod records;
+pub mod recovery;
 pub mod retention;
-pub mod retire;
-pub mod reveal;
-pub mod rights;
-pub mod scan;
-pub mod standing;
-pub mod startup;
-pub mod track;
-pub mod upkeep;
-pub mod view;
+pub mod subject_requests;
+pub mod worker_heartbeat;
 
 use std::sync::Arc;
 use std::time::Duration;

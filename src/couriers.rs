@@ -7,8 +7,8 @@
 pub mod client;
 #[cfg(test)]
 pub(crate) mod contract;
+mod customs_declaration;
 pub mod easypost;
-mod goods;
 pub mod karrio;
 pub mod kuaidi100;
 mod rates;

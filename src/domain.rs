@@ -2,6 +2,7 @@
 //! `parse`; its error never repeats the value.
 
 pub mod checkout;
+pub mod circuit_breaker;
 pub mod contact;
 pub mod ids;
 pub mod invalid;
@@ -13,6 +14,5 @@ pub mod photo_size;
 pub mod retention;
 pub mod scope;
 pub mod shipment;
-pub mod standing;
 pub mod subject_request;
 pub mod workdays;

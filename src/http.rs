@@ -14,35 +14,20 @@
 //! the handler macros make one resource a method, and a wrong method would then be 404 instead of 405.
 
 pub mod admin;
-mod app_error;
-pub mod auth;
-pub mod body;
-pub mod boundary;
-pub mod client_address;
-pub mod context;
-pub mod documented;
-mod filters;
-mod finish;
-pub mod headers;
+pub mod docs;
+pub mod errors;
+pub mod extract;
 pub mod health;
-pub mod json;
 pub mod metrics;
-mod no_tuples;
-pub mod notice;
-pub mod openapi;
+pub mod middleware;
+pub mod order_json;
 pub mod orders;
-pub mod page;
-pub mod path;
 pub mod photo_sizes;
-pub mod problem;
-pub mod query;
-pub mod rate_limit;
+pub mod privacy_notice;
 pub mod reason;
 pub mod recipient;
-pub mod request_id;
+mod run_to_completion;
 pub mod server;
-mod shape;
-pub mod shown;
 pub mod system;
 #[cfg(test)]
 mod testing;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::app::heartbeat::Heartbeat;
+use crate::app::worker_heartbeat::Heartbeat;
 
 /// How hard a worker works.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,6 @@ pub mod error;
 pub mod idempotency;
 pub mod intake;
 pub mod jobs;
-pub mod journal;
 pub mod keys;
 pub mod labels;
 pub mod meta;
@@ -34,7 +33,7 @@ pub mod subject_orders;
 pub mod subject_requests;
 pub mod subject_texts;
 pub mod timeline;
-pub mod vault_rows;
+pub mod vault;
 
 pub use conn::{AnyConn, Database};
 pub use error::StoreError;

@@ -16,8 +16,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::clock::{Clock, Instant, delta};
-use crate::store::journal::{self, JournalRow, NewEntry};
-use crate::store::{AnyConn, Database, StoreError, dialect, epochs, meta, vault_rows};
+use crate::store::vault::journal::{self, JournalRow, NewEntry};
+use crate::store::vault::rows;
+use crate::store::{AnyConn, Database, StoreError, dialect, epochs, meta};
 use crate::vault::keyring::Keyring;
 use crate::vault::master::MasterKey;
 use crate::vault::mirror::Mirror;
@@ -218,7 +219,7 @@ impl Vault {
     pub fn pair_with(&self, orders: &Database) -> Result<(), VaultError> {
         let mine: String = self.db.write_blocking(|conn| {
             let fresh = crate::domain::ids::RowId::generate().to_string();
-            vault_rows::get_or_set_in_tx(conn, vault_rows::PAIR, &fresh)
+            rows::get_or_set_in_tx(conn, rows::PAIR, &fresh)
         })?;
         let theirs: String = orders.write_blocking(|conn| meta::get_or_set_in_tx(conn, meta::PAIR, &mine))?;
         if mine == theirs {
@@ -259,8 +260,8 @@ impl Vault {
                         break;
                     }
                     let wrapped = self.master.wrap_new(EPOCH, id);
-                    vault_rows::add_key_in_tx(conn, EPOCH, id, wrapped, starts_at, now)?;
-                    let made = vault_rows::keys(conn, EPOCH)?;
+                    rows::add_key_in_tx(conn, EPOCH, id, wrapped, starts_at, now)?;
+                    let made = rows::keys(conn, EPOCH)?;
                     if made.len() == keys.len() {
                         break;
                     }
@@ -268,7 +269,7 @@ impl Vault {
                 }
                 for day in [today, today.saturating_add(1)] {
                     let wrapped = self.master.wrap_new(IDEMPOTENCY, day);
-                    vault_rows::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
+                    rows::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
                 }
                 Ok::<_, VaultError>(Some(keys))
             })
@@ -287,9 +288,9 @@ impl Vault {
 
     /// The epochs' keys, to which this process alone may add until the transaction ends. Not where they were wrapped with
     /// another master key meanwhile: a key that this one wrapped would open with neither.
-    fn keys_to_add_to(&self, conn: &mut AnyConn) -> Result<Vec<vault_rows::WrappedKey>, VaultError> {
+    fn keys_to_add_to(&self, conn: &mut AnyConn) -> Result<Vec<rows::WrappedKey>, VaultError> {
         dialect::lock_vault_keys(conn)?;
-        let keys = vault_rows::keys(conn, EPOCH)?;
+        let keys = rows::keys(conn, EPOCH)?;
         if let Some((id, wrapped)) = keys.iter().rev().find_map(|key| Some((key.id, key.wrapped.as_ref()?))) {
             self.master.unwrap(EPOCH, id, wrapped)?;
         }
@@ -307,7 +308,7 @@ impl Vault {
             .write_blocking(|conn| {
                 let newest = self.keys_to_add_to(conn)?.last().map_or(0, |key| key.id);
                 let id = newest.saturating_add(1);
-                vault_rows::add_key_in_tx(conn, EPOCH, id, self.master.wrap_new(EPOCH, id), now, now)?;
+                rows::add_key_in_tx(conn, EPOCH, id, self.master.wrap_new(EPOCH, id), now, now)?;
                 Ok::<_, VaultError>(newest)
             })
             .map_err(|error| self.in_service(error))?;
@@ -324,7 +325,7 @@ impl Vault {
         let now = self.clock.business_now();
         let destroyed = self
             .db
-            .write_blocking(|conn| vault_rows::destroy_keys(conn, EPOCH, retired, now))
+            .write_blocking(|conn| rows::destroy_keys(conn, EPOCH, retired, now))
             .map_err(unavailable)?;
         // Also where there was nothing to destroy: whoever destroyed it may have died before the log was emptied.
         self.leave_no_page()?;
@@ -358,13 +359,13 @@ impl Vault {
             dialect::lock_vault_keys(conn)?;
             let mut count = 0;
             for purpose in [EPOCH, IDEMPOTENCY] {
-                for key in vault_rows::keys(conn, purpose)? {
+                for key in rows::keys(conn, purpose)? {
                     let Some(wrapped) = key.wrapped else { continue };
                     if self.master.unwrap(purpose, key.id, &wrapped).is_ok() {
                         continue;
                     }
                     let plain = previous.unwrap(purpose, key.id, &wrapped)?;
-                    vault_rows::rewrap_key_in_tx(conn, purpose, key.id, self.master.wrap(purpose, key.id, &plain))?;
+                    rows::rewrap_key_in_tx(conn, purpose, key.id, self.master.wrap(purpose, key.id, &plain))?;
                     count += 1;
                 }
             }
@@ -382,7 +383,7 @@ impl Vault {
         let oldest = self.today().saturating_sub(1);
         let now = self.clock.wall_now();
         self.db
-            .write_blocking(|conn| vault_rows::destroy_keys_below(conn, IDEMPOTENCY, oldest, now))
+            .write_blocking(|conn| rows::destroy_keys_below(conn, IDEMPOTENCY, oldest, now))
             .map_err(unavailable)?;
         Ok(oldest)
     }
@@ -491,11 +492,9 @@ impl Vault {
     fn load(&self, now: Instant) -> Result<Arc<Keyring>, VaultError> {
         let (epochs, days) = self
             .db
-            .read_blocking(|conn| {
-                Ok::<_, StoreError>((vault_rows::keys(conn, EPOCH)?, vault_rows::keys(conn, IDEMPOTENCY)?))
-            })
+            .read_blocking(|conn| Ok::<_, StoreError>((rows::keys(conn, EPOCH)?, rows::keys(conn, IDEMPOTENCY)?)))
             .map_err(unavailable)?;
-        let unwrap = |purpose, keys: Vec<vault_rows::WrappedKey>| {
+        let unwrap = |purpose, keys: Vec<rows::WrappedKey>| {
             keys.into_iter()
                 .filter_map(|key| key.wrapped.map(|wrapped| (key.id, wrapped)))
                 .map(|(id, wrapped)| Ok((id, self.master.unwrap(purpose, id, &wrapped)?)))

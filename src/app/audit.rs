@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::app::{App, AppError, startup};
+use crate::app::recovery::restore;
+use crate::app::{App, AppError};
 use crate::store::audit::{self, Act, EntryRow};
-use crate::store::journal::NewEntry;
-use crate::store::{AnyConn, StoreError, dialect, meta, vault_rows};
+use crate::store::vault::journal::NewEntry;
+use crate::store::vault::rows;
+use crate::store::{AnyConn, StoreError, dialect, meta};
 use crate::vault::VaultError;
 
 /// What a check of the chain found.
@@ -49,7 +51,7 @@ enum Standing {
 fn standing(conn: &mut AnyConn, witnessed: Option<&str>) -> Result<Standing, StoreError> {
     const BATCH: i64 = 500;
     let (known, hash) = match witnessed {
-        Some(head) => parse_head(head).ok_or_else(|| StoreError::corrupt("vault_meta", vault_rows::AUDIT_HEAD))?,
+        Some(head) => parse_head(head).ok_or_else(|| StoreError::corrupt("vault_meta", rows::AUDIT_HEAD))?,
         None => (0, ""),
     };
     let own = meta::get(conn, meta::AUDIT_HEAD)?;
@@ -109,7 +111,7 @@ pub async fn note_head(app: &App) -> Result<(), AppError> {
     let witnessed = || async {
         let vault = app.vault.database();
         vault
-            .read(|conn| vault_rows::get(conn, vault_rows::AUDIT_HEAD))
+            .read(|conn| rows::get(conn, rows::AUDIT_HEAD))
             .await
             .map_err(vault_trouble)
     };
@@ -141,11 +143,11 @@ async fn tell(app: &App, known: Option<String>, head: String) -> Result<bool, Va
     app.vault
         .database()
         .write(move |conn| {
-            vault_rows::get_or_set_in_tx(conn, vault_rows::AUDIT_HEAD, known.as_deref().unwrap_or(NOTHING))?;
-            let now = dialect::lock_fact(conn, dialect::Facts::Vault, vault_rows::AUDIT_HEAD)?;
+            rows::get_or_set_in_tx(conn, rows::AUDIT_HEAD, known.as_deref().unwrap_or(NOTHING))?;
+            let now = dialect::lock_fact(conn, dialect::Facts::Vault, rows::AUDIT_HEAD)?;
             let unchanged = now.as_deref() == Some(known.as_deref().unwrap_or(NOTHING));
             if unchanged {
-                vault_rows::set_in_tx(conn, vault_rows::AUDIT_HEAD, &head)?;
+                rows::set_in_tx(conn, rows::AUDIT_HEAD, &head)?;
             }
             Ok(unchanged)
         })
@@ -163,7 +165,7 @@ fn vault_trouble(error: StoreError) -> VaultError {
 fn witnessed_blocking(app: &App) -> Result<Option<String>, AppError> {
     let vault = app.vault.database();
     Ok(vault
-        .read_blocking(|conn| vault_rows::get(conn, vault_rows::AUDIT_HEAD))
+        .read_blocking(|conn| rows::get(conn, rows::AUDIT_HEAD))
         .map_err(vault_trouble)?)
 }
 
@@ -187,7 +189,7 @@ pub(crate) fn is_behind(app: &App) -> Result<bool, AppError> {
 /// # Errors
 /// Store or vault.
 pub(crate) fn note_restore(app: &App) -> Result<(), AppError> {
-    go_on(app, "system", startup::RESTORED).map(drop)
+    go_on(app, "system", restore::RESTORED).map(drop)
 }
 
 /// A person has looked at a chain that is not the one that the vault has heard of, and takes it as it is: the same, under
@@ -199,7 +201,7 @@ pub fn accept_chain(app: &App, actor: &str) -> Result<Option<String>, AppError> 
     let witnessed = witnessed_blocking(app)?;
     match app.orders.read_blocking(|conn| standing(conn, witnessed.as_deref()))? {
         Standing::Holds(_) => Ok(None),
-        Standing::Behind | Standing::Broken(_) => go_on(app, actor, startup::CHAIN_ACCEPTED).map(Some),
+        Standing::Behind | Standing::Broken(_) => go_on(app, actor, restore::CHAIN_ACCEPTED).map(Some),
     }
 }
 
@@ -244,8 +246,8 @@ fn go_on(app: &App, actor: &str, action: &'static str) -> Result<String, AppErro
     app.vault
         .database()
         .write_blocking(|conn| {
-            vault_rows::get_or_set_in_tx(conn, vault_rows::AUDIT_HEAD, &head)?;
-            vault_rows::set_in_tx(conn, vault_rows::AUDIT_HEAD, &head)
+            rows::get_or_set_in_tx(conn, rows::AUDIT_HEAD, &head)?;
+            rows::set_in_tx(conn, rows::AUDIT_HEAD, &head)
         })
         .map_err(vault_trouble)?;
     Ok(detail)
@@ -260,7 +262,7 @@ pub async fn verify(app: &App) -> Result<Verified, AppError> {
     let witnessed = app
         .vault
         .database()
-        .read(|conn| vault_rows::get(conn, vault_rows::AUDIT_HEAD))
+        .read(|conn| rows::get(conn, rows::AUDIT_HEAD))
         .await
         .map_err(vault_trouble)?;
     app.orders

@@ -10,7 +10,8 @@ use crate::cli::serve::lock_for_restore;
 use crate::cli::{Failure, out};
 use crate::config::{Config, DatabaseUrl};
 use crate::store::migrate::{self, Which};
-use crate::store::{Database, dialect, meta, vault_rows};
+use crate::store::vault::rows;
+use crate::store::{Database, dialect, meta};
 
 /// Which database, and where the copy is.
 #[derive(Debug, Args)]
@@ -75,7 +76,7 @@ fn url_of(config: &Config, which: Which) -> &DatabaseUrl {
 fn pair_of(database: &Database, which: Which) -> Option<String> {
     let pair = database.read_blocking(|conn| match which {
         Which::Orders => meta::get(conn, meta::PAIR),
-        Which::Vault => vault_rows::get(conn, vault_rows::PAIR),
+        Which::Vault => rows::get(conn, rows::PAIR),
     });
     pair.ok().flatten()
 }

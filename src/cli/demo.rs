@@ -87,10 +87,9 @@ impl Shop {
     fn open(running: &Running, address: std::net::SocketAddr) -> Result<Self, Failure> {
         let now = running.app().clock.business_now();
         let scopes = Scopes::new([Scope::Admin]);
-        let made = running
-            .app()
-            .orders
-            .write_blocking(|conn| crate::app::keys::create_in_tx(conn, "demo", "demo", scopes.clone(), "demo", now))?;
+        let made = running.app().orders.write_blocking(|conn| {
+            crate::app::access::api_keys::create_in_tx(conn, "demo", "demo", scopes.clone(), "demo", now)
+        })?;
         Ok(Self {
             http: client::build(Duration::from_secs(10))?,
             base: format!("http://{address}"),

@@ -4,7 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::app::{App, keys};
+use crate::app::App;
+use crate::app::access::api_keys;
 use crate::cli::{Failure, out};
 use crate::domain::scope::{Scope, Scopes};
 use crate::store::{StoreError, keys as key_rows};
@@ -27,7 +28,7 @@ pub(super) fn make(app: &App, folder: &Path) -> Result<(), Failure> {
         if !key_rows::list(conn)?.is_empty() {
             return Ok::<_, StoreError>(None);
         }
-        keys::create_in_tx(
+        api_keys::create_in_tx(
             conn,
             "first-admin",
             "admin",

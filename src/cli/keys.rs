@@ -1,12 +1,11 @@
 //! `safelight keys`: works beside a running service, on the same database.
 
-use crate::app::keys::{self, KEY_CACHE};
+use crate::app::access::api_keys::{self, KEY_CACHE};
 use crate::cli::{Failure, KeysCommand, out, setup};
 use crate::config::Config;
 use crate::domain::scope::Scopes;
-use crate::store::Database;
-use crate::store::keys as key_rows;
 use crate::store::migrate::{self, Which};
+use crate::store::{Database, keys as key_rows};
 
 /// Does what the command says.
 ///
@@ -20,12 +19,15 @@ pub(super) fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> 
         KeysCommand::Create { name, scope, client } => {
             let scopes = Scopes::parse(&scope)
                 .ok_or("--scope takes one or more of orders, floor, ops, privacy, admin, with commas between them")?;
-            let name = keys::parse_name(&name).map_err(|invalid| format!("--name {}", invalid.detail))?;
+            let name = api_keys::parse_name(&name).map_err(|invalid| format!("--name {}", invalid.detail))?;
             let client = match client {
-                Some(client) => keys::parse_name(&client).map_err(|invalid| format!("--client {}", invalid.detail))?,
+                Some(client) => {
+                    api_keys::parse_name(&client).map_err(|invalid| format!("--client {}", invalid.detail))?
+                }
                 None => name.clone(),
             };
-            let made = orders.write_blocking(|conn| keys::create_in_tx(conn, &name, &client, scopes, "cli", now))?;
+            let made =
+                orders.write_blocking(|conn| api_keys::create_in_tx(conn, &name, &client, scopes, "cli", now))?;
             out::print(made.bearer.expose())?;
         }
         KeysCommand::List => {
@@ -47,7 +49,7 @@ pub(super) fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> 
         }
         KeysCommand::Revoke { id } => {
             let app = setup::app(config, Some(setup::simulated_for_commands(config)?))?;
-            let done = super::runtime()?.block_on(keys::revoke(&app, &id, "cli"))?;
+            let done = super::runtime()?.block_on(api_keys::revoke(&app, &id, "cli"))?;
             if !done {
                 return Err("there is no such key in use".into());
             }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::app::{prove, scan};
+use crate::app::retention::prove;
+use crate::app::retention::prove::scan;
 use crate::cli::{Failure, out, runtime, setup};
 use crate::config::Config;
 

@@ -7,10 +7,12 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::heartbeat::Heartbeat;
-use crate::app::intake::{Intake, IntakeSettings, Writers};
-use crate::app::keys::Recogniser;
-use crate::app::{App, purge, startup};
+use crate::app::App;
+use crate::app::access::api_keys::Recogniser;
+use crate::app::orders::intake::{Intake, IntakeSettings, Writers};
+use crate::app::recovery::restore;
+use crate::app::retention::purge;
+use crate::app::worker_heartbeat::Heartbeat;
 use crate::cli::{Failure, embedded, first_key, out, reachable, runtime, setup};
 use crate::config::{Config, DatabaseUrl};
 use crate::http::server::{self, ServerParts};
@@ -83,7 +85,7 @@ impl Running {
         let app = assembled;
         let started = {
             let app = app.clone();
-            tokio::task::spawn_blocking(move || startup::check_pair(&app)).await??
+            tokio::task::spawn_blocking(move || restore::check_pair(&app)).await??
         };
         // What was purged is purged again before anybody can ask; also where the one who replayed it died in between.
         if started.replayed > 0 {

@@ -15,7 +15,8 @@ use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::invalid::FieldErrors;
 use crate::privacy::Secret;
 use crate::store::migrate::{self, Which};
-use crate::store::{Database, StoreError, meta, vault_rows};
+use crate::store::vault::rows;
+use crate::store::{Database, StoreError, meta};
 use crate::vault::master::MasterKey;
 use crate::vault::mirror::Mirror;
 use crate::vault::{Vault, VaultError, VaultSettings};
@@ -80,7 +81,7 @@ pub(super) fn vault(config: &Config, may_make: bool) -> Result<Vault, Failure> {
 }
 
 fn vault_with(config: &Config, db: Database, clock: Clock, may_make: bool) -> Result<Vault, Failure> {
-    let has_keys = db.read_blocking(|conn| Ok::<_, StoreError>(!vault_rows::keys(conn, "epoch")?.is_empty()))?;
+    let has_keys = db.read_blocking(|conn| Ok::<_, StoreError>(!rows::keys(conn, "epoch")?.is_empty()))?;
     let master = MasterKey::load_or_make(&config.vault.master_key_file, may_make || !has_keys)?;
     let settings = VaultSettings {
         epoch_length: config.vault.epoch_length,

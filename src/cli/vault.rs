@@ -2,7 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::app::{audit, retire, startup};
+use crate::app::audit;
+use crate::app::recovery::{restore, retire_epochs};
 use crate::cli::{Failure, VaultCommand, out, runtime, setup};
 use crate::config::Config;
 use crate::store::{StoreError, epochs, reseal};
@@ -43,7 +44,7 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
             out::print(&text)?;
         }
         VaultCommand::RewrapMaster => {}
-        VaultCommand::AcceptOlder => match startup::accept_older(&app)? {
+        VaultCommand::AcceptOlder => match restore::accept_older(&app)? {
             None => out::print("the vault is not older than the orders database: nothing to accept")?,
             Some(missing) => out::print(&format!(
                 "this vault is in service now. {missing}: persons under keys that it misses are unreadable, and what its \
@@ -60,9 +61,9 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
             let heard = |count| bar.set_position(count);
             let done = runtime()?.block_on(async {
                 if *now {
-                    retire::now(&app, heard).await
+                    retire_epochs::now(&app, heard).await
                 } else {
-                    retire::nightly(&app).await
+                    retire_epochs::nightly(&app).await
                 }
             })?;
             bar.finish_and_clear();

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::heartbeat::Heartbeat;
+use crate::app::worker_heartbeat::Heartbeat;
 use crate::store::migrate::{self, Which};
 use crate::store::{Database, StoreError};
 

@@ -8,8 +8,8 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::domain::circuit_breaker::State;
 use crate::domain::order::OrderStatus;
-use crate::domain::standing::State;
 
 /// Latency buckets in seconds: an order is acknowledged within milliseconds; what takes ten seconds has failed.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];

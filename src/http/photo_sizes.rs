@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::photo_size::{CATALOGUE, PhotoSize};
-use crate::http::auth::{Keyed, Orders};
-use crate::http::documented::ByKey;
-use crate::http::problem::Problem;
+use crate::http::docs::documented::ByKey;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Orders};
 
 /// Every size that is sold.
 #[derive(Debug, Serialize, ToSchema)]

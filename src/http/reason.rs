@@ -4,8 +4,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::domain::invalid::{FieldErrors, bounded_text};
-use crate::http::app_error::invalid;
-use crate::http::problem::Problem;
+use crate::http::errors::app_error::invalid;
+use crate::http::errors::problem::Problem;
 use crate::privacy::Pii;
 
 /// The most characters of a reason.

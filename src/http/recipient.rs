@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::invalid::FieldErrors;
-use crate::http::app_error;
-use crate::http::problem::Problem;
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
 use crate::privacy::Pii;
 
 /// Who gets the parcel, and where.
@@ -68,7 +68,7 @@ impl RecipientBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::json;
+    use crate::http::extract::json;
 
     #[test]
     fn every_wrong_value_of_a_recipient_is_named_at_once() {

@@ -11,18 +11,20 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as Routes, HttpServer};
 
 use crate::app::App;
-use crate::app::heartbeat::Heartbeat;
-use crate::app::inbox::{Inbox, InboxSettings};
-use crate::app::intake::Intake;
-use crate::app::keys::Recogniser;
-use crate::app::notice::Notice;
+use crate::app::access::api_keys::Recogniser;
+use crate::app::orders::intake::Intake;
+use crate::app::parcels::events::inbox::{Inbox, InboxSettings};
+use crate::app::privacy::notice::Notice;
+use crate::app::worker_heartbeat::Heartbeat;
 use crate::config::{Config, DatabaseUrl};
-use crate::http::client_address::TrustedProxies;
+use crate::http::docs::openapi;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::http::rate_limit::RateLimits;
+use crate::http::middleware::boundary;
+use crate::http::middleware::client_address::TrustedProxies;
+use crate::http::middleware::rate_limit::RateLimits;
 use crate::http::system::Gauges;
-use crate::http::{admin, boundary, notice, openapi, orders, photo_sizes, system, webhooks};
+use crate::http::{admin, orders, photo_sizes, privacy_notice, system, webhooks};
 
 /// An idle connection is kept longer than the 60 s that common proxies keep theirs, so that it is never we who close one
 /// just as a request comes in.
@@ -207,7 +209,7 @@ routes! {
     "/livez" { get: system::livez }
     "/readyz" { get: system::readyz }
     "/metrics" { get: system::scrape }
-    "/privacy-notice" { get: notice::read }
+    "/privacy-notice" { get: privacy_notice::read }
 }
 
 /// Gives the handlers their parts and puts them on their routes; for `App::configure`, of the server and of tests.

@@ -10,15 +10,15 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use crate::app::standing::CourierView;
+use crate::app::parcels::circuit_breaker::CourierView;
 use crate::app::{App, AppError};
 use crate::clock::Instant;
 use crate::domain::order::OrderStatus;
-use crate::http::auth::Public;
-use crate::http::documented::WithoutKey;
+use crate::http::docs::documented::WithoutKey;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::Public;
 use crate::http::health::{Checks, Health};
 use crate::http::metrics::{self, Gauge, Metrics};
-use crate::http::problem::Problem;
 use crate::store::stats::Stats;
 
 /// That the process answers.

@@ -10,7 +10,7 @@ use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::http::boundary;
+use crate::http::middleware::boundary;
 
 /// Values planted in requests; no answer may hold one.
 const PLANTED: [&str; 3] = ["张三", "13800138000", "%E5%BC%A0"];

@@ -7,14 +7,14 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::App;
-use crate::app::inbox::Inbox;
-use crate::app::track::{self, Received};
-use crate::http::auth;
-use crate::http::body::RawBody;
-use crate::http::documented::{OfOne, WithoutKey};
-use crate::http::openapi::ProblemSchema;
-use crate::http::path::segment;
-use crate::http::problem::Problem;
+use crate::app::parcels::events::apply::{self, Received};
+use crate::app::parcels::events::inbox::Inbox;
+use crate::http::docs::documented::{OfOne, WithoutKey};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth;
+use crate::http::extract::body::RawBody;
+use crate::http::extract::path::segment;
 
 /// Take in a courier's news
 #[utoipa::path(post, path = "/webhooks/{courier}", operation_id = "receive_webhook", tag = "Couriers", security(()),
@@ -69,7 +69,7 @@ async fn take_in(
     let courier: String = segment(request, "courier")?;
     let headers = readable_headers(request);
     let peer = Some(auth::client_address_of(request));
-    match track::receive(app, inbox, &courier, &headers, body, token, peer).await? {
+    match apply::receive(app, inbox, &courier, &headers, body, token, peer).await? {
         Received::Answer(answer) => {
             let status = StatusCode::from_u16(answer.status)
                 .map_err(|_| Problem::internal("a courier's acknowledgement has no valid status"))?;

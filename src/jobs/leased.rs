@@ -8,9 +8,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::dispatch::{self, Next};
-use crate::app::heartbeat::Heartbeat;
-use crate::app::{App, AppError, by_hand, call_off, poll};
+use crate::app::parcels::dispatch::{self, Next};
+use crate::app::parcels::{cancel_at_courier, manual, poll};
+use crate::app::worker_heartbeat::Heartbeat;
+use crate::app::{App, AppError};
 use crate::clock::delta;
 use crate::domain::ids::{JobId, RowId};
 use crate::domain::job::{JobKind, retry_wait};
@@ -127,11 +128,11 @@ async fn perform(app: &App, job: &Job) -> Result<Next, AppError> {
     };
     match job.kind {
         JobKind::Ship => Ok(bad_subject()),
-        JobKind::CancelParcel => call_off::cancel_stray(app, attempt).await,
-        JobKind::CallOff => call_off::finish(app, attempt).await,
+        JobKind::CancelParcel => cancel_at_courier::cancel_stray(app, attempt).await,
+        JobKind::CallOff => cancel_at_courier::finish(app, attempt).await,
         JobKind::ConfirmEnd => poll::confirm_end(app, attempt).await,
         JobKind::ConfirmCallOff => poll::confirm_call_off(app, attempt).await,
-        JobKind::Watch => by_hand::watch(app, attempt).await,
+        JobKind::Watch => manual::watch(app, attempt).await,
     }
 }
 

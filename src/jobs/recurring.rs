@@ -22,7 +22,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, AppError, again, audit, poll, print, purge, retention, retire, rights, startup, upkeep};
+use crate::app::orders::print_floor;
+use crate::app::parcels::poll;
+use crate::app::recovery::{restore, retire_epochs, upkeep};
+use crate::app::retention::{expiry, leftovers, purge};
+use crate::app::subject_requests::{remind, restrict};
+use crate::app::{App, AppError, audit};
 
 /// However fast business time runs, a loop leaves the databases this much air (wall time).
 const AT_LEAST: Duration = Duration::from_millis(250);
@@ -54,7 +59,7 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         app.clone(),
         stop.clone(),
         |app| async move {
-            while retention::expire_drafts(&app).await? > 0 {}
+            while expiry::expire_drafts(&app).await? > 0 {}
             Ok(())
         },
     ));
@@ -63,7 +68,7 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         scaled(HOUR),
         app.clone(),
         stop.clone(),
-        |app| async move { retention::end_stuck(&app).await.map(drop) },
+        |app| async move { expiry::end_stuck(&app).await.map(drop) },
     ));
     loops.spawn(every(
         "poll",
@@ -77,17 +82,17 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         scaled(MINUTE),
         app.clone(),
         stop.clone(),
-        |app| async move { rights::restrict::pursue_all(&app).await.map(drop) },
+        |app| async move { restrict::pursue_all(&app).await.map(drop) },
     ));
     loops.spawn(every(
         "reminders",
         scaled(24 * HOUR),
         app.clone(),
         stop.clone(),
-        |app| async move { rights::remind::remind(&app).await.map(drop) },
+        |app| async move { remind::remind(&app).await.map(drop) },
     ));
     loops.spawn(every("journal", MINUTE, app.clone(), stop.clone(), |app| async move {
-        startup::catch_up(&app).await.map(drop)
+        restore::catch_up(&app).await.map(drop)
     }));
     loops.spawn(every(
         "audit_head",
@@ -103,7 +108,7 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         stop.clone(),
         |app| async move { upkeep::forget(&app).await },
     ));
-    let part = (app.vault.epoch_length() / retire::RUNS_AN_EPOCH)
+    let part = (app.vault.epoch_length() / retire_epochs::RUNS_AN_EPOCH)
         .to_std()
         .unwrap_or(HOUR);
     loops.spawn(every(
@@ -111,7 +116,7 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         scaled(part),
         app.clone(),
         stop.clone(),
-        |app| async move { retire::nightly(&app).await.map(drop) },
+        |app| async move { retire_epochs::nightly(&app).await.map(drop) },
     ));
     let epoch = app.vault.epoch_length().to_std().unwrap_or(24 * HOUR);
     loops.spawn(every(
@@ -120,8 +125,8 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         app.clone(),
         stop.clone(),
         |app| async move {
-            again::take_back(&app).await?;
-            again::decide_erased(&app).await.map(drop)
+            leftovers::take_back(&app).await?;
+            leftovers::decide_erased(&app).await.map(drop)
         },
     ));
     loops.spawn(every(
@@ -130,7 +135,7 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         app.clone(),
         stop.clone(),
         |app| async move {
-            while print::return_lapsed(&app).await? > 0 {}
+            while print_floor::return_lapsed(&app).await? > 0 {}
             Ok(())
         },
     ));

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Timestamp};
 
 use crate::clock::Instant;
-use crate::domain::standing::{Call, Standing, State};
+use crate::domain::circuit_breaker::{Call, Standing, State};
 use crate::store::schema::courier_state;
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 

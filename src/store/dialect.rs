@@ -3,8 +3,8 @@
 
 mod arrays;
 mod batch;
-mod news;
-mod prints;
+mod fingerprints;
+mod parcel_events;
 mod sweep;
 
 use diesel::prelude::*;
@@ -15,8 +15,8 @@ use crate::store::intake::NewOrderRows;
 use crate::store::orders::OrderRow;
 use crate::store::{AnyConn, StoreError};
 
-pub use news::{insert_entries, insert_remarks, update_courses, update_heard};
-pub use prints::{Prints, find_by_prints};
+pub use fingerprints::{Prints, find_by_prints};
+pub use parcel_events::{insert_entries, insert_remarks, update_courses, update_heard};
 pub use sweep::{
     OpenPurge, empty_for_orders, find_among, insert_journal, insert_receipts, lock_open_purges, mark_decided,
     mark_purged, open_purges,

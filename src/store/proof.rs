@@ -4,9 +4,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use crate::privacy::classes::{Purge, classes};
-use crate::store::journal::JournalRow;
 use crate::store::purges::ReceiptRow;
 use crate::store::schema::{journal, order_person, orders, purge_receipts, vault_keys};
+use crate::store::vault::journal::JournalRow;
 use crate::store::{AnyConn, StoreError};
 
 #[derive(QueryableByName)]

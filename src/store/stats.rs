@@ -5,7 +5,7 @@ use diesel::dsl::count_star;
 use diesel::prelude::*;
 
 use crate::clock::Instant;
-use crate::domain::standing::State;
+use crate::domain::circuit_breaker::State;
 use crate::store::orders::unmoved_since;
 use crate::store::schema::{jobs, orders, parked_events, shipment_attempts};
 use crate::store::{AnyConn, StoreError, courier_state, from_row, purges, shipments, subject_requests};

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::journal::JournalRow;
+use crate::store::vault::journal::JournalRow;
 
 #[derive(Serialize, Deserialize)]
 struct Line {

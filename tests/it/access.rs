@@ -99,7 +99,7 @@ on_both_engines! {
         let key = app.key("orders");
         app.get(&key, "/v1/orders").await.is(200);
         let id = key.trim_start_matches("sl_").split_once('_').unwrap().0.to_owned();
-        let done = safelight::app::keys::revoke(&app.app, &id, "cli").await.unwrap();
+        let done = safelight::app::access::api_keys::revoke(&app.app, &id, "cli").await.unwrap();
         assert!(done);
         app.clock.advance_wall(TimeDelta::milliseconds(1001));
         app.get(&key, "/v1/orders").await.problem(401, "unauthorized");

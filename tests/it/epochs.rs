@@ -2,17 +2,18 @@
 
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
-use safelight::app::retire;
+use safelight::app::recovery::retire_epochs;
 use serde_json::{Value, json};
 
 use crate::harness::app::{COPY_HORIZON, STUCK_AFTER, TestApp};
 use crate::harness::databases::Engine;
-use crate::harness::fixtures;
 use crate::harness::journey::News;
-use crate::harness::{planted, rows};
+use crate::harness::{fixtures, planted, rows};
 
-async fn retire_now(app: &TestApp) -> safelight::app::retire::Retired {
-    safelight::app::retire::now(&app.app, |_| {}).await.unwrap()
+async fn retire_now(app: &TestApp) -> safelight::app::recovery::retire_epochs::Retired {
+    safelight::app::recovery::retire_epochs::now(&app.app, |_| {})
+        .await
+        .unwrap()
 }
 
 async fn reveal(app: &TestApp, id: &str) -> crate::harness::answer::Answer {
@@ -120,28 +121,28 @@ on_both_engines! {
         let id = app.placed().await;
         app.advance(COPY_HORIZON - TimeDelta::days(1));
         app.run_upkeep().await;
-        let before = safelight::app::retire::nightly(&app.app).await.unwrap();
+        let before = safelight::app::recovery::retire_epochs::nightly(&app.app).await.unwrap();
         assert_eq!((before.retired, before.destroyed), (0, 0), "not yet");
         let keys_before = keys(app);
         app.advance(TimeDelta::days(3));
         app.run_upkeep().await;
-        let done = safelight::app::retire::nightly(&app.app).await.unwrap();
+        let done = safelight::app::recovery::retire_epochs::nightly(&app.app).await.unwrap();
         assert!(done.retired >= 1 && done.destroyed >= 1, "{done:?}");
         assert!(keys(app) < keys_before + 10);
         assert!(COPY_HORIZON < STUCK_AFTER, "the order is still there");
         assert_eq!(app.own(&id).await["recipient"]["name"], "司***");
-        let again = safelight::app::retire::nightly(&app.app).await.unwrap();
+        let again = safelight::app::recovery::retire_epochs::nightly(&app.app).await.unwrap();
         assert_eq!((again.retired, again.destroyed), (0, 0), "once");
     }
 
     async fn no_copy_older_than_the_horizon_can_be_read_whenever_in_its_epoch_it_was_made(app: &TestApp) {
-        let part = TimeDelta::days(1) / retire::RUNS_AN_EPOCH;
+        let part = TimeDelta::days(1) / retire_epochs::RUNS_AN_EPOCH;
         let id = app.placed().await;
         let epoch: i64 = rows::texts(&mut app.conn(), "CAST(epoch AS text)", "order_person").remove(0).parse().unwrap();
         // A copy made in the epoch's very first moment, and the last run before it is as old as the horizon.
         app.advance(COPY_HORIZON - part);
         app.run_upkeep().await;
-        retire::nightly(&app.app).await.unwrap();
+        retire_epochs::nightly(&app.app).await.unwrap();
         assert!(!app.app.vault.ring().unwrap().knows(epoch), "the copy's key is gone before it is that old");
         assert_eq!(app.own(&id).await["recipient"]["name"], "司***", "the living go on");
         // The epoch that is current is never given up, however short the horizon.

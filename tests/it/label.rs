@@ -7,8 +7,7 @@ use safelight::privacy::Pii;
 use serde_json::json;
 
 use crate::harness::app::{Options, TestApp, WINDOW};
-use crate::harness::fixtures;
-use crate::harness::{planted, rows};
+use crate::harness::{fixtures, planted, rows};
 
 fn fake() -> Options {
     Options {
@@ -83,7 +82,7 @@ on_both_engines! {
         gives_one(app);
         let id = booked(app).await;
         fetch(app, &app.keys.floor, &id).await;
-        safelight::app::retire::now(&app.app, |_| {}).await.unwrap();
+        safelight::app::recovery::retire_epochs::now(&app.app, |_| {}).await.unwrap();
         let left = "order_label WHERE epoch NOT IN (SELECT id FROM key_epochs WHERE state = 'open')";
         assert_eq!(rows::count(&mut app.conn(), left), 0);
         assert_eq!(fetch(app, &app.keys.floor, &id).await.3, document());

@@ -7,9 +7,8 @@ use safelight::domain::retention::PurgeReason;
 use serde_json::json;
 
 use crate::harness::app::TestApp;
-use crate::harness::fixtures;
 use crate::harness::journey::News;
-use crate::harness::{planted, rows};
+use crate::harness::{fixtures, planted, rows};
 
 /// How far the purge is when the late writer comes.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +81,9 @@ fn decide(app: &TestApp, id: &str) {
 async fn purge(app: &TestApp, id: &str, how: Purge) {
     decide(app, id);
     if matches!(how, Purge::Done) {
-        safelight::app::purge::sweep(&app.app, "system").await.unwrap();
+        safelight::app::retention::purge::sweep(&app.app, "system")
+            .await
+            .unwrap();
     }
 }
 
@@ -263,7 +264,7 @@ on_both_engines! {
                 }
             });
             futures_util::future::join(futures_util::future::join_all(writers), purge(app, &id, Purge::Done)).await;
-            safelight::app::purge::sweep(&app.app, "system").await.unwrap();
+            safelight::app::retention::purge::sweep(&app.app, "system").await.unwrap();
             nobody_came_back(app, &id, &format!("round {round}")).await;
         }
     }

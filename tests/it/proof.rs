@@ -2,7 +2,10 @@
 
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
-use safelight::app::{again, audit, prove, scan, startup};
+use safelight::app::audit;
+use safelight::app::recovery::restore;
+use safelight::app::retention::prove::scan;
+use safelight::app::retention::{leftovers, prove};
 use serde_json::json;
 
 use crate::harness::app::{Options, TestApp};
@@ -31,7 +34,12 @@ fn what_a_reader_kept_in_the_write_ahead_log_is_gone_after_the_next_sweep_whethe
         assert_eq!(app.personal_rows(&id), [0, 0, 0]);
         assert!(in_log(), "a reader is in the way");
         reader.batch_execute("ROLLBACK").unwrap();
-        assert_eq!(safelight::app::purge::sweep(&app.app, "system").await.unwrap(), 0);
+        assert_eq!(
+            safelight::app::retention::purge::sweep(&app.app, "system")
+                .await
+                .unwrap(),
+            0
+        );
         assert!(!in_log());
     });
 }
@@ -62,7 +70,7 @@ fn bytes(app: &TestApp) -> &'static str {
 on_both_engines! {
     async fn nothing_is_found_after_a_whole_life_and_its_purge(app: &TestApp) {
         app.purged().await;
-        safelight::app::retire::now(&app.app, |_| {}).await.unwrap();
+        safelight::app::recovery::retire_epochs::now(&app.app, |_| {}).await.unwrap();
         audit::note_head(&app.app).await.unwrap();
         assert_eq!(findings(app).await, "");
         let values = [planted::NAME, planted::PHONE, planted::STREET, planted::PHOTO, planted::REMARK];
@@ -102,7 +110,7 @@ on_both_engines! {
 
     async fn a_key_of_a_retired_epoch_that_exists_again_is_found(app: &TestApp) {
         app.purged().await;
-        safelight::app::retire::now(&app.app, |_| {}).await.unwrap();
+        safelight::app::recovery::retire_epochs::now(&app.app, |_| {}).await.unwrap();
         let raise = format!("UPDATE vault_keys SET wrapped = {} WHERE purpose = 'epoch' AND id = 1", bytes(app));
         app.databases.open_vault().batch_execute(&raise).unwrap();
         let found = findings(app).await;
@@ -168,7 +176,7 @@ on_both_engines! {
             assert_eq!(app.get(&app.keys.admin, "/admin/v1/audit/verify").await.is(200)["ok"], false);
             assert!(findings(app).await.contains("the chain breaks at entry"));
         }
-        startup::check_pair(&app.app).unwrap();
+        restore::check_pair(&app.app).unwrap();
         assert!(audit::note_head(&app.app).await.is_err(), "a start settles nothing");
         let said = audit::accept_chain(&app.app, "cli").unwrap().unwrap();
         assert!(said.contains("lost=unknown lost_head="), "{said}");
@@ -230,7 +238,7 @@ on_both_engines! {
         app.conn().batch_execute(&format!("DELETE FROM purge_receipts WHERE order_id = '{back}'")).unwrap();
         app.run_upkeep().await;
         assert!(findings(app).await.contains(&format!("order {back} was erased and is there again")));
-        assert_eq!(again::decide_erased(&app.app).await.unwrap(), 1);
+        assert_eq!(leftovers::decide_erased(&app.app).await.unwrap(), 1);
         app.run_upkeep().await;
         assert_eq!(app.personal_rows(&back), [0, 0, 0]);
     }
@@ -252,7 +260,7 @@ on_both_engines! {
             assert_eq!(rows::count(&mut app.conn(), "order_person"), 0, "orphaned: {orphaned}");
         }
         app.conn().batch_execute(put_back).unwrap();
-        let done = safelight::app::retire::now(&app.app, |_| {}).await.unwrap();
+        let done = safelight::app::recovery::retire_epochs::now(&app.app, |_| {}).await.unwrap();
         assert!(done.retired > 0 && done.destroyed > 0, "{done:?}");
         assert_eq!(findings(app).await, "");
         assert_eq!(rows::count(&mut app.conn(), "audit_log WHERE action = 'purge_leftover'"), 3);

@@ -4,8 +4,9 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use reqwest::Method;
-use safelight::app::startup::{self, StartError};
-use safelight::app::{audit, prove};
+use safelight::app::audit;
+use safelight::app::recovery::restore::{self, StartError};
+use safelight::app::retention::prove;
 use serde_json::{Value, json};
 
 use crate::harness::app::{Options, TestApp, WINDOW};
@@ -221,15 +222,15 @@ on_both_engines! {
             safelight::store::purges::decide_in_tx(conn, &[id], reason, now)
         }).unwrap();
         let until = (now + TimeDelta::days(9)).timestamp_micros().to_string();
-        let entry = |kind, subject: &str, detail: &str| safelight::store::journal::NewEntry {
+        let entry = |kind, subject: &str, detail: &str| safelight::store::vault::journal::NewEntry {
             kind, subject: subject.to_owned(), detail: detail.to_owned(),
         };
         app.app.vault.journal(vec![entry("hold", &held, &until), entry("erase", &gone, "request")]).unwrap();
-        let started = startup::check_pair(&app.app).unwrap();
+        let started = restore::check_pair(&app.app).unwrap();
         assert_eq!((started.restored, started.replayed), (false, 2));
         assert_eq!(app.detail(&held).await["held"], true);
         assert_eq!(rows::count(&mut app.conn(), "orders WHERE first_held_at IS NOT NULL"), 1);
-        safelight::app::purge::finish(&app.app, "system").await.unwrap();
+        safelight::app::retention::purge::finish(&app.app, "system").await.unwrap();
         assert_eq!(app.personal_rows(&gone), [0, 0, 0]);
         nothing_to_find(app).await;
     }
@@ -266,9 +267,9 @@ on_both_engines! {
         app.run_upkeep().await;
         let new = app.placed().await;
         let verbs = app.verbs_over(&copy);
-        let missing = startup::accept_older(&verbs).unwrap().expect("something is missing");
+        let missing = restore::accept_older(&verbs).unwrap().expect("something is missing");
         assert!(missing.contains("the keys of epochs"), "{missing}");
-        assert_eq!(startup::accept_older(&verbs).unwrap(), None, "once");
+        assert_eq!(restore::accept_older(&verbs).unwrap(), None, "once");
 
         let accepted = app.started_on(copy).await.unwrap();
         reveal(&accepted, &old).await.is(200);
@@ -286,7 +287,7 @@ on_both_engines! {
         app.advance(TimeDelta::days(6));
         app.run_upkeep().await;
         let id = app.placed().await;
-        startup::accept_older(&app.verbs_over(&copy)).unwrap();
+        restore::accept_older(&app.verbs_over(&copy)).unwrap();
         let accepted = app.started_on(copy).await.unwrap();
         reveal(&accepted, &id).await.is(200);
         accepted.finish().await;
@@ -335,7 +336,7 @@ on_both_engines! {
 
         let missing = refused(app, first).await;
         assert_eq!(missing, "it misses journal entries 1 to 1, and so does its mirror");
-        let accepted = startup::accept_older(&app.verbs_over(&second)).unwrap().unwrap();
+        let accepted = restore::accept_older(&app.verbs_over(&second)).unwrap().unwrap();
         assert!(accepted.contains("journal entries 1 to 1"), "{accepted}");
         let restored = app.started_on(second).await.unwrap();
         assert_eq!(restored.personal_rows(&gone), [0, 0, 0], "what the mirror has is done again");
@@ -363,7 +364,7 @@ on_both_engines! {
         assert_eq!(numbers(), [1, 2, 3], "the one that failed, too");
         // One that is set up late, or lost, has everything from the next start on.
         std::fs::remove_file(&mirror).unwrap();
-        startup::check_pair(&app.verbs_over(&app.databases)).unwrap();
+        restore::check_pair(&app.verbs_over(&app.databases)).unwrap();
         assert_eq!(numbers(), [1, 2, 3]);
     }
 }

@@ -5,8 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::app::{DRAFT_AFTER, LEASE, STUCK_AFTER, TestApp, WINDOW};
-use crate::harness::fixtures;
-use crate::harness::{planted, rows};
+use crate::harness::{fixtures, planted, rows};
 
 async fn run(app: &TestApp, dry_run: bool) -> Value {
     let path = format!("/admin/v1/retention/run?dry_run={dry_run}");
@@ -155,7 +154,7 @@ on_both_engines! {
             app.clock.advance_business(STUCK_AFTER / 10);
             assert_eq!(app.claim(10).await, std::slice::from_ref(&id));
             app.clock.advance_wall(LEASE + TimeDelta::seconds(1));
-            while safelight::app::print::return_lapsed(&app.app).await.unwrap() > 0 {}
+            while safelight::app::orders::print_floor::return_lapsed(&app.app).await.unwrap() > 0 {}
             let forgotten = format!("orders WHERE id = '{id}' AND print_lessee IS NULL AND print_lease_until IS NULL");
             assert_eq!(rows::count(&mut app.conn(), &forgotten), 1, "who let it lapse is forgotten");
         }
@@ -206,7 +205,7 @@ on_both_engines! {
             ids.push(app.delivered().await);
         }
         app.advance(WINDOW + TimeDelta::minutes(1));
-        let sweeps = (0..4).map(|_| safelight::app::purge::sweep(&app.app, "system"));
+        let sweeps = (0..4).map(|_| safelight::app::retention::purge::sweep(&app.app, "system"));
         let purged: i64 = futures_util::future::join_all(sweeps).await.into_iter().map(Result::unwrap).sum();
         assert_eq!(purged, 6);
         assert_eq!(rows::count(&mut app.conn(), "purge_receipts"), 6);

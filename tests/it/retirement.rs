@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
-use safelight::app::retire;
+use safelight::app::recovery::retire_epochs;
 use safelight::domain::ids::OrderId;
 use safelight::store::{epochs, person};
 use safelight::vault::VaultError;
@@ -78,7 +78,7 @@ on_both_engines! {
         if app.databases.engine == Engine::Sqlite {
             assert!(in_files(), "it is looked for in the right place");
         }
-        retire::now(&app.app, |_| {}).await.unwrap();
+        retire_epochs::now(&app.app, |_| {}).await.unwrap();
         let left = "vault_keys WHERE purpose = 'epoch' AND id = 1 AND wrapped IS NOT NULL";
         assert_eq!(rows::count(&mut app.databases.open_vault(), left), 0);
         if app.databases.engine == Engine::Sqlite {
@@ -92,7 +92,7 @@ on_both_engines! {
         let now = app.clock.business_now();
         let until = app.app.vault.begin_epoch(&app.app.orders).unwrap();
         app.app.orders.write_blocking(|conn| epochs::close_in_tx(conn, until, now)).unwrap();
-        let done = retire::nightly(&app.app).await.unwrap();
+        let done = retire_epochs::nightly(&app.app).await.unwrap();
         assert_eq!((done.resealed, done.retired > 0, done.destroyed > 0), (8, true, true));
         assert_eq!(openable(app, &ids), 8);
         // Died after the epochs were given up and before their keys were destroyed.
@@ -100,16 +100,16 @@ on_both_engines! {
         app.app.orders.write_blocking(|conn| epochs::close_in_tx(conn, until, now)).unwrap();
         app.conn().batch_execute("UPDATE key_epochs SET state = 'retired' WHERE state = 'closed' \
             AND id NOT IN (SELECT epoch FROM order_person)").unwrap();
-        let done = retire::nightly(&app.app).await.unwrap();
+        let done = retire_epochs::nightly(&app.app).await.unwrap();
         assert!(done.destroyed > 0, "{done:?}");
         assert_eq!(openable(app, &ids), 8);
-        let left = safelight::app::prove::prove(&app.app).await.unwrap();
+        let left = safelight::app::retention::prove::prove(&app.app).await.unwrap();
         assert!(left.iter().all(|check| check.findings.is_empty()), "{left:?}");
     }
 
     async fn what_was_tampered_with_moved_or_put_under_another_epoch_is_refused_by_the_rows_name_alone(app: &TestApp) {
         let (id, other) = (app.placed().await, app.placed().await);
-        retire::now(&app.app, |_| {}).await.unwrap();
+        retire_epochs::now(&app.app, |_| {}).await.unwrap();
         app.app.vault.begin_epoch(&app.app.orders).unwrap();
         let newest = rows::texts(&mut app.conn(), "CAST(max(id) AS text)", "key_epochs WHERE state = 'open'").remove(0);
         let keep = "CREATE TABLE kept AS SELECT * FROM order_person";
@@ -179,7 +179,7 @@ on_both_engines! {
             app.conn().batch_execute(&format!("UPDATE {table} SET sealed = ({from}) WHERE {place}")).unwrap();
             let open = |epochs: &str| rows::count(&mut app.conn(), &format!("key_epochs WHERE state = '{epochs}'"));
             // A retirement re-seals everybody else, names this one, and destroys no key that may still be needed.
-            let done = retire::now(&app.app, |_| {}).await.unwrap();
+            let done = retire_epochs::now(&app.app, |_| {}).await.unwrap();
             assert_eq!((done.retired, done.destroyed), (0, 0), "{table} from {from}");
             assert!(open("closed") > 0);
             let logged = app.logged();
@@ -190,7 +190,7 @@ on_both_engines! {
                 reveal(app, &id).await.problem(500, "internal");
             }
             app.conn().batch_execute(&mend).unwrap();
-            let done = retire::now(&app.app, |_| {}).await.unwrap();
+            let done = retire_epochs::now(&app.app, |_| {}).await.unwrap();
             assert!(done.retired > 0 && done.destroyed > 0 && open("closed") == 0, "{done:?}");
             reveal(app, &id).await.is(200);
         }

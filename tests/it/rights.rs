@@ -320,7 +320,7 @@ on_both_engines! {
         refuse(app, &id).await.is(200);
         let mut conn = app.conn();
         let before = rows::texts(&mut conn, "CAST(epoch AS TEXT)", "subject_request_texts");
-        safelight::app::retire::now(&app.app, |_| {}).await.unwrap();
+        safelight::app::recovery::retire_epochs::now(&app.app, |_| {}).await.unwrap();
         let after = rows::texts(&mut conn, "CAST(epoch AS TEXT)", "subject_request_texts");
         assert_ne!(before, after);
         let read = read(app, &id).await;
@@ -345,7 +345,7 @@ on_both_engines! {
         assert_eq!(of(&counted), [3, 1, 1], "{counted}");
         let metrics = app.send(Method::GET, None, "/metrics", None).await.text;
         assert!(metrics.contains("\nsafelight_subject_requests_overdue 1\n"), "{metrics}");
-        assert_eq!(safelight::app::rights::remind::remind(&app.app).await.unwrap(), 2);
+        assert_eq!(safelight::app::subject_requests::remind::remind(&app.app).await.unwrap(), 2);
         let logged = app.logged();
         assert!(logged.contains(&late) && logged.contains(&soon));
         complete(app, &late).await.is(200);

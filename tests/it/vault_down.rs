@@ -156,7 +156,7 @@ on_both_engines! {
         app.advance(TimeDelta::seconds(90));
         app.run_jobs().await;
         assert!(app.all_parcels().await.len() == 1, "nothing is sent that an old copy could not know of");
-        assert!(safelight::app::purge::sweep(&app.app, "system").await.is_err());
+        assert!(safelight::app::retention::purge::sweep(&app.app, "system").await.is_err());
         assert_eq!(app.personal_rows(&due)[0], 1, "nothing is destroyed that is not journalled");
         let late = async |name: &str| app.get(&app.keys.admin, "/admin/v1/stats").await.is(200)[name].clone();
         assert_eq!((late("purge_due").await, late("purge_overdue").await), (json!(1), json!(0)), "and it is shown to wait");
@@ -167,7 +167,7 @@ on_both_engines! {
         the_vault_is_named(app.put(&app.keys.privacy, &path, held).await);
         drop(down);
         app.until("the purge is done", async || {
-            safelight::app::purge::sweep(&app.app, "system").await.is_ok()
+            safelight::app::retention::purge::sweep(&app.app, "system").await.is_ok()
         }).await;
         assert_eq!(app.personal_rows(&due), [0, 0, 0]);
         app.advance(TimeDelta::minutes(5));

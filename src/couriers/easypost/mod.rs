@@ -6,7 +6,7 @@
 
 mod signing;
 mod status;
-mod story;
+mod tracking_history;
 mod wire;
 
 #[cfg(test)]

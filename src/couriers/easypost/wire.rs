@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::story::story;
+use super::tracking_history::story;
 use crate::clock::Instant;
 use crate::couriers::rates::{Rate, cheapest};
 use crate::couriers::rest::{self, is_id, is_tracking_no, items, text};
-use crate::couriers::{BookError, Booked, BookingRequest, CallError, CourierEvent, ParcelRef, goods};
+use crate::couriers::{BookError, Booked, BookingRequest, CallError, CourierEvent, ParcelRef, customs_declaration};
 use crate::domain::contact::Address;
 use crate::domain::ids::BookingReference;
 use crate::privacy::Pii;
@@ -21,8 +21,8 @@ pub(super) fn shipment_body(request: &BookingRequest) -> Value {
         "to_address": address(consignee.name.expose(), None, consignee.phone.e164(), &consignee.address),
         "from_address": address(&sender.name, sender.company.as_deref(), sender.phone.e164(), &sender.address),
         "parcel": {
-            "length": goods::inches(length), "width": goods::inches(width), "height": goods::inches(height),
-            "weight": goods::ounces(parcel.weight_g),
+            "length": customs_declaration::inches(length), "width": customs_declaration::inches(width), "height": customs_declaration::inches(height),
+            "weight": customs_declaration::ounces(parcel.weight_g),
         },
         "options": {"label_format": "PDF", "content_description": parcel.contents},
     });
@@ -32,7 +32,7 @@ pub(super) fn shipment_body(request: &BookingRequest) -> Value {
     {
         let customs = json!({
             "contents_type": "merchandise",
-            "contents_explanation": goods::DESCRIPTION,
+            "contents_explanation": customs_declaration::DESCRIPTION,
             "customs_certify": true,
             "customs_signer": sender.name,
             "non_delivery_option": "return",
@@ -40,8 +40,8 @@ pub(super) fn shipment_body(request: &BookingRequest) -> Value {
             // Below the value from which the United States want an export declaration.
             "eel_pfc": "NOEEI 30.37(a)",
             "customs_items": [{
-                "description": goods::DESCRIPTION, "quantity": 1, "value": goods::VALUE_USD, "currency": "USD",
-                "weight": goods::ounces(parcel.weight_g), "hs_tariff_number": goods::HS_CODE,
+                "description": customs_declaration::DESCRIPTION, "quantity": 1, "value": customs_declaration::VALUE_USD, "currency": "USD",
+                "weight": customs_declaration::ounces(parcel.weight_g), "hs_tariff_number": customs_declaration::HS_CODE,
                 "origin_country": home.as_str(),
             }],
         });

@@ -5,7 +5,7 @@
 
 mod label;
 mod status;
-mod story;
+mod tracking_history;
 mod wire;
 
 #[cfg(test)]

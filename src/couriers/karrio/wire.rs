@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 
 use super::status;
-use super::story::{Step, story};
+use super::tracking_history::{Step, story};
 use crate::clock::Instant;
 use crate::couriers::client::safe_code;
 use crate::couriers::rates::{Rate, cheapest};
 use crate::couriers::rest::{self, is_id, is_tracking_no, items, moment, text};
-use crate::couriers::{Booked, BookingRequest, CallError, CourierEvent, News, ParcelRef, goods};
+use crate::couriers::{Booked, BookingRequest, CallError, CourierEvent, News, ParcelRef, customs_declaration};
 use crate::domain::contact::Address;
 use crate::domain::ids::BookingReference;
 use crate::privacy::Pii;
@@ -25,9 +25,9 @@ pub(super) fn shipment_body(request: &BookingRequest, wanted: &Wanted) -> Value 
         "recipient": address(consignee.name.expose(), None, consignee.phone.e164(), &consignee.address),
         "shipper": address(&sender.name, sender.company.as_deref(), sender.phone.e164(), &sender.address),
         "parcels": [{
-            "weight": goods::kilograms(parcel.weight_g), "weight_unit": "KG",
-            "length": goods::centimetres(length), "width": goods::centimetres(width),
-            "height": goods::centimetres(height), "dimension_unit": "CM",
+            "weight": customs_declaration::kilograms(parcel.weight_g), "weight_unit": "KG",
+            "length": customs_declaration::centimetres(length), "width": customs_declaration::centimetres(width),
+            "height": customs_declaration::centimetres(height), "dimension_unit": "CM",
             "content": contents, "description": contents,
         }],
         "label_type": "PDF",
@@ -43,14 +43,14 @@ pub(super) fn shipment_body(request: &BookingRequest, wanted: &Wanted) -> Value 
         let signer: String = sender.name.chars().take(50).collect();
         let customs = json!({
             "content_type": "merchandise",
-            "content_description": goods::DESCRIPTION,
+            "content_description": customs_declaration::DESCRIPTION,
             "certify": true,
             "signer": signer,
             "commodities": [{
-                "title": goods::DESCRIPTION, "description": goods::DESCRIPTION, "quantity": 1,
-                "value_amount": goods::VALUE_USD, "value_currency": "USD",
-                "weight": goods::kilograms(parcel.weight_g), "weight_unit": "KG",
-                "hs_code": goods::HS_CODE, "origin_country": home.as_str(),
+                "title": customs_declaration::DESCRIPTION, "description": customs_declaration::DESCRIPTION, "quantity": 1,
+                "value_amount": customs_declaration::VALUE_USD, "value_currency": "USD",
+                "weight": customs_declaration::kilograms(parcel.weight_g), "weight_unit": "KG",
+                "hs_code": customs_declaration::HS_CODE, "origin_country": home.as_str(),
             }],
         });
         members.insert("customs".to_owned(), customs);

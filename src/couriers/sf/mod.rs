@@ -8,7 +8,7 @@ mod check;
 mod codes;
 mod gateway;
 mod label;
-mod loose;
+mod lenient_json;
 mod requests;
 mod routes;
 mod signing;

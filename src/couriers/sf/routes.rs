@@ -10,7 +10,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use serde_json::{Map, Value};
 
 use super::status::{Node, of_order_state, order_state_code};
-use super::{loose, wire};
+use super::{lenient_json, wire};
 use crate::clock::Instant;
 use crate::couriers::{CourierEvent, ParcelRef};
 use crate::domain::ids::BookingReference;
@@ -22,8 +22,8 @@ const BEIJING: TimeDelta = TimeDelta::hours(8);
 /// The news in an answer to a question about these parcels, oldest first. What was not asked for is not believed.
 pub(super) fn answered(answer: &Value, asked: &[&ParcelRef], now: Instant) -> Vec<CourierEvent> {
     let mut events = Vec::new();
-    for parcel in loose::list(answer, "routeResps") {
-        let waybill = loose::text(&parcel, "mailNo").filter(|number| wire::is_waybill(number));
+    for parcel in lenient_json::list(answer, "routeResps") {
+        let waybill = lenient_json::text(&parcel, "mailNo").filter(|number| wire::is_waybill(number));
         // One question by reference is about one parcel, whatever its waybill is.
         let about = match asked {
             [one] if one.tracking_no.is_none() => Some(one),
@@ -33,7 +33,7 @@ pub(super) fn answered(answer: &Value, asked: &[&ParcelRef], now: Instant) -> Ve
             }),
         };
         let Some(about) = about else { continue };
-        for node in loose::list(&parcel, "routes") {
+        for node in lenient_json::list(&parcel, "routes") {
             events.push(CourierEvent {
                 reference: Some(about.reference.clone()),
                 ..of_node(&node, waybill.clone(), now)
@@ -46,9 +46,9 @@ pub(super) fn answered(answer: &Value, asked: &[&ParcelRef], now: Instant) -> Ve
 
 /// One node of a route.
 fn of_node(node: &Value, waybill: Option<String>, now: Instant) -> CourierEvent {
-    let remark = loose::text(node, "remark");
-    let reason_name = loose::text(node, "reasonName");
-    let code = |name: &str| loose::text(node, name);
+    let remark = lenient_json::text(node, "remark");
+    let reason_name = lenient_json::text(node, "reasonName");
+    let code = |name: &str| lenient_json::text(node, name);
     let read = Node {
         first: code("firstStatusCode"),
         second: code("secondaryStatusCode"),
@@ -90,7 +90,7 @@ enum Push {
 /// The style of a push; what cannot be read at all counts as JSON.
 pub(super) fn style(body: &[u8]) -> Style {
     match taken_apart(body) {
-        Some(Push::Json(value)) if loose::member(&value, "orderState").is_some() => Style::OrderState,
+        Some(Push::Json(value)) if lenient_json::member(&value, "orderState").is_some() => Style::OrderState,
         Some(Push::Xml(_)) => Style::Xml,
         _ => Style::Json,
     }
@@ -103,20 +103,20 @@ pub(super) fn pushed(body: &[u8], now: Instant) -> Option<Vec<CourierEvent>> {
             let routes = xml_routes(&text)?;
             routes.iter().filter_map(|route| of_route(route, now)).collect()
         }
-        Push::Json(value) => match loose::member(&value, "orderState") {
+        Push::Json(value) => match lenient_json::member(&value, "orderState") {
             Some(states) => {
-                let sent = loose::text(&value, "timestamp").and_then(|text| beijing(&text));
-                let states = loose::items(states);
+                let sent = lenient_json::text(&value, "timestamp").and_then(|text| beijing(&text));
+                let states = lenient_json::items(states);
                 states
                     .iter()
                     .filter_map(|state| of_order(state, sent.unwrap_or(now)))
                     .collect()
             }
             None => {
-                let body = loose::member(&value, "Body").map_or(Cow::Borrowed(&value), loose::opened);
+                let body = lenient_json::member(&value, "Body").map_or(Cow::Borrowed(&value), lenient_json::opened);
                 let routes = match &*body {
-                    list @ Value::Array(_) => loose::items(list),
-                    other => loose::items(loose::member(other, "WaybillRoute")?),
+                    list @ Value::Array(_) => lenient_json::items(list),
+                    other => lenient_json::items(lenient_json::member(other, "WaybillRoute")?),
                 };
                 routes.iter().filter_map(|route| of_route(route, now)).collect()
             }
@@ -128,7 +128,7 @@ pub(super) fn pushed(body: &[u8], now: Instant) -> Option<Vec<CourierEvent>> {
 
 /// JSON, XML, or a form that has one of them in a field.
 fn taken_apart(body: &[u8]) -> Option<Push> {
-    let text = loose::characters(body);
+    let text = lenient_json::characters(body);
     let text = text.trim();
     if let Some(push) = plain(text) {
         return Some(push);
@@ -158,8 +158,8 @@ fn plain(text: &str) -> Option<Push> {
 
 /// An element of a route push.
 fn of_route(route: &Value, now: Instant) -> Option<CourierEvent> {
-    let waybill = loose::text(route, "mailno").filter(|number| wire::is_waybill(number));
-    let reference = loose::text(route, "orderid").and_then(|id| BookingReference::parse(&id));
+    let waybill = lenient_json::text(route, "mailno").filter(|number| wire::is_waybill(number));
+    let reference = lenient_json::text(route, "orderid").and_then(|id| BookingReference::parse(&id));
     if waybill.is_none() && reference.is_none() {
         return None;
     }
@@ -171,15 +171,15 @@ fn of_route(route: &Value, now: Instant) -> Option<CourierEvent> {
 
 /// An element of an order-state push. Name and number of the courier's employee stay unread.
 fn of_order(state: &Value, sent: Instant) -> Option<CourierEvent> {
-    let waybill = loose::text(state, "waybillNo").filter(|number| wire::is_waybill(number));
-    let reference = loose::text(state, "orderNo").and_then(|id| BookingReference::parse(&id));
+    let waybill = lenient_json::text(state, "waybillNo").filter(|number| wire::is_waybill(number));
+    let reference = lenient_json::text(state, "orderNo").and_then(|id| BookingReference::parse(&id));
     if waybill.is_none() && reference.is_none() {
         return None;
     }
-    let code = loose::text(state, "orderStateCode").unwrap_or_default();
+    let code = lenient_json::text(state, "orderStateCode").unwrap_or_default();
     let at = ["lastTime", "createTm"]
         .into_iter()
-        .find_map(|name| beijing(&loose::text(state, name)?));
+        .find_map(|name| beijing(&lenient_json::text(state, name)?));
     Some(CourierEvent {
         reference,
         provider_ref: None,
@@ -189,7 +189,7 @@ fn of_order(state: &Value, sent: Instant) -> Option<CourierEvent> {
         news: of_order_state(&code),
         code: order_state_code(&code).to_owned(),
         at: at.unwrap_or(sent),
-        remark: loose::text(state, "orderStateDesc").map(Pii::new),
+        remark: lenient_json::text(state, "orderStateDesc").map(Pii::new),
     })
 }
 

@@ -1,13 +1,13 @@
 //! What SF's gateway answers, translated to this service's words; what it is asked is in [`requests`](super::requests).
 //!
-//! Nothing here does I/O. What SF writes is read liberally (see [`loose`](super::loose)); what counts as booked is not:
+//! Nothing here does I/O. What SF writes is read liberally (see [`loose`](super::lenient_json)); what counts as booked is not:
 //! a parcel is ours only where the answer says so, in SF's own words for success, and names our order id.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::loose;
+use super::lenient_json;
 use crate::couriers::CancelAnswer;
 use crate::couriers::client::safe_code;
 use crate::domain::ids::BookingReference;
@@ -26,12 +26,12 @@ pub(super) enum Said {
 /// # Errors
 /// A code: it is no answer, or it contradicts itself.
 pub(super) fn envelope(bytes: &[u8]) -> Result<Said, &'static str> {
-    let outer: Value = serde_json::from_str(&loose::characters(bytes)).map_err(|_| "unreadable_answer")?;
-    let outer = loose::opened(&outer);
-    match loose::text(&outer, "apiResultCode") {
+    let outer: Value = serde_json::from_str(&lenient_json::characters(bytes)).map_err(|_| "unreadable_answer")?;
+    let outer = lenient_json::opened(&outer);
+    match lenient_json::text(&outer, "apiResultCode") {
         // Taken in by the gateway, no more: the service's own answer is inside.
         Some(code) if code.eq_ignore_ascii_case("A1000") => {
-            let inner = loose::member(&outer, "apiResultData").map(loose::opened);
+            let inner = lenient_json::member(&outer, "apiResultData").map(lenient_json::opened);
             service_answer(&inner.unwrap_or(Cow::Owned(Value::Null)))
         }
         Some(code) => Ok(Said::No(loggable(&code))),
@@ -40,14 +40,14 @@ pub(super) fn envelope(bytes: &[u8]) -> Result<Said, &'static str> {
 }
 
 fn service_answer(inner: &Value) -> Result<Said, &'static str> {
-    let code = loose::text(inner, "errorCode");
-    match (loose::truth(inner, "success"), code.as_deref()) {
+    let code = lenient_json::text(inner, "errorCode");
+    match (lenient_json::truth(inner, "success"), code.as_deref()) {
         (Some(true), None | Some("S0000")) => {
             let payload = ["msgData", "obj"]
                 .into_iter()
-                .find_map(|name| loose::member(inner, name));
+                .find_map(|name| lenient_json::member(inner, name));
             Ok(Said::Yes(
-                payload.map_or(Value::Null, |value| loose::opened(value).into_owned()),
+                payload.map_or(Value::Null, |value| lenient_json::opened(value).into_owned()),
             ))
         }
         (Some(false), Some(code)) if code != "S0000" => Ok(Said::No(loggable(code))),
@@ -77,9 +77,9 @@ pub(super) enum Held {
 /// A code: it is another's order, or cannot be read.
 pub(super) fn held(order: &Value, reference: &BookingReference) -> Result<Held, &'static str> {
     belongs(order, reference)?;
-    let verdict = loose::text(order, "filterResult");
+    let verdict = lenient_json::text(order, "filterResult");
     if verdict.as_deref() == Some("3") {
-        return Ok(Held::OutOfRange(out_of_range(loose::text(order, "remark"))));
+        return Ok(Held::OutOfRange(out_of_range(lenient_json::text(order, "remark"))));
     }
     let waybill = waybill(order)?;
     Ok(match verdict.as_deref() {
@@ -95,7 +95,7 @@ pub(super) fn held(order: &Value, reference: &BookingReference) -> Result<Held, 
 /// # Errors
 /// It names another, or none.
 pub(super) fn belongs(order: &Value, reference: &BookingReference) -> Result<(), &'static str> {
-    match loose::text(order, "orderId") {
+    match lenient_json::text(order, "orderId") {
         Some(id) if id == reference.as_str() => Ok(()),
         Some(_) => Err("foreign_answer"),
         None => Err("unreadable_answer"),
@@ -107,7 +107,7 @@ pub(super) fn belongs(order: &Value, reference: &BookingReference) -> Result<(),
 /// # Errors
 /// A code: it is about another's order, or says nothing.
 pub(super) fn cancelled(answer: &Value, reference: &BookingReference) -> Result<CancelAnswer, &'static str> {
-    match loose::text(answer, "resStatus").as_deref() {
+    match lenient_json::text(answer, "resStatus").as_deref() {
         Some("2") => belongs(answer, reference).map(|()| CancelAnswer::Cancelled),
         // Order and waybill do not belong together: nothing was called off.
         Some("1") => Ok(CancelAnswer::Refused {
@@ -132,15 +132,15 @@ fn out_of_range(remark: Option<String>) -> &'static str {
 
 /// The number of the parcel itself (type 1), not of a further piece or a returned receipt.
 fn waybill(order: &Value) -> Result<Option<Pii<String>>, &'static str> {
-    let all = loose::list(order, "waybillNoInfoList");
+    let all = lenient_json::list(order, "waybillNoInfoList");
     let typed = |wanted: Option<&str>| {
         all.iter()
-            .find(|one| loose::text(one, "waybillType").as_deref() == wanted)
+            .find(|one| lenient_json::text(one, "waybillType").as_deref() == wanted)
     };
     let Some(main) = typed(Some("1")).or_else(|| typed(None)) else {
         return Ok(None);
     };
-    match loose::text(main, "waybillNo") {
+    match lenient_json::text(main, "waybillNo") {
         Some(number) if is_waybill(&number) => Ok(Some(Pii::new(number))),
         Some(_) => Err("unreadable_answer"),
         None => Ok(None),
@@ -160,14 +160,15 @@ pub(super) struct PrintedFile {
 
 /// The file of that waybill: the first page, for the order of files is not kept.
 pub(super) fn printed_file(answer: &Value, waybill: &str) -> Option<PrintedFile> {
-    let mut files = loose::list(answer, "files");
-    files.retain(|file| loose::text(file, "waybillNo").is_none_or(|number| number == waybill));
+    let mut files = lenient_json::list(answer, "files");
+    files.retain(|file| lenient_json::text(file, "waybillNo").is_none_or(|number| number == waybill));
     files.sort_by_key(|file| {
-        ["seqNo", "areaNo", "pageNo"].map(|name| loose::text(file, name).and_then(|number| number.parse::<u32>().ok()))
+        ["seqNo", "areaNo", "pageNo"]
+            .map(|name| lenient_json::text(file, name).and_then(|number| number.parse::<u32>().ok()))
     });
     let file = files.first()?;
     Some(PrintedFile {
-        url: Pii::new(loose::text(file, "url")?),
-        token: Pii::new(loose::text(file, "token")?),
+        url: Pii::new(lenient_json::text(file, "url")?),
+        token: Pii::new(lenient_json::text(file, "token")?),
     })
 }

@@ -72,8 +72,8 @@ mod api;
 mod faults;
 mod journal;
 mod ledger;
-mod life;
-mod post;
+mod parcel_lifecycle;
+mod webhook_sender;
 
 use std::io;
 use std::net::SocketAddr;
@@ -98,7 +98,7 @@ use crate::privacy::Secret;
 use faults::{Call, Fault, FaultKind};
 use journal::{Journal, Line, NotStored, lock};
 use ledger::Ledger;
-use post::{Announcement, Post};
+use webhook_sender::{Announcement, Post};
 
 /// The largest body that is read.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -220,7 +220,7 @@ impl std::fmt::Debug for RunningSandbox {
 /// The state file, the secret, the URL or the address cannot be used.
 pub fn start(config: SandboxConfig, clock: Clock) -> Result<RunningSandbox, StartError> {
     let signer = Signer::new(&config.webhook_secret)?;
-    let client = client::build(post::DELIVERY_TIMEOUT).map_err(StartError::Client)?;
+    let client = client::build(webhook_sender::DELIVERY_TIMEOUT).map_err(StartError::Client)?;
     let listener = std::net::TcpListener::bind(config.listen).map_err(StartError::Listen)?;
     let address = listener.local_addr().map_err(StartError::Listen)?;
     let opened = Journal::open(&config.state_file)?;

@@ -7,11 +7,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::{App, audit};
-use crate::http::auth::{Admin, Keyed};
-use crate::http::documented::{ByKey, WithQuery};
-use crate::http::page::{Page, PageQuery, PageRequest};
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::docs::documented::{ByKey, WithQuery};
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Admin, Keyed};
+use crate::http::extract::page::{Page, PageQuery, PageRequest};
+use crate::http::extract::query::Query;
 use crate::store::audit::EntryRow;
 
 /// One entry.

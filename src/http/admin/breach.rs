@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::app::breach::{self, Affected, Asked, Telling, Touched};
-use crate::app::notice::Text;
+use crate::app::privacy::breach::{self, Affected, Asked, Telling, Touched};
+use crate::app::privacy::notice::Text;
 use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text, moment};
-use crate::http::app_error;
-use crate::http::auth::{Keyed, Privacy};
-use crate::http::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::json::Json;
-use crate::http::page::{MAX_LIMIT, PageRequest};
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Privacy};
+use crate::http::extract::json::Json;
+use crate::http::extract::page::{MAX_LIMIT, PageRequest};
+use crate::http::extract::query::Query;
 use crate::privacy::Pii;
 
 /// Which orders; everything that is given must hold.

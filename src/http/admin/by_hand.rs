@@ -5,20 +5,21 @@ use actix_web::web::Data;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::app::{App, by_hand};
+use crate::app::App;
+use crate::app::parcels::manual;
 use crate::config::COURIERS;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
 use crate::domain::shipment::TrackingStatus;
-use crate::http::app_error;
-use crate::http::auth::{Keyed, Ops};
-use crate::http::documented::{ByKey, OfOne, WithBody};
-use crate::http::json::Json;
-use crate::http::openapi::ProblemSchema;
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Ops};
+use crate::http::extract::json::Json;
+use crate::http::extract::path::PathId;
+use crate::http::order_json::{Eyes, OrderBody};
 use crate::http::reason;
-use crate::http::shown::{Eyes, OrderBody};
 use crate::privacy::Pii;
 
 /// A parcel that was shipped by hand.
@@ -63,7 +64,7 @@ pub(in crate::http) async fn ship(
         Some(number) if known => Pii::new(number),
         _ => return Err(app_error::invalid(errors.into_vec())),
     };
-    let view = by_hand::ship(&app, &caller, id, body.courier, number).await?;
+    let view = manual::ship(&app, &caller, id, body.courier, number).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
 }
 
@@ -108,7 +109,7 @@ pub(in crate::http) async fn mark(
     let (Some(end), Some(reason)) = (end, reason) else {
         return Err(app_error::invalid(errors.into_vec()));
     };
-    let view = by_hand::mark(&app, &caller, id, end, reason).await?;
+    let view = manual::mark(&app, &caller, id, end, reason).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
 }
 
@@ -141,7 +142,7 @@ pub(in crate::http) async fn courier(
         ..
     }: Keyed<Ops, (PathId<OrderId>, Json<CourierBody>)>,
 ) -> Result<HttpResponse, Problem> {
-    let view = by_hand::change_courier(&app, &caller, id, body.courier).await?;
+    let view = manual::change_courier(&app, &caller, id, body.courier).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
 }
 
@@ -166,6 +167,6 @@ pub(in crate::http) async fn reship(
         ..
     }: Keyed<Ops, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
-    let view = by_hand::reship(&app, &caller, id).await?;
+    let view = manual::reship(&app, &caller, id).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
 }

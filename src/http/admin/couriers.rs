@@ -7,12 +7,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::standing::CourierView;
-use crate::domain::standing::State;
-use crate::http::auth::{Keyed, Ops};
-use crate::http::documented::{ByKey, OfOne};
-use crate::http::path::segment;
-use crate::http::problem::Problem;
+use crate::app::parcels::circuit_breaker::CourierView;
+use crate::domain::circuit_breaker::State;
+use crate::http::docs::documented::{ByKey, OfOne};
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Ops};
+use crate::http::extract::path::segment;
 
 /// Every configured courier.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,20 +5,21 @@ use actix_web::web::Data;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::app::{App, hold};
+use crate::app::App;
+use crate::app::retention::hold;
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, moment};
-use crate::http::app_error::invalid;
-use crate::http::auth::{Keyed, Privacy};
-use crate::http::documented::{ByKey, OfOne, WithBody};
-use crate::http::finish::to_the_end;
-use crate::http::json::Json;
-use crate::http::openapi::ProblemSchema;
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::app_error::invalid;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Privacy};
+use crate::http::extract::json::Json;
+use crate::http::extract::path::PathId;
+use crate::http::order_json::{Eyes, OrderBody};
 use crate::http::reason;
-use crate::http::shown::{Eyes, OrderBody};
+use crate::http::run_to_completion::to_the_end;
 use crate::privacy::Pii;
 
 /// Why an order is held, and until when.

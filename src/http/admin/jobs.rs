@@ -8,12 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::domain::ids::JobId;
-use crate::http::auth::{Keyed, Ops};
-use crate::http::documented::{ByKey, OfOne, WithQuery};
-use crate::http::page::{Page, PageRequest};
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::docs::documented::{ByKey, OfOne, WithQuery};
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Ops};
+use crate::http::extract::page::{Page, PageRequest};
+use crate::http::extract::path::PathId;
+use crate::http::extract::query::Query;
 use crate::store::jobs::Job;
 
 /// Which jobs to list.

@@ -9,18 +9,18 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::app::keys::{self, KEY_CACHE};
+use crate::app::access::api_keys::{self, KEY_CACHE};
 use crate::app::{App, AppError, audit};
 use crate::domain::invalid::{FieldErrors, Invalid};
 use crate::domain::scope::{Scope, Scopes};
-use crate::http::app_error;
-use crate::http::auth::{Admin, Keyed};
-use crate::http::documented::{ByKey, OfOne, WithBody};
-use crate::http::filters::one_of;
-use crate::http::finish::to_the_end;
-use crate::http::json::Json;
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody};
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Admin, Keyed};
+use crate::http::extract::filters::one_of;
+use crate::http::extract::json::Json;
+use crate::http::extract::path::PathId;
+use crate::http::run_to_completion::to_the_end;
 use crate::store::keys::{self as key_rows, ApiKey};
 
 /// A key to be made.
@@ -42,9 +42,9 @@ impl NewKeyBody {
     /// Name, client and scopes, checked.
     fn read(&self) -> Result<(String, String, Scopes), Problem> {
         let mut errors = FieldErrors::new();
-        let name = errors.take("/name", keys::parse_name(&self.name));
+        let name = errors.take("/name", api_keys::parse_name(&self.name));
         let client = match &self.client {
-            Some(client) => errors.take("/client", keys::parse_name(client)),
+            Some(client) => errors.take("/client", api_keys::parse_name(client)),
             None => name.clone(),
         };
         let scopes: Vec<Option<Scope>> = self
@@ -131,7 +131,7 @@ pub(in crate::http) async fn create(
     let (now, actor) = (app.clock.business_now(), caller.actor());
     let made = app
         .orders
-        .write(move |conn| keys::create_in_tx(conn, &name, &client, scopes.clone(), &actor, now))
+        .write(move |conn| api_keys::create_in_tx(conn, &name, &client, scopes.clone(), &actor, now))
         .await
         .map_err(AppError::from)?;
     audit::note_act(&app).await;
@@ -179,7 +179,7 @@ pub(in crate::http) async fn revoke(
     }: Keyed<Admin, PathId<KeyId>>,
 ) -> Result<HttpResponse, Problem> {
     let (app, actor) = (app.get_ref().clone(), caller.actor());
-    let revoked = to_the_end(async move { keys::revoke(&app, &id, &actor).await }).await?;
+    let revoked = to_the_end(async move { api_keys::revoke(&app, &id, &actor).await }).await?;
     if !revoked {
         return Err(Problem::not_found());
     }
@@ -191,7 +191,7 @@ pub(in crate::http) async fn revoke(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::json::parse;
+    use crate::http::extract::json::parse;
 
     fn read(body: &str) -> Result<(String, String, Scopes), Problem> {
         parse::<NewKeyBody>(body.as_bytes())?.read()

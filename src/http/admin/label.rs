@@ -4,13 +4,14 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::Data;
 
-use crate::app::{App, label};
+use crate::app::App;
+use crate::app::parcels::label;
 use crate::domain::ids::OrderId;
-use crate::http::auth::{FloorOrOps, Keyed};
-use crate::http::documented::{ByKey, OfOne};
-use crate::http::openapi::ProblemSchema;
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
+use crate::http::docs::documented::{ByKey, OfOne};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{FloorOrOps, Keyed};
+use crate::http::extract::path::PathId;
 
 /// Print a parcel's label
 ///

@@ -8,27 +8,28 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::app::query::{ByValue, Detail};
-use crate::app::{App, cancel as calling_off};
+use crate::app::App;
+use crate::app::orders::cancel as calling_off;
+use crate::app::orders::query::{ByValue, Detail};
 use crate::clock::Instant;
 use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
 use crate::http::admin::privacy::DisclosureBody;
-use crate::http::app_error;
-use crate::http::auth::{Keyed, Ops};
-use crate::http::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::filters::Filters;
-use crate::http::finish::to_the_end;
-use crate::http::json::Json;
-use crate::http::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Ops};
+use crate::http::extract::filters::Filters;
+use crate::http::extract::json::Json;
+use crate::http::extract::page::{MAX_LIMIT, Page, PageRequest};
+use crate::http::extract::path::PathId;
+use crate::http::extract::query::Query;
+use crate::http::order_json::{Eyes, OrderBody};
 use crate::http::orders::EventBody;
-use crate::http::page::{MAX_LIMIT, Page, PageRequest};
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
-use crate::http::query::Query;
 use crate::http::reason::ReasonBody;
-use crate::http::shown::{Eyes, OrderBody};
+use crate::http::run_to_completion::to_the_end;
 use crate::privacy::Pii;
 use crate::store::orders::Filter;
 use crate::store::prints::PrintRow;
@@ -258,7 +259,7 @@ pub(in crate::http) async fn cancel(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::json::parse;
+    use crate::http::extract::json::parse;
 
     fn read(body: &str) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
         parse::<SearchBody>(body.as_bytes())?.read(chrono::DateTime::UNIX_EPOCH)

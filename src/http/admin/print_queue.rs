@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::print::{self, Operator};
+use crate::app::orders::print_floor::{self, Operator};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
-use crate::http::app_error;
-use crate::http::auth::{Floor, Keyed};
-use crate::http::documented::{ByKey, OfOne, WithBody};
-use crate::http::json::Json;
-use crate::http::openapi::ProblemSchema;
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Floor, Keyed};
+use crate::http::extract::json::Json;
+use crate::http::extract::path::PathId;
+use crate::http::order_json::{Eyes, OrderBody};
 use crate::http::reason;
-use crate::http::shown::{Eyes, OrderBody};
 use crate::privacy::Pii;
 
 /// The most orders of one claim: more than a machine prints within a lease.
@@ -134,7 +134,7 @@ pub(in crate::http) async fn claim(
     }: Keyed<Floor, Json<ClaimBody>>,
 ) -> Result<HttpResponse, Problem> {
     let (operator, limit) = body.read()?;
-    let claimed = print::claim(&app, &caller, operator, limit).await?;
+    let claimed = print_floor::claim(&app, &caller, operator, limit).await?;
     Ok(HttpResponse::Ok().json(Claimed {
         data: claimed
             .orders
@@ -164,7 +164,7 @@ pub(in crate::http) async fn printed(
         ..
     }: Keyed<Floor, (PathId<OrderId>, Json<OperatorBody>)>,
 ) -> Result<HttpResponse, Problem> {
-    let view = print::printed(&app, &caller, body.read()?, id).await?;
+    let view = print_floor::printed(&app, &caller, body.read()?, id).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Floor)))
 }
 
@@ -185,7 +185,7 @@ pub(in crate::http) async fn reprint(
     }: Keyed<Floor, (PathId<OrderId>, Json<ReprintBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let (operator, reason) = body.read()?;
-    let view = print::reprint(&app, &caller, operator, id, reason).await?;
+    let view = print_floor::reprint(&app, &caller, operator, id, reason).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Floor)))
 }
 
@@ -206,14 +206,14 @@ pub(in crate::http) async fn release(
         ..
     }: Keyed<Floor, (PathId<OrderId>, Json<OperatorBody>)>,
 ) -> Result<HttpResponse, Problem> {
-    let view = print::release(&app, &caller, body.read()?, id).await?;
+    let view = print_floor::release(&app, &caller, body.read()?, id).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Floor)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::json::parse;
+    use crate::http::extract::json::parse;
 
     fn wrong(body: &str) -> Vec<String> {
         let refused = parse::<ClaimBody>(body.as_bytes())

@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::app::reveal::{self, Revealed};
+use crate::app::privacy::reveal::{self, Revealed};
 use crate::domain::contact::Recipient;
 use crate::domain::ids::{OrderId, RowId};
-use crate::http::auth::{Keyed, Privacy};
-use crate::http::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::json::Json;
-use crate::http::openapi::ProblemSchema;
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Privacy};
+use crate::http::extract::json::Json;
+use crate::http::extract::path::PathId;
+use crate::http::extract::query::Query;
 use crate::http::reason::ReasonBody;
 use crate::store::shipments::DisclosureRow;
 

@@ -6,18 +6,18 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::resolve::{self, Resolution};
+use crate::app::parcels::resolve::{self, Resolution};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
-use crate::http::app_error;
-use crate::http::auth::{Keyed, Ops};
-use crate::http::documented::{ByKey, OfOne, WithBody};
-use crate::http::json::Json;
-use crate::http::openapi::ProblemSchema;
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Ops};
+use crate::http::extract::json::Json;
+use crate::http::extract::path::PathId;
+use crate::http::order_json::{Eyes, OrderBody};
 use crate::http::reason;
-use crate::http::shown::{Eyes, OrderBody};
 use crate::privacy::Pii;
 
 /// Drive a shipment on
@@ -103,7 +103,7 @@ pub(in crate::http) async fn settle(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::json::parse;
+    use crate::http::extract::json::parse;
 
     fn read(body: &str) -> Result<(Resolution, Pii<String>), Problem> {
         parse::<ResolutionBody>(body.as_bytes())?.read()

@@ -9,11 +9,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::domain::circuit_breaker::State;
 use crate::domain::order::OrderStatus;
-use crate::domain::standing::State;
-use crate::http::auth::{Keyed, Ops};
-use crate::http::documented::ByKey;
-use crate::http::problem::Problem;
+use crate::http::docs::documented::ByKey;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Ops};
 use crate::store::stats::Stats;
 
 /// How things stand.

@@ -9,24 +9,25 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::app::rights::{self, NewRequest, OrderStands, RequestView, Whose, close};
+use crate::app::subject_requests::close;
+use crate::app::subject_requests::requests::{self, NewRequest, OrderStands, RequestView, Whose};
 use crate::clock::Instant;
 use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text, moment};
 use crate::domain::subject_request::{RequestKind, RequestState, Role, parse_received};
-use crate::http::app_error;
-use crate::http::auth::{Keyed, Privacy};
-use crate::http::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::filters::one_of;
-use crate::http::finish::to_the_end;
-use crate::http::json::Json;
-use crate::http::openapi::ProblemSchema;
-use crate::http::page::{Page, PageRequest};
-use crate::http::path::PathId;
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
+use crate::http::docs::openapi::ProblemSchema;
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
+use crate::http::extract::auth::{Keyed, Privacy};
+use crate::http::extract::filters::one_of;
+use crate::http::extract::json::Json;
+use crate::http::extract::page::{Page, PageRequest};
+use crate::http::extract::path::PathId;
+use crate::http::extract::query::Query;
 use crate::http::reason::ReasonBody;
+use crate::http::run_to_completion::to_the_end;
 use crate::privacy::Pii;
 
 /// The most orders that one request may name.
@@ -259,7 +260,7 @@ pub(in crate::http) async fn create(
 ) -> Result<HttpResponse, Problem> {
     let new = body.read(app.clock.business_now())?;
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { rights::receive(&app, &caller, new).await }).await?;
+    let view = to_the_end(async move { requests::receive(&app, &caller, new).await }).await?;
     let shown = RequestBody::of(&view);
     let location = format!("/admin/v1/subject-requests/{}", shown.id);
     Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(shown))
@@ -301,7 +302,7 @@ pub(in crate::http) async fn list(
             ));
         }
     };
-    let found = rights::list(&app, state, page.after, page.fetch()).await?;
+    let found = requests::list(&app, state, page.after, page.fetch()).await?;
     let shown = page.page(found, |view| view.request.id);
     Ok(HttpResponse::Ok().json(shown.map(|view| RequestBody::of(&view))))
 }
@@ -314,7 +315,7 @@ pub(in crate::http) async fn read(
     app: Data<App>,
     Keyed { given: PathId(id), .. }: Keyed<Privacy, PathId<RequestId>>,
 ) -> Result<HttpResponse, Problem> {
-    let view = rights::find(&app, id).await?;
+    let view = requests::find(&app, id).await?;
     Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
 }
 

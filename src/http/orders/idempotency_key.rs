@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::http::problem::Problem;
+use crate::http::errors::problem::Problem;
 use crate::privacy::Pii;
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");

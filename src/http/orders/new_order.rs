@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use crate::clock::Instant;
 use crate::domain::checkout::{NewItemParts, NewOrder, NewOrderParts};
 use crate::domain::invalid::FieldErrors;
-use crate::http::app_error;
-use crate::http::problem::Problem;
+use crate::http::errors::app_error;
+use crate::http::errors::problem::Problem;
 use crate::http::recipient::RecipientBody;
 use crate::privacy::Pii;
 
@@ -135,7 +135,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::http::json::parse;
+    use crate::http::extract::json::parse;
 
     fn now() -> Instant {
         "2026-11-23T08:00:00Z".parse().unwrap()

@@ -8,9 +8,9 @@ use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamp};
 use super::Key;
 use super::arrays::{Column, Statement, column, insert_rows};
 use crate::privacy::classes;
-use crate::store::journal::JournalRow;
 use crate::store::purges::ReceiptRow;
 use crate::store::schema::{journal, purge_receipts};
+use crate::store::vault::journal::JournalRow;
 use crate::store::{AnyConn, StoreError};
 
 /// Runs a statement about these ids, its last place: SQLite numbers places as they come, whatever they are called. `$these`

@@ -9,9 +9,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta};
 use diesel::connection::SimpleConnection;
 use reqwest::Method;
-use safelight::app::intake::{Intake, IntakeSettings, Writers};
-use safelight::app::startup::{self, StartError};
-use safelight::app::{self, App, Settings, keys};
+use safelight::app::access::api_keys;
+use safelight::app::orders::intake::{Intake, IntakeSettings, Writers};
+use safelight::app::recovery::restore::{self, StartError};
+use safelight::app::{self, App, Settings};
 use safelight::clock::{Clock, Instant};
 use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
 use safelight::couriers::simulated::{Simulated, SimulatedConfig};
@@ -216,7 +217,7 @@ fn make_key(app: &App, client: &str, scopes: &str) -> String {
     let now = app.clock.business_now();
     let made = app
         .orders
-        .write_blocking(|conn| keys::create_in_tx(conn, "test", client, scopes, "cli", now))
+        .write_blocking(|conn| api_keys::create_in_tx(conn, "test", client, scopes, "cli", now))
         .unwrap();
     made.bearer.expose().clone()
 }
@@ -243,7 +244,7 @@ impl TestApp {
         .unwrap();
         let (app, fakes) = assemble(&databases, &clock, &courier, &options);
         app.vault.make_ahead(&app.orders).unwrap();
-        startup::check_pair(&app).unwrap();
+        restore::check_pair(&app).unwrap();
         let mut served = Self::serve(app, databases, Arc::new(courier), None, options).await;
         served.logged_from = logged_from;
         served.fakes = fakes;
@@ -261,9 +262,9 @@ impl TestApp {
             Ok(()) | Err(VaultError::Older) => {}
             Err(error) => panic!("{error}"),
         }
-        let started = startup::check_pair(&app)?;
+        let started = restore::check_pair(&app)?;
         if started.replayed > 0 {
-            app::purge::sweep(&app, "system").await?;
+            app::retention::purge::sweep(&app, "system").await?;
         }
         let keys = Some(self.keys.clone());
         let served = Self::serve(app, databases, self.courier.clone(), keys, Options::default()).await;
@@ -449,20 +450,20 @@ impl TestApp {
 
     /// Asks the couriers about parcels without news, as the worker's loop does; returns how many.
     pub(crate) async fn run_polls(&self) -> usize {
-        app::poll::sweep(&self.app).await.unwrap()
+        app::parcels::poll::sweep(&self.app).await.unwrap()
     }
 
     /// Runs the recurring work once, as the worker's loops do.
     pub(crate) async fn run_upkeep(&self) {
-        app::upkeep::make_keys_ahead(&self.app).await.unwrap();
-        while app::print::return_lapsed(&self.app).await.unwrap() > 0 {}
-        while app::retention::expire_drafts(&self.app).await.unwrap() > 0 {}
-        app::retention::end_stuck(&self.app).await.unwrap();
-        app::rights::restrict::pursue_all(&self.app).await.unwrap();
-        app::rights::remind::remind(&self.app).await.unwrap();
-        app::purge::sweep(&self.app, "system").await.unwrap();
-        app::again::take_back(&self.app).await.unwrap();
-        app::upkeep::forget(&self.app).await.unwrap();
+        app::recovery::upkeep::make_keys_ahead(&self.app).await.unwrap();
+        while app::orders::print_floor::return_lapsed(&self.app).await.unwrap() > 0 {}
+        while app::retention::expiry::expire_drafts(&self.app).await.unwrap() > 0 {}
+        app::retention::expiry::end_stuck(&self.app).await.unwrap();
+        app::subject_requests::restrict::pursue_all(&self.app).await.unwrap();
+        app::subject_requests::remind::remind(&self.app).await.unwrap();
+        app::retention::purge::sweep(&self.app, "system").await.unwrap();
+        app::retention::leftovers::take_back(&self.app).await.unwrap();
+        app::recovery::upkeep::forget(&self.app).await.unwrap();
     }
 
     /// Asks until it holds; for what happens in other threads. Gives up after half a minute of real time.

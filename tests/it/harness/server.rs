@@ -5,9 +5,9 @@ use std::path::Path;
 
 use actix_web::dev::ServerHandle;
 use safelight::app::App;
-use safelight::app::heartbeat::Heartbeat;
-use safelight::app::intake::Intake;
-use safelight::app::keys::Recogniser;
+use safelight::app::access::api_keys::Recogniser;
+use safelight::app::orders::intake::Intake;
+use safelight::app::worker_heartbeat::Heartbeat;
 use safelight::config::{Config, LoadOptions};
 use safelight::http::server::{self, ServerParts};
 

@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use reqwest::Method;
-use safelight::app::{prove, purge, rights};
+use safelight::app::retention::{prove, purge};
+use safelight::app::subject_requests::restrict;
 use safelight::domain::retention::PurgeReason;
 use safelight::store::purges;
 use serde_json::json;
@@ -204,7 +205,7 @@ on_both_engines! {
         );
         app.conn().batch_execute(&complete).unwrap();
         // Killed after the journal, before the order was marked.
-        let entry = safelight::store::journal::NewEntry {
+        let entry = safelight::store::vault::journal::NewEntry {
             kind: "restrict",
             subject: after_journal.clone(),
             detail: "consent_withdrawn".to_owned(),
@@ -217,7 +218,7 @@ on_both_engines! {
             .write_blocking(|conn| purges::decide_in_tx(conn, &[decided], PurgeReason::Request, now))
             .unwrap();
 
-        safelight::app::startup::catch_up(&app.app).await.unwrap();
+        safelight::app::recovery::restore::catch_up(&app.app).await.unwrap();
         app.run_upkeep().await;
         is_purged(app, &after_answer, "request").await;
         is_purged(app, &after_journal, "consent_withdrawn").await;
@@ -281,7 +282,7 @@ on_both_engines! {
             assert_eq!((&request["state"], outcome(&request, &id)), (&json!("completed"), "unchanged"));
         }
         assert!(app.detail(&id).await["restricted_at"].is_null());
-        assert_eq!(rights::restrict::pursue_all(&app.app).await.unwrap(), 0);
+        assert_eq!(restrict::pursue_all(&app.app).await.unwrap(), 0);
         purge::sweep(&app.app, "system").await.unwrap();
         assert_eq!(app.personal_rows(&id)[0], 1);
         let guardian = json!({"kind": "delete", "order_ids": [id], "requester": {"role": "guardian", "verified_by": "x"}});

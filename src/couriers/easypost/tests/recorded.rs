@@ -117,7 +117,7 @@ fn recorded_trackers_are_read_to_the_right_place() {
             return;
         };
         let tracker: Value = serde_json::from_str(&body).unwrap();
-        let story = super::super::story::story(&tracker, None);
+        let story = super::super::tracking_history::story(&tracker, None);
         assert_eq!(story.last().map(|step| step.news), Some(expected), "{name}");
         assert_eq!(story.len(), steps, "{name}");
         let picked_up = story.iter().filter(|step| step.news == News::Moved(PickedUp)).count();
@@ -131,7 +131,13 @@ fn recorded_trackers_are_read_to_the_right_place() {
             "pre_transit" => News::Moved(Accepted),
             other => panic!("{other}"),
         };
-        assert_eq!(super::super::story::story(tracker, None).last().unwrap().news, expected);
+        assert_eq!(
+            super::super::tracking_history::story(tracker, None)
+                .last()
+                .unwrap()
+                .news,
+            expected
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::faults::Faults;
 use super::ledger::Ledger;
-use super::life::End;
+use super::parcel_lifecycle::End;
 use crate::clock::Instant;
 
 /// The most lines that share one `fsync`: bounds the memory of a burst, far above what arrives during one.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::journal::Line;
-use super::life::{End, PICKED_UP_AFTER, Stage};
+use super::parcel_lifecycle::{End, PICKED_UP_AFTER, Stage};
 use crate::clock::Instant;
 use crate::domain::shipment::TrackingStatus;
 

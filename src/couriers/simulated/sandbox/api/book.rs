@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use super::super::Shared;
 use super::super::faults::{Call, FaultKind};
 use super::super::journal::lock;
-use super::super::life::End;
-use super::super::post::Announcement;
+use super::super::parcel_lifecycle::End;
+use super::super::webhook_sender::Announcement;
 use super::{Reply, disturbed, read};
 use crate::privacy::Pii;
 

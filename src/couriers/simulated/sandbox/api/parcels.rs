@@ -9,7 +9,7 @@ use super::super::Shared;
 use super::super::faults::Call;
 use super::super::journal::{Line, lock};
 use super::super::ledger::{Ledger, Parcel};
-use super::super::post::News;
+use super::super::webhook_sender::News;
 use super::{Reply, disturbed, read};
 use crate::clock::Instant;
 use crate::privacy::Pii;

@@ -1,0 +1,3 @@
+//! Who may call: API keys.
+
+pub mod api_keys;

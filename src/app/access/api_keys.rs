@@ -1,0 +1,201 @@
+//! API keys: made, listed, revoked, recognised. A secret is shown once and only its hash is kept.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use sha2::{Digest, Sha256};
+
+use crate::app::recovery::restore;
+use crate::app::{App, AppError, Caller, audit as chain};
+use crate::clock::{Instant, delta};
+use crate::domain::invalid::{Invalid, bounded_text};
+use crate::domain::scope::Scopes;
+use crate::privacy::Secret;
+use crate::store::audit::{self, Act};
+use crate::store::keys::{self, ApiKey};
+use crate::store::vault::journal::NewEntry;
+use crate::store::{AnyConn, StoreError, meta};
+use crate::vault::keyring::fill_random;
+
+/// How long a recognised key is believed without asking the database again: a revocation is in force everywhere after
+/// this, and `safelight keys revoke` waits for it before it says so.
+pub const KEY_CACHE: Duration = Duration::from_secs(1);
+
+/// At most this many keys are remembered; far more than a shop has.
+const CACHED_KEYS: usize = 10_000;
+
+/// A new key with its secret, `sl_<id>_<secret>`: the only time it is seen.
+#[derive(Debug)]
+pub struct NewKey {
+    /// What was stored.
+    pub key: ApiKey,
+    /// The whole key, for the `Authorization` header.
+    pub bearer: Secret<String>,
+}
+
+/// Checks a client's or key's name: 1 to 64 characters, nothing that would break a listing.
+///
+/// # Errors
+/// Empty, too long, or with control characters.
+pub fn parse_name(text: &str) -> Result<String, Invalid> {
+    bounded_text(text, 1, 64)
+}
+
+/// Makes and stores a key; `actor` is who did it (`cli`, `key:<id>`).
+///
+/// # Errors
+/// Store.
+pub fn create_in_tx(
+    conn: &mut AnyConn,
+    name: &str,
+    client: &str,
+    scopes: Scopes,
+    actor: &str,
+    now: Instant,
+) -> Result<NewKey, StoreError> {
+    let mut id = [0; 9];
+    let mut secret = [0; 32];
+    fill_random(&mut id);
+    fill_random(&mut secret);
+    // Hexadecimal and base64url without `_` in the id: the three parts of a bearer are told apart by `_`.
+    let id = data_encoding::HEXLOWER.encode(&id);
+    let secret = BASE64URL_NOPAD.encode(&secret).replace('_', ".");
+    let key = ApiKey {
+        id: id.clone(),
+        client: client.to_owned(),
+        name: name.to_owned(),
+        scopes,
+        secret_hash: hash(&secret),
+        created_at: now,
+        revoked_at: None,
+    };
+    keys::add_in_tx(conn, &key)?;
+    let detail = format!("scopes={}", key.scopes);
+    audit::append_in_tx(
+        conn,
+        now,
+        &Act {
+            actor,
+            action: "key_create",
+            subject: &id,
+            detail: &detail,
+            reason_hash: None,
+        },
+    )?;
+    Ok(NewKey {
+        key,
+        bearer: Secret::new(format!("sl_{id}_{secret}")),
+    })
+}
+
+/// Revokes a key. `false`: there is no such living key. Journalled first, so that an old copy of the orders that is put
+/// back does not bring the key to life again.
+///
+/// # Errors
+/// Store or vault.
+pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> {
+    let (now, wanted) = (app.clock.business_now(), id.to_owned());
+    let living = app
+        .orders
+        .read(move |conn| keys::find(conn, &wanted))
+        .await?
+        .is_some_and(|key| key.revoked_at.is_none());
+    if !living {
+        return Ok(false);
+    }
+    let entry = NewEntry {
+        kind: restore::REVOKE_KEY,
+        subject: id.to_owned(),
+        detail: String::new(),
+    };
+    let vault = app.vault.clone();
+    let (first, last) = app.blocking(move || Ok(vault.journal(vec![entry])?)).await?;
+    let (id, actor) = (id.to_owned(), actor.to_owned());
+    let done = app
+        .orders
+        .write(move |conn| {
+            let done = keys::revoke_in_tx(conn, &id, now)?;
+            if done {
+                let act = Act {
+                    actor: &actor,
+                    action: "key_revoke",
+                    subject: &id,
+                    detail: "",
+                    reason_hash: None,
+                };
+                audit::append_in_tx(conn, now, &act)?;
+            }
+            meta::applied_in_tx(conn, first, last)?;
+            Ok::<_, AppError>(done)
+        })
+        .await?;
+    chain::note_act(app).await;
+    Ok(done)
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+/// Recognises callers, with a short memory.
+#[derive(Debug, Clone, Default)]
+pub struct Recogniser(Arc<Mutex<HashMap<String, Known>>>);
+
+#[derive(Debug, Clone)]
+struct Known {
+    secret_hash: Vec<u8>,
+    caller: Caller,
+    until: Instant,
+}
+
+impl Recogniser {
+    /// The caller that a bearer token belongs to; `None` where it is malformed, unknown, wrong or revoked.
+    ///
+    /// # Errors
+    /// Store.
+    pub async fn recognise(&self, app: &App, bearer: &str) -> Result<Option<Caller>, AppError> {
+        let Some((id, secret)) = bearer.strip_prefix("sl_").and_then(|rest| rest.split_once('_')) else {
+            return Ok(None);
+        };
+        if id.len() > 64 || secret.len() > 128 {
+            return Ok(None);
+        }
+        let offered = Secret::new(hash(secret));
+        let wall = app.clock.wall_now();
+        if let Some(known) = self.remembered(id, wall) {
+            return Ok(offered.matches(&known.secret_hash).then_some(known.caller));
+        }
+        let wanted = id.to_owned();
+        let Some(key) = app.orders.read(move |conn| keys::find(conn, &wanted)).await? else {
+            return Ok(None);
+        };
+        if key.revoked_at.is_some() || !offered.matches(&key.secret_hash) {
+            return Ok(None);
+        }
+        let caller = Caller {
+            key_id: key.id,
+            client: key.client,
+            scopes: key.scopes,
+        };
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() >= CACHED_KEYS {
+            memory.clear();
+        }
+        memory.insert(
+            caller.key_id.clone(),
+            Known {
+                secret_hash: key.secret_hash,
+                caller: caller.clone(),
+                until: wall + delta(KEY_CACHE),
+            },
+        );
+        Ok(Some(caller))
+    }
+
+    fn remembered(&self, id: &str, wall: Instant) -> Option<Known> {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.get(id).filter(|known| wall < known.until).cloned()
+    }
+}

@@ -1,0 +1,164 @@
+//! What ends by itself: drafts that nobody confirms, and orders that nothing moves any more. Both are purged at once.
+
+use crate::app::parcels::attempts::{self, By, Now, step};
+use crate::app::parcels::events::apply;
+use crate::app::parcels::events::apply::Trust;
+use crate::app::parcels::{circuit_breaker, dispatch};
+use crate::app::records::personal_record;
+use crate::app::retention::purge;
+use crate::app::{App, AppError};
+use crate::clock::delta;
+use crate::domain::ids::OrderId;
+use crate::domain::order::Step;
+use crate::domain::retention::PurgeReason;
+use crate::domain::shipment::ShipmentState;
+use crate::store::orders::{self, Change};
+use crate::store::purges;
+
+/// Orders looked at in one go.
+const BATCH: i64 = 100;
+
+/// Ends drafts that were not confirmed in time and decides their purge; the sweep destroys them. Returns how many.
+///
+/// # Errors
+/// Store.
+pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
+    let (now, window) = (app.clock.business_now(), app.settings.window);
+    let cutoff = now - delta(app.settings.draft_after);
+    app.orders
+        .write(move |conn| {
+            let expired = orders::pick_expired_drafts_in_tx(conn, cutoff, BATCH)?;
+            for id in &expired {
+                let mut order = orders::find(conn, *id)?.ok_or(AppError::NotFound)?;
+                let change = Change::at(now).free_reference();
+                step(
+                    conn,
+                    &mut order,
+                    Step::Cancel,
+                    change,
+                    &By {
+                        actor: "system",
+                        code: Some("draft_expired"),
+                        now,
+                        window,
+                    },
+                )?;
+            }
+            purges::decide_in_tx(conn, &expired, PurgeReason::DraftExpired, now)?;
+            Ok(expired.len())
+        })
+        .await
+}
+
+/// Ends orders that have made no step forward for too long, after a last question to the courier, and decides their
+/// purge. Returns how many.
+///
+/// # Errors
+/// Store.
+pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
+    let now = app.clock.business_now();
+    let cutoff = now - delta(app.settings.stuck_after);
+    let stuck = app.orders.read(move |conn| orders::stuck(conn, cutoff, BATCH)).await?;
+    let mut ended = 0;
+    for id in stuck {
+        ask_a_last_time(app, id).await;
+        let (now, window) = (Now::of(&app.clock), app.settings.window);
+        let done = app
+            .orders
+            .write(move |conn| {
+                let Some(mut order) = orders::lock_in_tx(conn, id)? else {
+                    return Ok(false);
+                };
+                // The last question may have moved it.
+                let moved = order.moved_at > cutoff;
+                if moved || order.status.is_ended() || order.purge_decided_at.is_some() || order.is_held(now.business) {
+                    return Ok(false);
+                }
+                let last = if order.status.is_shipped() {
+                    Step::Lose
+                } else {
+                    Step::Cancel
+                };
+                if let Some(attempt) = attempts::current(conn, &order)?
+                    && last == Step::Cancel
+                    && attempt.state != ShipmentState::Failed
+                {
+                    attempts::close_attempt(conn, &attempt, now.business)?;
+                }
+                let change = Change::at(now.business).end_lease();
+                step(
+                    conn,
+                    &mut order,
+                    last,
+                    change,
+                    &By {
+                        actor: "system",
+                        code: Some("stuck"),
+                        now: now.business,
+                        window,
+                    },
+                )?;
+                purge::decide_with_keys_in_tx(conn, &[id], PurgeReason::Stuck, now.business)?;
+                Ok::<_, AppError>(true)
+            })
+            .await?;
+        if done {
+            tracing::warn!(order = %id, "an order that nothing moved was ended and is purged");
+            purge::destroy_one(app, id, "system").await?;
+            ended += 1;
+        }
+    }
+    Ok(ended)
+}
+
+/// A last poll or reconcile; whatever goes wrong with it does not keep a person's data any longer.
+async fn ask_a_last_time(app: &App, id: OrderId) {
+    let found = app
+        .read_sealed(move |conn, ring| {
+            let Some(order) = orders::find(conn, id)? else {
+                return Ok(None);
+            };
+            let Some(attempt) = attempts::current(conn, &order)? else {
+                return Ok(None);
+            };
+            let person = personal_record::find(conn, ring, id)?;
+            let parcel = attempts::parcel_ref(
+                &attempt,
+                person.tracking_of(attempt.number).cloned(),
+                Some(person.recipient.phone),
+            );
+            Ok(Some((attempt, parcel)))
+        })
+        .await;
+    let (attempt, parcel) = match found {
+        Ok(Some(found)) => found,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(%error, order = %id, "a stuck order could not be asked about");
+            return;
+        }
+    };
+    let Some(courier) = app.couriers.get(&attempt.courier) else {
+        return;
+    };
+    match attempt.state {
+        ShipmentState::Booked => {
+            match circuit_breaker::ask(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
+                Ok(events) => {
+                    for event in events {
+                        if let Err(error) = apply::take_in(app, courier.name(), event, Trust::Sure).await {
+                            tracing::warn!(%error, order = %id, "the last news of a stuck order could not be taken in");
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, order = %id, "the courier did not answer about a stuck order"),
+            }
+        }
+        ShipmentState::Booking | ShipmentState::Unknown => {
+            if let Err(error) = dispatch::drive(app, id, 0).await {
+                tracing::warn!(%error, order = %id, "a stuck booking could not be reconciled");
+            }
+        }
+        ShipmentState::Pending | ShipmentState::Failed | ShipmentState::Cancelled => {}
+    }
+}

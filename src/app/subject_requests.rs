@@ -1,0 +1,8 @@
+//! What data subjects ask for: taken in, answered, exported, carried out on their orders.
+
+pub mod close;
+pub mod export;
+pub mod reconcile;
+pub mod remind;
+pub mod requests;
+pub mod restrict;

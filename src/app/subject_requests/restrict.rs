@@ -1,0 +1,196 @@
+//! A restricted order: nothing but its delivery goes on, and it is purged as soon as it has ended. What is not shipped is
+//! called off and purged at once, where the restriction asks for it and nothing holds the order.
+
+use crate::app::orders::cancel;
+use crate::app::parcels::attempts::{By, Now, current, note_event, step};
+use crate::app::records::personal_record;
+use crate::app::retention::purge;
+use crate::app::subject_requests::reconcile::settle_all;
+use crate::app::{App, AppError};
+use crate::clock::Instant;
+use crate::domain::ids::{OrderId, RequestId};
+use crate::domain::order::{OrderStatus, Step};
+use crate::domain::shipment::ShipmentState;
+use crate::domain::subject_request::{NextStep, Restriction};
+use crate::store::audit::{self, Act};
+use crate::store::orders::{self, Change, Order, change_in_tx};
+use crate::store::shipments::Attempt;
+use crate::store::{AnyConn, purges, subject_orders, timeline};
+
+/// Orders looked at in one go.
+const BATCH: i64 = 100;
+
+/// The timeline's entry that a courier no longer calls a parcel off: it is not asked again.
+const REFUSED: &str = "call_off_refused";
+
+/// Restricts a locked order, unless it is already as much restricted. `by` is who did it for which request; an entry that
+/// is only applied again writes nothing into the audit log.
+///
+/// # Errors
+/// The store.
+pub(crate) fn mark_in_tx(
+    conn: &mut AnyConn,
+    order: &Order,
+    restriction: Restriction,
+    by: Option<(&str, RequestId)>,
+    now: Instant,
+) -> Result<(), AppError> {
+    if !restriction.adds_to(order.restriction) {
+        return Ok(());
+    }
+    let change = Change::at(now).restrict(restriction, now, order.status.is_ended());
+    change_in_tx(conn, order.id, &change)?;
+    let actor = by.map_or("system", |(actor, _)| actor);
+    note_event(conn, order, "restricted", actor, Some(restriction.as_str()), now)?;
+    if let Some((actor, request)) = by {
+        let act = Act {
+            actor,
+            action: "restrict",
+            subject: &order.id.to_string(),
+            detail: &format!("request={request} why={}", restriction.as_str()),
+            reason_hash: None,
+        };
+        audit::append_in_tx(conn, now, &act)?;
+    }
+    Ok(())
+}
+
+/// Goes on with every restricted order that can go on, and with every request that is not settled. Returns how many orders
+/// were looked at.
+///
+/// # Errors
+/// Store or vault. What fails with one order is logged and tried again next time.
+pub async fn pursue_all(app: &App) -> Result<usize, AppError> {
+    while settle_all(app).await? > 0 {}
+    let mut looked_at = 0;
+    let mut after = None;
+    loop {
+        let now = app.clock.business_now();
+        let page = app
+            .orders
+            .read(move |conn| subject_orders::restricted(conn, now, after, BATCH))
+            .await?;
+        let Some(last) = page.last() else { return Ok(looked_at) };
+        after = Some(*last);
+        looked_at += page.len();
+        for id in page {
+            if let Err(error) = pursue(app, id, "system").await {
+                tracing::warn!(%error, order = %id, "a restricted order could not go on; it is tried again");
+            }
+        }
+    }
+}
+
+/// Takes a restricted order as far as it can go now; does nothing to one that is held or on its way.
+///
+/// # Errors
+/// The courier does not answer, a booking is in flight, store or vault.
+pub(crate) async fn pursue(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
+    let now = app.clock.business_now();
+    let found = app
+        .orders
+        .read(move |conn| {
+            let order = orders::find(conn, id)?.ok_or(AppError::NotFound)?;
+            let refused = no_longer_called_off(conn, &order)?;
+            Ok::<_, AppError>((order, refused))
+        })
+        .await?;
+    let (order, refused) = found;
+    let Some(restriction) = order.restriction else {
+        return Ok(());
+    };
+    if order.purge_decided_at.is_none() {
+        if order.is_held(now) {
+            return Ok(());
+        }
+        match restriction.next(order.status) {
+            NextStep::Wait => return Ok(()),
+            NextStep::CallOff if refused => return Ok(()),
+            NextStep::CallOff => call_off(app, &order, actor).await?,
+            NextStep::Cancel | NextStep::Purge => {}
+        }
+        decide(app, id, actor).await?;
+    }
+    purge::destroy_one(app, id, actor).await
+}
+
+/// Whether the courier of a withdrawn order's parcel refused to call it off, and still has it.
+pub(super) fn no_longer_called_off(conn: &mut AnyConn, order: &Order) -> Result<bool, AppError> {
+    let booked = |attempt: Attempt| attempt.state == ShipmentState::Booked;
+    Ok(order.is_withdrawn() && timeline::has(conn, order.id, REFUSED)? && current(conn, order)?.is_some_and(booked))
+}
+
+/// Calls a printed order off, at its courier too. A courier that refuses is believed: the parcel is delivered, and the
+/// order is purged at its end.
+async fn call_off(app: &App, order: &Order, actor: &str) -> Result<(), AppError> {
+    let id = order.id;
+    match cancel::by(
+        app,
+        actor.to_owned(),
+        order.restriction.map(Restriction::as_str),
+        None,
+        id,
+        None,
+    )
+    .await
+    {
+        Ok(_) | Err(AppError::Gone("purged")) => Ok(()),
+        Err(AppError::Conflict {
+            code: "not_cancellable",
+            ..
+        }) => {
+            let now = app.clock.business_now();
+            app.orders
+                .write(move |conn| {
+                    let order = match personal_record::lock(conn, id) {
+                        Err(AppError::Gone(_)) => return Ok(()),
+                        locked => locked?,
+                    };
+                    // Shipped, or ended, meanwhile: the courier was not even asked.
+                    if order.status != OrderStatus::Printed {
+                        return Ok(());
+                    }
+                    note_event(conn, &order, REFUSED, "system", Some(&order.courier), now)
+                })
+                .await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Decides the purge of a restricted order that nothing holds and that is over, or can be; a draft or placed one is
+/// cancelled first. Everything is asked again under the order's lock.
+async fn decide(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
+    let (clock, window, actor) = (app.clock.clone(), app.settings.window, actor.to_owned());
+    app.orders
+        .write(move |conn| {
+            let now = Now::of(&clock);
+            let mut order = match personal_record::lock(conn, id) {
+                Err(AppError::Gone(_)) => return Ok(()),
+                locked => locked?,
+            };
+            let Some(restriction) = order.restriction.filter(|_| !order.is_held(now.business)) else {
+                return Ok(());
+            };
+            match restriction.next(order.status) {
+                NextStep::Wait | NextStep::CallOff => return Ok(()),
+                NextStep::Cancel => {
+                    let mut change = Change::at(now.business).end_lease();
+                    if order.status == OrderStatus::Draft {
+                        change = change.free_reference();
+                    }
+                    let by = By {
+                        actor: &actor,
+                        code: Some(restriction.as_str()),
+                        now: now.business,
+                        window,
+                    };
+                    step(conn, &mut order, Step::Cancel, change, &by)?;
+                }
+                NextStep::Purge => {}
+            }
+            purges::decide_in_tx(conn, &[id], restriction.purge_reason(), now.business)?;
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,4 @@
+//! The contract as a document.
+
+pub mod documented;
+pub mod openapi;

@@ -1,0 +1,90 @@
+//! Query parameters: unknown and repeated ones are refused (a misspelt filter must not list everything), and nothing of
+//! them is repeated. Personal data is never taken here: URLs are kept by proxies and browsers.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+use crate::http::errors::problem::Problem;
+use crate::http::extract::shape;
+
+/// The query string as `T`, which must say `#[serde(deny_unknown_fields)]`.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let pairs = form_urlencoded::parse(request.query_string().as_bytes());
+        let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        ready(read.map(Self).map_err(|error| refusal(&error)))
+    }
+}
+
+fn refusal(error: &serde_path_to_error::Error<serde_urlencoded::de::Error>) -> Problem {
+    let shape = shape::explain(&error.inner().to_string());
+    let named = match error.path().iter().next() {
+        Some(Segment::Map { key }) if shape::is_plain_name(key) => Some(key.clone()),
+        _ => None,
+    };
+    let which = shape.field.or(named).map_or_else(
+        || "A query parameter".to_owned(),
+        |name| format!("The query parameter `{name}`"),
+    );
+    Problem::invalid_query(format!("{which} {}.", shape.invalid.detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::http::testing::answer_to;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its shape matters")]
+    struct Filter {
+        reference: String,
+        dry_run: Option<bool>,
+    }
+
+    #[actix_web::test]
+    async fn a_query_is_read_whole_or_refused_without_repeating_it() {
+        let of = |query: &str| answer_to::<Query<Filter>>(TestRequest::get().uri(&format!("/?{query}")));
+        assert_eq!(of("reference=KD1&dry_run=true").await.status, 204);
+        for (query, says) in [
+            ("", "The query parameter `reference` is required."),
+            (
+                "reference=a&phon=13800138000",
+                "The query parameter `phon` is not known; expected `reference` or `dry_run`.",
+            ),
+            (
+                "reference=a&13800138000=1",
+                "A query parameter is not known; expected `reference` or `dry_run`.",
+            ),
+            (
+                "reference=a&reference=b",
+                "The query parameter `reference` must be given once.",
+            ),
+            (
+                "reference=a&dry_run=13800138000",
+                "The query parameter `dry_run` is not in the right format.",
+            ),
+            (
+                "reference=a&dry_run=%E5%BC%A0%E4%B8%89",
+                "The query parameter `dry_run` is not in the right format.",
+            ),
+        ] {
+            let answer = of(query).await;
+            assert_eq!(answer.code(), (400, "invalid_query"), "{query}");
+            assert_eq!(answer.body["detail"], says, "{query}");
+        }
+    }
+}
