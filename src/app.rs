@@ -39,7 +39,7 @@ pub struct Settings {
     /// Wall time that the floor may keep a claimed order.
     pub print_lease: Duration,
     /// Wall time after an attempt's network deadline before "not there" counts.
-    pub settle: Duration,
+    pub settle_time: Duration,
     /// Couriers that an order goes on to where its own refuses it or stays paused, in this order.
     pub fallbacks: Vec<String>,
     /// Who sends every parcel.

@@ -468,11 +468,11 @@ pub trait Courier: Send + Sync + fmt::Debug {
 pub struct Couriers {
     by_name: BTreeMap<&'static str, Configured>,
     default: &'static str,
-    unmoving: Arc<Mutex<Unmoving>>,
+    unmapped: Arc<Mutex<UnmappedCodes>>,
 }
 
 /// How often each code of each courier came that moves nothing.
-type Unmoving = BTreeMap<String, BTreeMap<String, u64>>;
+type UnmappedCodes = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// Codes of one courier that are counted one by one; what else comes is counted together, as `other`.
 const CODES_COUNTED: usize = 100;
@@ -491,11 +491,11 @@ impl Couriers {
     pub fn new(couriers: impl IntoIterator<Item = Configured>, default: &str) -> Option<Self> {
         let by_name: BTreeMap<_, _> = couriers.into_iter().map(|one| (one.courier.name(), one)).collect();
         let default = *by_name.keys().find(|name| **name == default)?;
-        let unmoving = Arc::default();
+        let unmapped = Arc::default();
         Some(Self {
             by_name,
             default,
-            unmoving,
+            unmapped,
         })
     }
 
@@ -515,8 +515,8 @@ impl Couriers {
     }
 
     /// Counts a code that moves nothing: a note, or one that its courier's table does not know.
-    pub fn count_unmoving(&self, courier: &str, code: &str) {
-        let mut counts = self.unmoving.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn count_unmapped(&self, courier: &str, code: &str) {
+        let mut counts = self.unmapped.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = counts.entry(courier.to_owned()).or_default();
         let known = counts.len() < CODES_COUNTED || counts.contains_key(code);
         let count = counts.entry(if known { code } else { "other" }.to_owned()).or_default();
@@ -524,8 +524,8 @@ impl Couriers {
     }
 
     /// What was counted since the start: courier, code, how often.
-    pub fn unmoving(&self) -> Vec<(String, String, u64)> {
-        let counts = self.unmoving.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn unmapped(&self) -> Vec<(String, String, u64)> {
+        let counts = self.unmapped.lock().unwrap_or_else(PoisonError::into_inner);
         let of_one = |(courier, codes): (&String, &BTreeMap<String, u64>)| {
             let all = codes.iter();
             all.map(|(code, count)| (courier.clone(), code.clone(), *count))

@@ -9,7 +9,7 @@ pub mod invalid;
 pub mod job;
 pub mod money;
 pub mod order;
-pub mod person;
+pub mod personal_record;
 pub mod photo_size;
 pub mod retention;
 pub mod scope;

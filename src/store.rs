@@ -20,7 +20,7 @@ pub mod meta;
 pub mod migrate;
 pub mod orders;
 pub mod parked;
-pub mod person;
+pub mod personal_records;
 pub mod prints;
 pub mod proof;
 pub mod purges;

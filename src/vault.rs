@@ -328,7 +328,7 @@ impl Vault {
             .write_blocking(|conn| rows::destroy_keys(conn, EPOCH, retired, now))
             .map_err(unavailable)?;
         // Also where there was nothing to destroy: whoever destroyed it may have died before the log was emptied.
-        self.leave_no_page()?;
+        self.truncate_wal()?;
         if destroyed > 0 {
             self.refresh(self.clock.wall_now())?;
         }
@@ -336,9 +336,9 @@ impl Vault {
     }
 
     /// Empties SQLite's log: an old page in it would still hold a key. Asked for ten seconds while a reader is in the way.
-    fn leave_no_page(&self) -> Result<(), VaultError> {
+    fn truncate_wal(&self) -> Result<(), VaultError> {
         for _ in 0..100 {
-            if self.db.empty_log_blocking().map_err(unavailable)? {
+            if self.db.truncate_wal_blocking().map_err(unavailable)? {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -371,7 +371,7 @@ impl Vault {
             }
             Ok::<_, VaultError>(count)
         })?;
-        self.leave_no_page()?;
+        self.truncate_wal()?;
         Ok(count)
     }
 

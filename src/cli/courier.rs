@@ -3,7 +3,7 @@
 use crate::cli::{Failure, out, runtime, setup};
 use crate::config::{COURIERS, Config};
 
-/// Prints what was found in plain words.
+/// Fingerprints what was found in plain words.
 ///
 /// # Errors
 /// The courier is not known or not configured, or something about it is not good.

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::app::access::api_keys::Recogniser;
+use crate::app::access::api_keys::Authenticator;
 use crate::app::orders::intake::{Intake, IntakeSettings, Writers};
 use crate::app::recovery::restore;
 use crate::app::retention::purge;
@@ -129,9 +129,14 @@ impl Running {
                 tokio::task::spawn_blocking(move || first_key::make(&app, &folder)).await??;
             }
             let (intake, writers) = Intake::start(&running.app, intake_settings(config))?;
-            let parts = ServerParts::new(config, &running.app, intake.clone(), Recogniser::default(), &folder, {
-                running.worker.is_some().then(|| heartbeat.clone())
-            })?;
+            let parts = ServerParts::new(
+                config,
+                &running.app,
+                intake.clone(),
+                Authenticator::default(),
+                &folder,
+                running.worker.is_some().then(|| heartbeat.clone()),
+            )?;
             let server = server::bind(parts, listener, 2)?;
             running.server = Some(server.handle());
             running.intake = Some(intake);

@@ -293,7 +293,7 @@ pub(super) fn shop(config: &Config) -> Result<Settings, Failure> {
         draft_after: config.retention.draft_after,
         max_hold: config.retention.max_hold,
         print_lease: config.print.lease,
-        settle: config.couriers.settle,
+        settle_time: config.couriers.settle_time,
         fallbacks: config.couriers.fallbacks.clone(),
         sender: Arc::new(Sender {
             name: contact.name.expose().to_owned(),

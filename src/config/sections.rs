@@ -149,7 +149,7 @@ pub struct CouriersConfig {
     pub fallbacks: Vec<String>,
     /// Wall time after an attempt's network deadline before "not there" is believed.
     #[serde(deserialize_with = "duration::deserialize")]
-    pub settle: Duration,
+    pub settle_time: Duration,
     /// Always there, for development.
     pub simulated: SimulatedConfig,
     /// Configured once it has credentials.

@@ -105,7 +105,7 @@ fn without_any_configuration_everything_is_as_the_contract_says() {
     assert_eq!(config.print.lease, 15 * MINUTE);
     let couriers = &config.couriers;
     assert_eq!(
-        (&*couriers.default, couriers.fallbacks.len(), couriers.settle),
+        (&*couriers.default, couriers.fallbacks.len(), couriers.settle_time),
         ("simulated", 0, MINUTE / 2)
     );
     let simulated = &couriers.simulated;

@@ -6,7 +6,7 @@ pub(super) const DESCRIPTION: &str = "Printed photographs";
 /// Harmonised System: printed pictures, designs and photographs.
 pub(super) const HS_CODE: &str = "491191";
 
-/// Prints of one's own portrait have no market value; customs accept no zero. US dollars.
+/// Fingerprints of one's own portrait have no market value; customs accept no zero. US dollars.
 pub(super) const VALUE_USD: f64 = 1.0;
 
 /// Ounces, a tenth at least, rounded up: an underpaid parcel is surcharged.

@@ -1,5 +1,5 @@
-//! How a courier stands: when its queue pauses, how long until it is tried again, and what opens it. All wall time: it
-//! guards running work.
+//! The circuit breaker of a courier: when it opens, how long until a probe, and what closes it. All wall time: it guards
+//! running work.
 
 use std::time::Duration;
 
@@ -30,26 +30,27 @@ const PROBE_UNAUTHORIZED_AFTER: [Duration; 4] = [
 /// Calls are counted in windows of this length; a rate is of the current one and the one before.
 const WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// Whether a courier's queue runs.
+/// Whether calls go through to a courier. While it is not closed, one call at a time goes through as a probe (half-open):
+/// when, the row's `paused_until` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It does.
-    Ok,
-    /// Bookings failed in a row; one at a time is tried.
-    Paused,
-    /// The courier refuses our credentials; one call at a time is tried, seldom.
+    /// They do.
+    Closed,
+    /// Bookings failed in a row: they wait; one at a time is tried.
+    Open,
+    /// Open, because the courier refuses our credentials: every call waits; one at a time is tried, seldom.
     Unauthorized,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 3] = [Self::Ok, Self::Paused, Self::Unauthorized];
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::Unauthorized];
 
     /// As it is written in rows, metrics and answers.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Ok => "ok",
-            Self::Paused => "paused",
+            Self::Closed => "ok",
+            Self::Open => "paused",
             Self::Unauthorized => "unauthorized",
         }
     }
@@ -86,7 +87,7 @@ impl Call {
 
 /// What came of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard<'a> {
+pub enum CallOutcome<'a> {
     /// An answer, be it a refusal: the courier works.
     Answer,
     /// No usable answer, and surely nothing was done.
@@ -108,21 +109,21 @@ pub enum Heard<'a> {
     },
 }
 
-/// What a call's end did to the queue.
+/// What the outcome of a call did to the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Transition {
     /// Nothing.
-    Stays,
-    /// It pauses from now on.
-    Closed,
-    /// It runs again.
+    Unchanged,
+    /// It opened: calls wait from now on.
     Opened,
+    /// It closed: calls go through again.
+    Closed,
 }
 
-/// How a courier stands.
+/// A courier's circuit breaker: its state, and the calls that led to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
-pub struct Standing {
+pub struct Breaker {
     pub state: State,
     pub since: Instant,
     pub paused_until: Option<Instant>,
@@ -139,11 +140,11 @@ pub struct Standing {
     pub failed_before: i64,
 }
 
-impl Standing {
+impl Breaker {
     /// A courier that nobody has called yet.
     pub const fn new(now: Instant) -> Self {
         Self {
-            state: State::Ok,
+            state: State::Closed,
             since: now,
             paused_until: None,
             pauses: 0,
@@ -162,53 +163,55 @@ impl Standing {
 
     /// Whether a call of that kind must wait for its turn. While bookings fail one may still ask: what became of a parcel
     /// is worth knowing most just then.
-    pub const fn holds_back(&self, call: Call) -> bool {
+    pub const fn blocks(&self, call: Call) -> bool {
         match (self.state, call) {
-            (State::Ok, _) | (State::Paused, Call::Ask) => false,
-            (State::Paused, Call::Book) | (State::Unauthorized, _) => true,
+            (State::Closed, _) | (State::Open, Call::Ask) => false,
+            (State::Open, Call::Book) | (State::Unauthorized, _) => true,
         }
     }
 
     /// Takes in how a call that began at `began_at` ended, at `now`.
-    pub fn hear(&mut self, call: Call, heard: Heard<'_>, began_at: Instant, now: Instant) -> Turn {
-        self.count(heard != Heard::Answer, now);
-        if let Heard::Failure { code, .. } | Heard::Unsure { code } | Heard::Unauthorized { code } = heard {
+    pub fn record(&mut self, call: Call, call_outcome: CallOutcome<'_>, began_at: Instant, now: Instant) -> Transition {
+        self.count(call_outcome != CallOutcome::Answer, now);
+        if let CallOutcome::Failure { code, .. } | CallOutcome::Unsure { code } | CallOutcome::Unauthorized { code } =
+            call_outcome
+        {
             self.last_failure_at = Some(now);
             self.last_error = Some(code.chars().take(100).collect());
         }
-        match heard {
-            Heard::Answer => self.answered(call, now),
-            Heard::Failure { after, .. } => {
+        match call_outcome {
+            CallOutcome::Answer => self.answered(call, now),
+            CallOutcome::Failure { after, .. } => {
                 if call == Call::Book {
                     self.failures = self.failures.saturating_add(1);
                 }
-                if self.state == State::Ok && self.failures >= FAILURES_TO_PAUSE {
-                    self.close(State::Paused, call, now);
+                if self.state == State::Closed && self.failures >= FAILURES_TO_PAUSE {
+                    self.trip(State::Open, call, now);
                     self.wait_at_least(after, now);
-                    return Turn::Closed;
+                    return Transition::Opened;
                 }
                 self.probe_failed(call, began_at, now);
                 self.wait_at_least(after, now);
-                Turn::Stays
+                Transition::Unchanged
             }
-            Heard::Unsure { .. } => {
+            CallOutcome::Unsure { .. } => {
                 self.probe_failed(call, began_at, now);
-                Turn::Stays
+                Transition::Unchanged
             }
-            Heard::Unauthorized { .. } if self.state == State::Unauthorized => {
+            CallOutcome::Unauthorized { .. } if self.state == State::Unauthorized => {
                 self.probe_failed(call, began_at, now);
-                Turn::Stays
+                Transition::Unchanged
             }
-            Heard::Unauthorized { .. } => {
-                self.close(State::Unauthorized, call, now);
-                Turn::Closed
+            CallOutcome::Unauthorized { .. } => {
+                self.trip(State::Unauthorized, call, now);
+                Transition::Opened
             }
         }
     }
 
     /// Makes the next call a probe.
     pub fn resume(&mut self, now: Instant) {
-        if self.state != State::Ok {
+        if self.state != State::Closed {
             self.paused_until = Some(now);
             self.pauses = 0;
         }
@@ -228,25 +231,25 @@ impl Standing {
         (calls > 0).then(|| small(failed) / small(calls))
     }
 
-    fn answered(&mut self, call: Call, now: Instant) -> Turn {
+    fn answered(&mut self, call: Call, now: Instant) -> Transition {
         self.last_success_at = Some(now);
         if call == Call::Book {
             self.failures = 0;
         }
         // Bookings that fail are not mended by a query that works; what a query closed, either may open.
-        if self.state == State::Ok || (call == Call::Ask && self.caused_by == Some(Call::Book)) {
-            return Turn::Stays;
+        if self.state == State::Closed || (call == Call::Ask && self.caused_by == Some(Call::Book)) {
+            return Transition::Unchanged;
         }
-        self.state = State::Ok;
+        self.state = State::Closed;
         self.since = now;
         self.paused_until = None;
         self.pauses = 0;
         self.caused_by = None;
         self.failures = 0;
-        Turn::Opened
+        Transition::Closed
     }
 
-    fn close(&mut self, state: State, call: Call, now: Instant) {
+    fn trip(&mut self, state: State, call: Call, now: Instant) {
         self.state = state;
         self.since = now;
         self.caused_by = Some(call);
@@ -256,7 +259,7 @@ impl Standing {
 
     /// Only a call that began during the pause was a probe: what was under way before says nothing new.
     fn probe_failed(&mut self, call: Call, began_at: Instant, now: Instant) {
-        if self.holds_back(call) && began_at >= self.since {
+        if self.blocks(call) && began_at >= self.since {
             self.pauses = self.pauses.saturating_add(1);
             self.paused_until = Some(now + delta(self.next_wait()));
         }
@@ -265,7 +268,7 @@ impl Standing {
     fn next_wait(&self) -> Duration {
         let waits: &[Duration] = match self.state {
             State::Unauthorized => &PROBE_UNAUTHORIZED_AFTER,
-            State::Ok | State::Paused => &PROBE_AFTER,
+            State::Closed | State::Open => &PROBE_AFTER,
         };
         let longest = waits.last().copied().unwrap_or_default();
         let index = usize::try_from(self.pauses).unwrap_or(usize::MAX);
@@ -296,110 +299,133 @@ mod tests {
     use super::*;
     use chrono::{DateTime, TimeDelta};
 
-    const DOWN: Heard<'static> = Heard::Failure {
+    const DOWN: CallOutcome<'static> = CallOutcome::Failure {
         code: "down",
         after: None,
     };
-    const REFUSED: Heard<'static> = Heard::Unauthorized { code: "bad_key" };
+    const REFUSED: CallOutcome<'static> = CallOutcome::Unauthorized { code: "bad_key" };
 
     fn at(second: i64) -> Instant {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
     }
 
-    fn heard(standing: &mut Standing, call: Call, what: Heard<'_>, second: i64) -> Turn {
-        standing.hear(call, what, at(second), at(second))
+    fn call_outcome(breaker: &mut Breaker, call: Call, what: CallOutcome<'_>, second: i64) -> Transition {
+        breaker.record(call, what, at(second), at(second))
     }
 
-    fn wait(standing: &Standing, second: i64) -> i64 {
-        (standing.paused_until.unwrap() - at(second)).num_seconds()
+    fn wait(breaker: &Breaker, second: i64) -> i64 {
+        (breaker.paused_until.unwrap() - at(second)).num_seconds()
     }
 
     #[test]
     fn five_certain_failures_in_a_row_pause_it_and_a_success_opens_it() {
-        let mut standing = Standing::new(at(0));
+        let mut breaker = Breaker::new(at(0));
         for second in 1..5 {
-            assert_eq!(heard(&mut standing, Call::Book, DOWN, second), Turn::Stays);
+            assert_eq!(
+                call_outcome(&mut breaker, Call::Book, DOWN, second),
+                Transition::Unchanged
+            );
         }
-        assert_eq!(heard(&mut standing, Call::Book, Heard::Answer, 5), Turn::Stays);
-        for second in 6..10 {
-            assert_eq!(heard(&mut standing, Call::Book, DOWN, second), Turn::Stays);
-        }
-        assert_eq!(heard(&mut standing, Call::Book, DOWN, 10), Turn::Closed);
-        assert!(standing.holds_back(Call::Book) && !standing.holds_back(Call::Ask));
-        assert_eq!(heard(&mut standing, Call::Ask, Heard::Answer, 11), Turn::Stays);
-        assert_eq!(heard(&mut standing, Call::Book, Heard::Answer, 41), Turn::Opened);
         assert_eq!(
-            (standing.state, standing.since, standing.failures),
-            (State::Ok, at(41), 0)
+            call_outcome(&mut breaker, Call::Book, CallOutcome::Answer, 5),
+            Transition::Unchanged
+        );
+        for second in 6..10 {
+            assert_eq!(
+                call_outcome(&mut breaker, Call::Book, DOWN, second),
+                Transition::Unchanged
+            );
+        }
+        assert_eq!(call_outcome(&mut breaker, Call::Book, DOWN, 10), Transition::Opened);
+        assert!(breaker.blocks(Call::Book) && !breaker.blocks(Call::Ask));
+        assert_eq!(
+            call_outcome(&mut breaker, Call::Ask, CallOutcome::Answer, 11),
+            Transition::Unchanged
+        );
+        assert_eq!(
+            call_outcome(&mut breaker, Call::Book, CallOutcome::Answer, 41),
+            Transition::Closed
+        );
+        assert_eq!(
+            (breaker.state, breaker.since, breaker.failures),
+            (State::Closed, at(41), 0)
         );
     }
 
     #[test]
     fn a_lost_answer_and_a_failed_query_pause_nothing() {
-        let mut standing = Standing::new(at(0));
+        let mut breaker = Breaker::new(at(0));
         for second in 0..50 {
-            heard(&mut standing, Call::Book, Heard::Unsure { code: "timeout" }, second);
-            heard(&mut standing, Call::Ask, DOWN, second);
+            call_outcome(
+                &mut breaker,
+                Call::Book,
+                CallOutcome::Unsure { code: "timeout" },
+                second,
+            );
+            call_outcome(&mut breaker, Call::Ask, DOWN, second);
         }
-        assert_eq!(standing.state, State::Ok);
-        assert_eq!(standing.error_rate(at(50)), Some(1.0));
+        assert_eq!(breaker.state, State::Closed);
+        assert_eq!(breaker.error_rate(at(50)), Some(1.0));
     }
 
     #[test]
     fn each_probe_that_fails_waits_longer_up_to_a_quarter_of_an_hour() {
-        let mut standing = Standing::new(at(0));
+        let mut breaker = Breaker::new(at(0));
         for _ in 0..5 {
-            heard(&mut standing, Call::Book, DOWN, 0);
+            call_outcome(&mut breaker, Call::Book, DOWN, 0);
         }
         // What was under way when it paused is no probe.
-        standing.hear(Call::Book, DOWN, at(-1), at(1));
-        assert_eq!(wait(&standing, 0), 30);
+        breaker.record(Call::Book, DOWN, at(-1), at(1));
+        assert_eq!(wait(&breaker, 0), 30);
         let mut waits = Vec::new();
         for probe in 1..8 {
-            heard(&mut standing, Call::Book, DOWN, probe * 1000);
-            waits.push(wait(&standing, probe * 1000));
+            call_outcome(&mut breaker, Call::Book, DOWN, probe * 1000);
+            waits.push(wait(&breaker, probe * 1000));
         }
         assert_eq!(waits, [60, 120, 240, 480, 900, 900, 900]);
-        standing.resume(at(9000));
-        assert_eq!(wait(&standing, 9000), 0);
+        breaker.resume(at(9000));
+        assert_eq!(wait(&breaker, 9000), 0);
     }
 
     #[test]
     fn refused_credentials_pause_it_at_once_whatever_the_call_and_are_probed_slowly() {
         for call in [Call::Book, Call::Ask] {
-            let mut standing = Standing::new(at(0));
-            assert_eq!(heard(&mut standing, call, REFUSED, 0), Turn::Closed);
-            assert_eq!(wait(&standing, 0), 300);
-            assert!(standing.holds_back(Call::Book) && standing.holds_back(Call::Ask));
-            assert_eq!(heard(&mut standing, call, REFUSED, 300), Turn::Stays);
-            assert_eq!(wait(&standing, 300), 900);
-            assert_eq!(heard(&mut standing, call, Heard::Answer, 1200), Turn::Opened);
+            let mut breaker = Breaker::new(at(0));
+            assert_eq!(call_outcome(&mut breaker, call, REFUSED, 0), Transition::Opened);
+            assert_eq!(wait(&breaker, 0), 300);
+            assert!(breaker.blocks(Call::Book) && breaker.blocks(Call::Ask));
+            assert_eq!(call_outcome(&mut breaker, call, REFUSED, 300), Transition::Unchanged);
+            assert_eq!(wait(&breaker, 300), 900);
+            assert_eq!(
+                call_outcome(&mut breaker, call, CallOutcome::Answer, 1200),
+                Transition::Closed
+            );
         }
     }
 
     #[test]
     fn a_courier_that_asks_for_a_longer_pause_gets_it() {
-        let mut standing = Standing::new(at(0));
-        let busy = Heard::Failure {
+        let mut breaker = Breaker::new(at(0));
+        let busy = CallOutcome::Failure {
             code: "rate_limited",
             after: Some(Duration::from_secs(600)),
         };
         for _ in 0..5 {
-            heard(&mut standing, Call::Book, busy, 0);
+            call_outcome(&mut breaker, Call::Book, busy, 0);
         }
-        assert_eq!(wait(&standing, 0), 600);
+        assert_eq!(wait(&breaker, 0), 600);
     }
 
     #[test]
     fn the_error_rate_is_of_the_last_minutes_only() {
-        let mut standing = Standing::new(at(0));
-        assert_eq!(standing.error_rate(at(0)), None);
-        heard(&mut standing, Call::Ask, DOWN, 0);
-        heard(&mut standing, Call::Ask, Heard::Answer, 10);
-        assert_eq!(standing.error_rate(at(10)), Some(0.5));
-        heard(&mut standing, Call::Ask, Heard::Answer, 310);
-        heard(&mut standing, Call::Ask, Heard::Answer, 311);
-        assert_eq!(standing.error_rate(at(312)), Some(0.25));
-        assert_eq!(standing.error_rate(at(5000)), None);
+        let mut breaker = Breaker::new(at(0));
+        assert_eq!(breaker.error_rate(at(0)), None);
+        call_outcome(&mut breaker, Call::Ask, DOWN, 0);
+        call_outcome(&mut breaker, Call::Ask, CallOutcome::Answer, 10);
+        assert_eq!(breaker.error_rate(at(10)), Some(0.5));
+        call_outcome(&mut breaker, Call::Ask, CallOutcome::Answer, 310);
+        call_outcome(&mut breaker, Call::Ask, CallOutcome::Answer, 311);
+        assert_eq!(breaker.error_rate(at(312)), Some(0.25));
+        assert_eq!(breaker.error_rate(at(5000)), None);
     }
 }

@@ -117,7 +117,7 @@ impl Metrics {
         registry.register(Box::new(courier_errors.clone()))?;
         let courier_codes = IntCounterVec::new(
             Opts::new(
-                "safelight_courier_codes_unmoving_total",
+                "safelight_courier_codes_unmapped_total",
                 "Events whose code moved no parcel: a note, or a code that no table knows.",
             ),
             &["courier", "code"],
@@ -234,7 +234,7 @@ mod tests {
             );
         }
         assert!(text.contains("safelight_orders{status=\"placed\"} 3"), "{text}");
-        metrics.set_courier("sf", State::Paused, &[("ready", 4)], 0.25);
+        metrics.set_courier("sf", State::Open, &[("ready", 4)], 0.25);
         let text = metrics.render().unwrap();
         for line in [
             r#"safelight_courier_state{courier="sf",state="ok"} 0"#,

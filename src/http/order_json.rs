@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::records::order_view::{OrderView, PersonView};
+use crate::app::records::order_view::{OrderView, PersonalRecordView};
 use crate::domain::contact::Recipient;
 use crate::privacy::mask;
 use crate::store::orders::ItemRow;
@@ -13,7 +13,7 @@ use crate::store::shipments::Attempt;
 
 /// Who looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Eyes {
+pub enum Audience {
     /// The client whose order it is: the tracking number is masked.
     Client,
     /// Operators: the whole tracking number and our booking reference.
@@ -134,22 +134,26 @@ struct EndReportedBody {
 }
 
 impl OrderBody {
-    /// The order for those eyes.
-    pub fn of(view: &OrderView, eyes: Eyes) -> Self {
+    /// The order for those audience.
+    pub fn of(view: &OrderView, audience: Audience) -> Self {
         let order = &view.order;
         Self {
             id: order.id.to_string(),
             reference: order.reference.clone(),
             status: order.status.as_str(),
             recipient: recipient_of(view).map(MaskedBody::of),
-            items: view.items.iter().map(|item| ItemBody::of(view, item, eyes)).collect(),
+            items: view
+                .items
+                .iter()
+                .map(|item| ItemBody::of(view, item, audience))
+                .collect(),
             amount: order.amount.amount(),
             currency: order.amount.currency().code(),
             courier: order.courier.clone(),
             shipment: view
                 .shipment
                 .as_ref()
-                .map(|attempt| ShipmentBody::of(view, attempt, eyes)),
+                .map(|attempt| ShipmentBody::of(view, attempt, audience)),
             minor: order.minor,
             created_at: order.created_at,
             updated_at: order.updated_at,
@@ -169,8 +173,8 @@ impl OrderBody {
 
 fn recipient_of(view: &OrderView) -> Option<&Recipient> {
     match &view.person {
-        PersonView::Known(person) => Some(&person.recipient),
-        PersonView::Purged | PersonView::Unreadable | PersonView::Unavailable => None,
+        PersonalRecordView::Known(person) => Some(&person.recipient),
+        PersonalRecordView::Purged | PersonalRecordView::Unreadable | PersonalRecordView::Unavailable => None,
     }
 }
 
@@ -186,10 +190,10 @@ impl MaskedBody {
 }
 
 impl ItemBody {
-    fn of(view: &OrderView, item: &ItemRow, eyes: Eyes) -> Self {
-        let photo = match eyes {
-            Eyes::Floor => view.photo(item.line).map(|photo| photo.expose().clone()),
-            Eyes::Client | Eyes::Ops => None,
+    fn of(view: &OrderView, item: &ItemRow, audience: Audience) -> Self {
+        let photo = match audience {
+            Audience::Floor => view.photo(item.line).map(|photo| photo.expose().clone()),
+            Audience::Client | Audience::Ops => None,
         };
         Self {
             photo_size: item.photo_size.clone(),
@@ -201,27 +205,27 @@ impl ItemBody {
 }
 
 impl ShipmentBody {
-    fn of(view: &OrderView, attempt: &Attempt, eyes: Eyes) -> Self {
-        let tracking_no = view.tracking_no().map(|number| match eyes {
-            Eyes::Client => mask::tracking(number.expose()),
-            Eyes::Ops | Eyes::Floor => number.expose().clone(),
+    fn of(view: &OrderView, attempt: &Attempt, audience: Audience) -> Self {
+        let tracking_no = view.tracking_no().map(|number| match audience {
+            Audience::Client => mask::tracking(number.expose()),
+            Audience::Ops | Audience::Floor => number.expose().clone(),
         });
         Self {
             state: attempt.state.as_str(),
             courier: attempt.courier.clone(),
             tracking_no,
-            booking_reference: (eyes == Eyes::Ops).then(|| attempt.reference.to_string()),
+            booking_reference: (audience == Audience::Ops).then(|| attempt.reference.to_string()),
             tracking_status: attempt.progress.map(|progress| progress.status.as_str()),
             end_reported: attempt
                 .end_reported
-                .filter(|_| eyes == Eyes::Ops)
+                .filter(|_| audience == Audience::Ops)
                 .map(|end| EndReportedBody {
                     status: end.status.as_str(),
                     at: end.at,
                 }),
             booked_at: attempt.booked_at,
             attempts: attempt.number,
-            service: attempt.service.clone().filter(|_| eyes == Eyes::Ops),
+            service: attempt.service.clone().filter(|_| audience == Audience::Ops),
             last_error: attempt.last_error.clone(),
         }
     }

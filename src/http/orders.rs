@@ -24,10 +24,10 @@ use crate::http::extract::json::Json;
 use crate::http::extract::page::{Page, PageRequest};
 use crate::http::extract::path::PathId;
 use crate::http::extract::query::Query;
-use crate::http::order_json::{Eyes, OrderBody};
+use crate::http::order_json::{Audience, OrderBody};
 use crate::http::reason::ReasonBody;
 use crate::http::recipient::RecipientBody;
-use crate::http::run_to_completion::to_the_end;
+use crate::http::run_to_completion::run_to_completion;
 use crate::store::timeline::EventRow;
 
 pub use new_order::NewOrderBody;
@@ -73,7 +73,7 @@ pub(super) async fn place(
             view
         }
     };
-    let shown = OrderBody::of(&view, Eyes::Client);
+    let shown = OrderBody::of(&view, Audience::Client);
     Ok(answer.insert_header((LOCATION, shown.location())).json(shown))
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn list(
     filter.before = page.after;
     let found = app.list(filter, page.fetch()).await?;
     let shown = page.page(found, |view| view.order.id);
-    Ok(HttpResponse::Ok().json(shown.map(|view| OrderBody::of(&view, Eyes::Client))))
+    Ok(HttpResponse::Ok().json(shown.map(|view| OrderBody::of(&view, Audience::Client))))
 }
 
 /// Read an order
@@ -131,7 +131,7 @@ pub(super) async fn read(
     }: Keyed<Orders, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let view = app.order(Some(&caller), id).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Client)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Client)))
 }
 
 /// An order's timeline, oldest first.
@@ -205,7 +205,7 @@ pub(super) async fn confirm(
     }: Keyed<Orders, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let view = confirming::confirm(&app, &caller, id).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Client)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Client)))
 }
 
 /// Cancel an order
@@ -229,8 +229,8 @@ pub(super) async fn cancel(
 ) -> Result<HttpResponse, Problem> {
     let reason = body.read()?;
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { calling_off::cancel(&app, &caller, true, id, reason).await }).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Client)))
+    let view = run_to_completion(async move { calling_off::cancel(&app, &caller, true, id, reason).await }).await?;
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Client)))
 }
 
 /// Correct the recipient
@@ -254,6 +254,6 @@ pub(super) async fn correct(
 ) -> Result<HttpResponse, Problem> {
     let recipient = body.read()?;
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { correcting::correct(&app, &caller, true, id, recipient).await }).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Client)))
+    let view = run_to_completion(async move { correcting::correct(&app, &caller, true, id, recipient).await }).await?;
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Client)))
 }

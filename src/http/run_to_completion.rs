@@ -12,7 +12,7 @@ use crate::http::errors::problem::Problem;
 ///
 /// # Errors
 /// What the verb says.
-pub(super) async fn to_the_end<T, F>(verb: F) -> Result<T, Problem>
+pub(super) async fn run_to_completion<T, F>(verb: F) -> Result<T, Problem>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, AppError>> + Send + 'static,
@@ -39,7 +39,7 @@ mod tests {
             wait.await.map_err(|_| AppError::NotFound)?;
             done.send(7).map_err(|_| AppError::NotFound)
         };
-        let caller = tokio::time::timeout(Duration::from_millis(1), to_the_end(verb));
+        let caller = tokio::time::timeout(Duration::from_millis(1), run_to_completion(verb));
         assert!(caller.await.is_err(), "the caller gave up");
         go.send(()).unwrap();
         assert_eq!(finished.await, Ok(7));

@@ -11,7 +11,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as Routes, HttpServer};
 
 use crate::app::App;
-use crate::app::access::api_keys::Recogniser;
+use crate::app::access::api_keys::Authenticator;
 use crate::app::orders::intake::Intake;
 use crate::app::parcels::events::inbox::{Inbox, InboxSettings};
 use crate::app::privacy::notice::Notice;
@@ -56,7 +56,7 @@ pub struct ServerParts {
     /// The door for couriers' events.
     pub inbox: Data<Inbox>,
     /// Who calls.
-    pub recogniser: Data<Recogniser>,
+    pub recogniser: Data<Authenticator>,
     /// How often.
     pub limits: Data<RateLimits>,
     /// Behind whom.
@@ -80,7 +80,7 @@ impl ServerParts {
         config: &Config,
         app: &App,
         intake: Intake,
-        recogniser: Recogniser,
+        recogniser: Authenticator,
         folder: &Path,
         worker: Option<Heartbeat>,
     ) -> prometheus::Result<Self> {
@@ -115,7 +115,7 @@ impl ServerParts {
         app: &App,
         intake: Intake,
         inbox: Inbox,
-        recogniser: Recogniser,
+        recogniser: Authenticator,
         limits: RateLimits,
         proxies: TrustedProxies,
         health: Health,
@@ -176,7 +176,7 @@ routes! {
     "/admin/v1/orders/{id}" { get: admin::orders::read }
     "/admin/v1/orders/{id}/cancel" { post: admin::orders::cancel }
     "/admin/v1/orders/{id}/shipment/retry" { post: admin::shipment::retry }
-    "/admin/v1/orders/{id}/shipment/resolve" { post: admin::shipment::settle }
+    "/admin/v1/orders/{id}/shipment/resolve" { post: admin::shipment::resolve }
     "/admin/v1/orders/{id}/shipment" { post: admin::by_hand::ship }
     "/admin/v1/orders/{id}/mark" { post: admin::by_hand::mark }
     "/admin/v1/orders/{id}/courier" { post: admin::by_hand::courier }

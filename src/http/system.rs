@@ -95,7 +95,7 @@ impl Gauges {
             Ok(Ok((stats, couriers))) => {
                 set(&stats, app, metrics);
                 couriers.iter().for_each(|view| set_courier(view, metrics));
-                for (courier, code, count) in app.couriers.unmoving() {
+                for (courier, code, count) in app.couriers.unmapped() {
                     metrics.count_courier_code(&courier, &code, count);
                 }
             }
@@ -112,7 +112,7 @@ fn set_courier(view: &CourierView, metrics: &Metrics) {
         ("waiting", view.queue.waiting),
         ("unknown", view.queue.unknown),
     ];
-    metrics.set_courier(view.name, view.standing.state, &queues, view.error_rate.unwrap_or(0.0));
+    metrics.set_courier(view.name, view.breaker.state, &queues, view.error_rate.unwrap_or(0.0));
 }
 
 fn set(stats: &Stats, app: &App, metrics: &Metrics) {

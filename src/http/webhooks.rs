@@ -33,7 +33,7 @@ pub(super) async fn receive(
     request: HttpRequest,
     body: RawBody,
 ) -> Result<HttpResponse, Problem> {
-    take_in(&app, &inbox, &request, &body, None).await
+    ingest(&app, &inbox, &request, &body, None).await
 }
 
 /// Take in the news of a courier that does not sign
@@ -56,10 +56,10 @@ pub(super) async fn receive_with_token(
     body: RawBody,
 ) -> Result<HttpResponse, Problem> {
     let token: String = segment(&request, "token")?;
-    take_in(&app, &inbox, &request, &body, Some(&token)).await
+    ingest(&app, &inbox, &request, &body, Some(&token)).await
 }
 
-async fn take_in(
+async fn ingest(
     app: &App,
     inbox: &Inbox,
     request: &HttpRequest,

@@ -128,7 +128,7 @@ async fn perform(app: &App, job: &Job) -> Result<Next, AppError> {
     };
     match job.kind {
         JobKind::Ship => Ok(bad_subject()),
-        JobKind::CancelParcel => cancel_at_courier::cancel_stray(app, attempt).await,
+        JobKind::CancelParcel => cancel_at_courier::cancel_duplicate(app, attempt).await,
         JobKind::CallOff => cancel_at_courier::finish(app, attempt).await,
         JobKind::ConfirmEnd => poll::confirm_end(app, attempt).await,
         JobKind::ConfirmCallOff => poll::confirm_call_off(app, attempt).await,

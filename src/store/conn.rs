@@ -149,7 +149,7 @@ pub struct Database {
     /// (intake) would starve everyone else in this process.
     turn: Option<Arc<FairMutex<()>>>,
     /// When somebody last wrote whom a caller waits for.
-    hurried: Arc<Mutex<Option<Instant>>>,
+    foreground_at: Arc<Mutex<Option<Instant>>>,
     engine: Engine,
     url: DatabaseUrl,
 }
@@ -173,7 +173,7 @@ impl Database {
             pool,
             permits,
             turn: (engine == Engine::Sqlite).then(Arc::default),
-            hurried: Arc::default(),
+            foreground_at: Arc::default(),
             engine,
             url,
         }
@@ -198,7 +198,7 @@ impl Database {
     /// Whether somebody writes just now whom a caller waits for.
     fn is_busy(&self) -> bool {
         const BUSY: Duration = Duration::from_secs(1);
-        self.hurried.lock().is_some_and(|at| at.elapsed() < BUSY)
+        self.foreground_at.lock().is_some_and(|at| at.elapsed() < BUSY)
     }
 
     /// Where it is.
@@ -251,17 +251,17 @@ impl Database {
     ///
     /// # Errors
     /// The database.
-    pub async fn empty_log(&self) -> Result<bool, StoreError> {
+    pub async fn truncate_wal(&self) -> Result<bool, StoreError> {
         let turn = self.turn.clone();
-        self.read(move |conn| empty_log(turn.as_deref(), conn)).await
+        self.read(move |conn| truncate_wal(turn.as_deref(), conn)).await
     }
 
-    /// [`empty_log`](Self::empty_log) for callers that are allowed to block.
+    /// [`truncate_wal`](Self::truncate_wal) for callers that are allowed to block.
     ///
     /// # Errors
-    /// As `empty_log`.
-    pub fn empty_log_blocking(&self) -> Result<bool, StoreError> {
-        self.read_blocking(|conn| empty_log(self.turn.as_deref(), conn))
+    /// As `truncate_wal`.
+    pub fn truncate_wal_blocking(&self) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| truncate_wal(self.turn.as_deref(), conn))
     }
 
     /// [`read`](Self::read) inside one writing transaction.
@@ -281,11 +281,11 @@ impl Database {
     ///
     /// # Errors
     /// As `write`.
-    pub fn write_hurried<T, E: From<StoreError>>(
+    pub fn write_foreground<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
     ) -> Result<T, E> {
-        *self.hurried.lock() = Some(Instant::now());
+        *self.foreground_at.lock() = Some(Instant::now());
         self.write_blocking(work)
     }
 
@@ -294,7 +294,7 @@ impl Database {
     ///
     /// # Errors
     /// As `write`.
-    pub async fn write_unhurried<T, E, F>(&self, work: F) -> Result<T, E>
+    pub async fn write_background<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -320,13 +320,13 @@ impl Database {
     }
 }
 
-fn empty_log(turn: Option<&FairMutex<()>>, conn: &mut AnyConn) -> Result<bool, StoreError> {
+fn truncate_wal(turn: Option<&FairMutex<()>>, conn: &mut AnyConn) -> Result<bool, StoreError> {
     // Copied while everybody goes on; only the cut wants the writers of this process to pause.
-    if !dialect::copy_log(conn)? {
+    if !dialect::checkpoint_wal(conn)? {
         return Ok(false);
     }
     let _mine = turn.map(FairMutex::lock);
-    dialect::truncate_log(conn)
+    dialect::cut_wal(conn)
 }
 
 fn in_turn<T, E: From<StoreError>>(

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Timestamp};
 
 use crate::clock::Instant;
-use crate::domain::circuit_breaker::{Call, Standing, State};
+use crate::domain::circuit_breaker::{Breaker, Call, State};
 use crate::store::schema::courier_state;
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
@@ -32,28 +32,28 @@ struct StateRow {
 }
 
 impl StateRow {
-    fn of(courier: &str, standing: &Standing) -> Self {
+    fn of(courier: &str, breaker: &Breaker) -> Self {
         Self {
             courier: courier.to_owned(),
-            state: standing.state.as_str().to_owned(),
-            since: to_row(standing.since),
-            paused_until: standing.paused_until.map(to_row),
-            pauses: standing.pauses,
-            caused_by: standing.caused_by.map(|call| call.as_str().to_owned()),
-            failures: standing.failures,
-            last_success_at: standing.last_success_at.map(to_row),
-            last_failure_at: standing.last_failure_at.map(to_row),
-            last_error: standing.last_error.clone(),
-            window_started_at: to_row(standing.window_started_at),
-            calls: standing.calls,
-            failed: standing.failed,
-            calls_before: standing.calls_before,
-            failed_before: standing.failed_before,
+            state: breaker.state.as_str().to_owned(),
+            since: to_row(breaker.since),
+            paused_until: breaker.paused_until.map(to_row),
+            pauses: breaker.pauses,
+            caused_by: breaker.caused_by.map(|call| call.as_str().to_owned()),
+            failures: breaker.failures,
+            last_success_at: breaker.last_success_at.map(to_row),
+            last_failure_at: breaker.last_failure_at.map(to_row),
+            last_error: breaker.last_error.clone(),
+            window_started_at: to_row(breaker.window_started_at),
+            calls: breaker.calls,
+            failed: breaker.failed,
+            calls_before: breaker.calls_before,
+            failed_before: breaker.failed_before,
         }
     }
 }
 
-impl TryFrom<StateRow> for Standing {
+impl TryFrom<StateRow> for Breaker {
     type Error = StoreError;
 
     fn try_from(row: StateRow) -> Result<Self, StoreError> {
@@ -84,13 +84,13 @@ impl TryFrom<StateRow> for Standing {
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn find(conn: &mut AnyConn, courier: &str) -> Result<Option<Standing>, StoreError> {
+pub fn find(conn: &mut AnyConn, courier: &str) -> Result<Option<Breaker>, StoreError> {
     let row: Option<StateRow> = courier_state::table
         .find(courier)
         .select(StateRow::as_select())
         .first(conn)
         .optional()?;
-    row.map(Standing::try_from).transpose()
+    row.map(Breaker::try_from).transpose()
 }
 
 /// Locks a courier's row until the transaction ends, makes it where it is not there yet, and reads it. Taken after the
@@ -98,9 +98,9 @@ pub fn find(conn: &mut AnyConn, courier: &str) -> Result<Option<Standing>, Store
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn lock_in_tx(conn: &mut AnyConn, courier: &str, wall: Instant) -> Result<Standing, StoreError> {
+pub fn lock_in_tx(conn: &mut AnyConn, courier: &str, wall: Instant) -> Result<Breaker, StoreError> {
     if !dialect::lock_courier_row(conn, courier)? {
-        let fresh = StateRow::of(courier, &Standing::new(wall));
+        let fresh = StateRow::of(courier, &Breaker::new(wall));
         dialect::insert_or_pass!(conn, courier_state::table, &[fresh][..]);
         dialect::lock_courier_row(conn, courier)?;
     }
@@ -111,9 +111,9 @@ pub fn lock_in_tx(conn: &mut AnyConn, courier: &str, wall: Instant) -> Result<St
 ///
 /// # Errors
 /// The database.
-pub fn save_in_tx(conn: &mut AnyConn, courier: &str, standing: &Standing) -> Result<(), StoreError> {
+pub fn save_in_tx(conn: &mut AnyConn, courier: &str, breaker: &Breaker) -> Result<(), StoreError> {
     diesel::update(courier_state::table.find(courier))
-        .set(StateRow::of(courier, standing))
+        .set(StateRow::of(courier, breaker))
         .execute(conn)?;
     Ok(())
 }
@@ -125,7 +125,7 @@ pub fn save_in_tx(conn: &mut AnyConn, courier: &str, standing: &Standing) -> Res
 pub fn take_probe_in_tx(conn: &mut AnyConn, courier: &str, wall: Instant, until: Instant) -> Result<bool, StoreError> {
     let due = courier_state::table
         .filter(courier_state::courier.eq(courier))
-        .filter(courier_state::state.ne(State::Ok.as_str()))
+        .filter(courier_state::state.ne(State::Closed.as_str()))
         .filter(courier_state::paused_until.le(to_row(wall)));
     let taken = diesel::update(due)
         .set(courier_state::paused_until.eq(to_row(until)))
@@ -139,7 +139,7 @@ pub fn take_probe_in_tx(conn: &mut AnyConn, courier: &str, wall: Instant, until:
 /// The database, or a corrupt row.
 pub fn in_trouble(conn: &mut AnyConn) -> Result<Vec<(String, State)>, StoreError> {
     let rows: Vec<(String, String)> = courier_state::table
-        .filter(courier_state::state.ne(State::Ok.as_str()))
+        .filter(courier_state::state.ne(State::Closed.as_str()))
         .select((courier_state::courier, courier_state::state))
         .load(conn)?;
     rows.into_iter()

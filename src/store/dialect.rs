@@ -15,8 +15,8 @@ use crate::store::intake::NewOrderRows;
 use crate::store::orders::OrderRow;
 use crate::store::{AnyConn, StoreError};
 
-pub use fingerprints::{Prints, find_by_prints};
-pub use parcel_events::{insert_entries, insert_remarks, update_courses, update_heard};
+pub use fingerprints::{Fingerprints, find_by_fingerprints};
+pub use parcel_events::{insert_entries, insert_remarks, update_heard, update_order_progress};
 pub use sweep::{
     OpenPurge, empty_for_orders, find_among, insert_journal, insert_receipts, lock_open_purges, mark_decided,
     mark_purged, open_purges,
@@ -392,7 +392,7 @@ pub fn is_whole(conn: &mut AnyConn) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn copy_log(conn: &mut AnyConn) -> Result<bool, StoreError> {
+pub fn checkpoint_wal(conn: &mut AnyConn) -> Result<bool, StoreError> {
     match conn {
         AnyConn::Sqlite(conn) => checkpoint(conn, "PASSIVE"),
         AnyConn::Postgres(_) => Ok(true),
@@ -404,7 +404,7 @@ pub fn copy_log(conn: &mut AnyConn) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn truncate_log(conn: &mut AnyConn) -> Result<bool, StoreError> {
+pub fn cut_wal(conn: &mut AnyConn) -> Result<bool, StoreError> {
     use diesel::connection::SimpleConnection;
     match conn {
         AnyConn::Sqlite(conn) => {

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use crate::store::idempotency::{self, IdempotencyRow};
 use crate::store::orders::{ItemRow, OrderRow};
-use crate::store::person::PersonRow;
+use crate::store::personal_records::PersonalRecordRow;
 use crate::store::schema::{order_events, order_items, order_person, orders};
 use crate::store::timeline::EventRow;
 use crate::store::{AnyConn, StoreError, dialect};
@@ -18,7 +18,7 @@ pub struct NewOrderRows {
     pub idempotency: IdempotencyRow,
     pub order: OrderRow,
     pub items: Vec<ItemRow>,
-    pub person: PersonRow,
+    pub person: PersonalRecordRow,
     pub event: EventRow,
 }
 
@@ -76,7 +76,7 @@ fn table_by_table(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<dialect:
     let new = || with_fresh_key().filter(|new| placed.contains(&new.order.id));
     let items: Vec<&ItemRow> = new().flat_map(|new| &new.items).collect();
     dialect::insert_all!(conn, order_items::table, items);
-    let persons: Vec<&PersonRow> = new().map(|new| &new.person).collect();
+    let persons: Vec<&PersonalRecordRow> = new().map(|new| &new.person).collect();
     dialect::insert_all!(conn, order_person::table, persons);
     let events: Vec<&EventRow> = new().map(|new| &new.event).collect();
     dialect::insert_all!(conn, order_events::table, events);

@@ -307,7 +307,7 @@ pub fn items_of(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<ItemRow>, 
 /// How far an order is, and its clocks.
 #[derive(Debug, AsChangeset)]
 #[diesel(table_name = orders, treat_none_as_null = true)]
-pub(in crate::store) struct Course {
+pub(in crate::store) struct OrderProgress {
     pub(in crate::store) status: &'static str,
     pub(in crate::store) updated_at: NaiveDateTime,
     pub(in crate::store) moved_at: NaiveDateTime,
@@ -316,7 +316,7 @@ pub(in crate::store) struct Course {
     pub(in crate::store) purge_due_at: Option<NaiveDateTime>,
 }
 
-impl Course {
+impl OrderProgress {
     pub(in crate::store) fn of(order: &Order) -> Self {
         Self {
             status: order.status.as_str(),
@@ -360,14 +360,14 @@ impl Change {
     }
 
     /// Sets how far the order is, and its clocks, as they are in `order`.
-    pub fn course(mut self, order: &Order) -> Self {
-        let course = Course::of(order);
-        self.status = Some(course.status);
-        self.updated_at = Some(course.updated_at);
-        self.moved_at = Some(course.moved_at);
-        self.ended_at = Some(course.ended_at);
-        self.first_ended_at = Some(course.first_ended_at);
-        self.purge_due_at = Some(course.purge_due_at);
+    pub fn progress(mut self, order: &Order) -> Self {
+        let progress = OrderProgress::of(order);
+        self.status = Some(progress.status);
+        self.updated_at = Some(progress.updated_at);
+        self.moved_at = Some(progress.moved_at);
+        self.ended_at = Some(progress.ended_at);
+        self.first_ended_at = Some(progress.first_ended_at);
+        self.purge_due_at = Some(progress.purge_due_at);
         self
     }
 
@@ -434,8 +434,8 @@ impl Change {
 ///
 /// # Errors
 /// The database.
-pub fn save_courses_in_tx(conn: &mut AnyConn, orders: &[&Order]) -> Result<(), StoreError> {
-    dialect::update_courses(conn, orders)
+pub fn save_progress_in_tx(conn: &mut AnyConn, orders: &[&Order]) -> Result<(), StoreError> {
+    dialect::update_order_progress(conn, orders)
 }
 
 /// Writes a change to an order whose row this transaction has locked.

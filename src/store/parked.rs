@@ -33,11 +33,15 @@ pub fn add_in_tx(conn: &mut AnyConn, row: &ParkedRow) -> Result<(), StoreError> 
 ///
 /// # Errors
 /// The database.
-pub fn of_prints(conn: &mut AnyConn, courier: &str, prints: &[(i64, Vec<u8>)]) -> Result<Vec<ParkedRow>, StoreError> {
-    let prints = prints.iter().map(|(_, print)| print);
+pub fn of_fingerprints(
+    conn: &mut AnyConn,
+    courier: &str,
+    fingerprints: &[(i64, Vec<u8>)],
+) -> Result<Vec<ParkedRow>, StoreError> {
+    let fingerprints = fingerprints.iter().map(|(_, fingerprint)| fingerprint);
     Ok(parked_events::table
         .filter(parked_events::courier.eq(courier))
-        .filter(parked_events::tracking_print.eq_any(prints))
+        .filter(parked_events::tracking_print.eq_any(fingerprints))
         .order(parked_events::id)
         .select(ParkedRow::as_select())
         .load(conn)?)
@@ -47,8 +51,12 @@ pub fn of_prints(conn: &mut AnyConn, courier: &str, prints: &[(i64, Vec<u8>)]) -
 ///
 /// # Errors
 /// The database.
-pub fn take_in_tx(conn: &mut AnyConn, courier: &str, prints: &[(i64, Vec<u8>)]) -> Result<Vec<ParkedRow>, StoreError> {
-    let rows = of_prints(conn, courier, prints)?;
+pub fn take_in_tx(
+    conn: &mut AnyConn,
+    courier: &str,
+    fingerprints: &[(i64, Vec<u8>)],
+) -> Result<Vec<ParkedRow>, StoreError> {
+    let rows = of_fingerprints(conn, courier, fingerprints)?;
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     if !ids.is_empty() {
         diesel::delete(parked_events::table.filter(parked_events::id.eq_any(&ids))).execute(conn)?;

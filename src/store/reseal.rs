@@ -5,7 +5,7 @@ use diesel::sql_types::{BigInt, Text};
 
 use crate::domain::ids::OrderId;
 use crate::store::parked::ParkedRow;
-use crate::store::person::RemarkRow;
+use crate::store::personal_records::RemarkRow;
 use crate::store::schema::{
     courier_remark, key_epochs, order_person, order_tracking, parked_events, subject_request_texts,
 };

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use crate::clock::Instant;
 use crate::domain::ids::{AttemptId, BookingReference, OrderId, RowId};
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
-use crate::store::dialect::{self, Prints};
+use crate::store::dialect::{self, Fingerprints};
 use crate::store::schema::{disclosures, order_tracking, orders, shipment_attempts};
 use crate::store::{AnyConn, StoreError, from_row, to_row};
 
@@ -150,7 +150,7 @@ impl TryFrom<AttemptRow> for Attempt {
 }
 
 /// Writes a new attempt: pending, or, where it may have been sent by a database that this one is an old copy of,
-/// unknown since `doubted` (wall time).
+/// unknown since `unknown_since` (wall time).
 ///
 /// # Errors
 /// The database.
@@ -160,7 +160,7 @@ pub fn add_in_tx(
     number: u8,
     courier: &str,
     now: Instant,
-    doubted: Option<Instant>,
+    unknown_since: Option<Instant>,
 ) -> Result<AttemptId, StoreError> {
     let id = AttemptId::generate();
     let row = AttemptRow {
@@ -169,7 +169,7 @@ pub fn add_in_tx(
         number: number.into(),
         courier: courier.to_owned(),
         reference: BookingReference::new(order, number).to_string(),
-        state: if doubted.is_some() {
+        state: if unknown_since.is_some() {
             ShipmentState::Unknown
         } else {
             ShipmentState::Pending
@@ -179,7 +179,7 @@ pub fn add_in_tx(
         provider_ref: None,
         tries: 0,
         first_sent_at: None,
-        network_deadline: doubted.map(to_row),
+        network_deadline: unknown_since.map(to_row),
         booked_at: None,
         tracking_status: None,
         tracking_at: None,
@@ -461,7 +461,7 @@ pub fn count_unconfirmed_ends(conn: &mut AnyConn, since: Instant) -> Result<i64,
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn doubt_all_in_tx(conn: &mut AnyConn, now: Instant, deadline: Instant) -> Result<Vec<OrderId>, StoreError> {
+pub fn mark_unknown_in_tx(conn: &mut AnyConn, now: Instant, deadline: Instant) -> Result<Vec<OrderId>, StoreError> {
     let open = || shipment_attempts::table.filter(shipment_attempts::state.eq_any(["pending", "booking", "unknown"]));
     let ids: Vec<String> = open().select(shipment_attempts::order_id).distinct().load(conn)?;
     diesel::update(open())
@@ -505,10 +505,10 @@ pub fn add_tracking_in_tx(conn: &mut AnyConn, row: &TrackingRow) -> Result<(), S
 /// The database.
 pub fn by_tracking(
     conn: &mut AnyConn,
-    prints: &[(i64, Vec<u8>)],
+    fingerprints: &[(i64, Vec<u8>)],
     courier: Option<&str>,
 ) -> Result<Vec<TrackingRow>, StoreError> {
-    let found = dialect::find_by_prints(conn, Prints::Tracking, prints, "")?;
+    let found = dialect::find_by_fingerprints(conn, Fingerprints::Tracking, fingerprints, "")?;
     let these = order_tracking::table
         .filter(order_tracking::id.eq_any(found))
         .order(order_tracking::id.desc());

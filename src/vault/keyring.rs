@@ -150,7 +150,7 @@ struct Epoch {
     parked: SealKey,
     label: SealKey,
     texts: SealKey,
-    prints: Zeroizing<[u8; KEY_LENGTH]>,
+    fingerprints: Zeroizing<[u8; KEY_LENGTH]>,
 }
 
 impl Epoch {
@@ -161,7 +161,7 @@ impl Epoch {
             parked: SealKey::new(key.clone(), Table::ParkedEvents.name()),
             label: SealKey::new(key.clone(), Table::OrderLabel.name()),
             texts: SealKey::new(key.clone(), Table::RequestTexts.name()),
-            prints: derive(key, "safelight fingerprints"),
+            fingerprints: derive(key, "safelight fingerprints"),
         }
     }
 
@@ -240,17 +240,17 @@ impl Keyring {
     ///
     /// # Errors
     /// The epoch has no key.
-    pub fn print(&self, epoch: i64, kind: Kind, value: &str) -> Result<Vec<u8>, VaultError> {
+    pub fn fingerprint(&self, epoch: i64, kind: Kind, value: &str) -> Result<Vec<u8>, VaultError> {
         let keys = self.epochs.get(&epoch).ok_or(VaultError::KeyGone)?;
-        Ok(fingerprint(&keys.prints, &[kind.as_bytes(), value.as_bytes()]).to_vec())
+        Ok(fingerprint(&keys.fingerprints, &[kind.as_bytes(), value.as_bytes()]).to_vec())
     }
 
     /// The fingerprints of a value under all of these epochs that have a key, each with its epoch: what a look-up searches
     /// for.
-    pub fn prints(&self, epochs: &[i64], kind: Kind, value: &str) -> Vec<(i64, Vec<u8>)> {
+    pub fn fingerprints(&self, epochs: &[i64], kind: Kind, value: &str) -> Vec<(i64, Vec<u8>)> {
         epochs
             .iter()
-            .filter_map(|epoch| Some((*epoch, self.print(*epoch, kind, value).ok()?)))
+            .filter_map(|epoch| Some((*epoch, self.fingerprint(*epoch, kind, value).ok()?)))
             .collect()
     }
 
@@ -332,10 +332,10 @@ mod tests {
         let ring = ring();
         let seal = || ring.seal(1, Table::OrderPerson, "a", b"same").unwrap();
         assert_ne!(seal(), seal());
-        let print = |epoch, kind| ring.print(epoch, kind, "13800138000").unwrap();
-        assert_eq!(print(1, Kind::Phone), print(1, Kind::Phone));
-        assert_ne!(print(1, Kind::Phone), print(2, Kind::Phone));
-        assert_ne!(print(1, Kind::Phone), print(1, Kind::Tracking));
-        assert_eq!(ring.prints(&[1, 2, 3], Kind::Phone, "x").len(), 2);
+        let fingerprint = |epoch, kind| ring.fingerprint(epoch, kind, "13800138000").unwrap();
+        assert_eq!(fingerprint(1, Kind::Phone), fingerprint(1, Kind::Phone));
+        assert_ne!(fingerprint(1, Kind::Phone), fingerprint(2, Kind::Phone));
+        assert_ne!(fingerprint(1, Kind::Phone), fingerprint(1, Kind::Tracking));
+        assert_eq!(ring.fingerprints(&[1, 2, 3], Kind::Phone, "x").len(), 2);
     }
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Instant;
 use crate::domain::contact::StoredRecipient;
-use crate::domain::person::{Note, PersonRecord, TrackingNumber};
+use crate::domain::personal_record::{Note, PersonalRecord, TrackingNumber};
 use crate::privacy::Pii;
 
 #[derive(Serialize, Deserialize)]
@@ -28,7 +28,7 @@ struct StoredNote {
 }
 
 /// A person's record as bytes to be sealed.
-pub fn person_to_bytes(person: &PersonRecord) -> Zeroizing<Vec<u8>> {
+pub fn person_to_bytes(person: &PersonalRecord) -> Zeroizing<Vec<u8>> {
     let stored = StoredPerson {
         r: person.recipient.to_stored(),
         p: person
@@ -56,9 +56,9 @@ pub fn person_to_bytes(person: &PersonRecord) -> Zeroizing<Vec<u8>> {
 }
 
 /// Reads what [`person_to_bytes`] wrote; `None` where the bytes are something else.
-pub fn person_from_bytes(bytes: &[u8]) -> Option<PersonRecord> {
+pub fn person_from_bytes(bytes: &[u8]) -> Option<PersonalRecord> {
     let stored: StoredPerson = serde_json::from_slice(bytes).ok()?;
-    Some(PersonRecord {
+    Some(PersonalRecord {
         recipient: stored.r.restore().ok()?,
         photos: stored.p.into_iter().map(|photo| photo.map(Pii::new)).collect(),
         tracking: stored
@@ -169,7 +169,7 @@ mod tests {
             postal_code: None,
             country: None,
         };
-        let person = PersonRecord {
+        let person = PersonalRecord {
             recipient: Recipient::parse(&parts, "", &mut FieldErrors::new()).unwrap(),
             photos: vec![Some(Pii::new("oss://a.jpg".to_owned())), None],
             tracking: vec![TrackingNumber {

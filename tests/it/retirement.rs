@@ -9,7 +9,7 @@ use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use safelight::app::recovery::retire_epochs;
 use safelight::domain::ids::OrderId;
-use safelight::store::{epochs, person};
+use safelight::store::{epochs, personal_records};
 use safelight::vault::VaultError;
 use safelight::vault::keyring::Table;
 use safelight::vault::master::MasterKey;
@@ -39,13 +39,13 @@ async fn place_many(app: &TestApp, count: usize) -> Vec<String> {
 fn openable(app: &TestApp, ids: &[String]) -> usize {
     let ring = app.app.vault.ring().unwrap();
     let ids: Vec<OrderId> = ids.iter().map(|id| id.parse().unwrap()).collect();
-    let rows = person::of_orders(&mut app.conn(), &ids).unwrap();
+    let rows = personal_records::of_orders(&mut app.conn(), &ids).unwrap();
     assert_eq!(rows.len(), ids.len(), "the rows are there");
     let mut epochs = epochs::all(&mut app.conn()).unwrap();
     epochs.retain(|(id, ..)| ring.knows(*id));
     assert!(!epochs.is_empty());
     // Not only the key that the row names: any.
-    let opens = |row: &&person::PersonRow| {
+    let opens = |row: &&personal_records::PersonalRecordRow| {
         epochs
             .iter()
             .any(|(id, ..)| ring.open(*id, Table::OrderPerson, &row.order_id, &row.sealed).is_ok())

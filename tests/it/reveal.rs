@@ -95,7 +95,7 @@ on_both_engines! {
         assert_eq!(requests[0]["reason_hash"].as_str().map(str::len), Some(64), "{requests:?}");
         let notes = || {
             let ring = app.app.vault.ring().unwrap();
-            let row = safelight::store::person::find(&mut app.conn(), id.parse().unwrap()).unwrap().unwrap();
+            let row = safelight::store::personal_records::find(&mut app.conn(), id.parse().unwrap()).unwrap().unwrap();
             let plain = ring.open(row.epoch, safelight::vault::keyring::Table::OrderPerson, &id, &row.sealed).unwrap();
             safelight::vault::record::person_from_bytes(&plain).unwrap().notes
         };

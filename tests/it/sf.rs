@@ -277,13 +277,13 @@ with_sf_on_both_engines! {
         }
         assert_eq!(app.detail(&id).await["shipment"]["tracking_status"], "picked_up");
         // However many there are, and whoever sends them, they are a bounded number of series.
-        (0..300).for_each(|code| app.app.couriers.count_unmoving("sf", &format!("X{code}")));
-        app.app.couriers.count_unmoving("kuaidi100", "4711");
+        (0..300).for_each(|code| app.app.couriers.count_unmapped("sf", &format!("X{code}")));
+        app.app.couriers.count_unmapped("kuaidi100", "4711");
         let metrics = app.send(Method::GET, None, "/metrics", None).await.text;
-        assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="4711",courier="sf"} 2"#), "{metrics}");
-        assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="4711",courier="kuaidi100"} 1"#), "{metrics}");
-        assert!(metrics.contains(r#"safelight_courier_codes_unmoving_total{code="other",courier="sf"} 201"#), "{metrics}");
-        assert_eq!(metrics.matches("safelight_courier_codes_unmoving_total{").count(), 102, "{metrics}");
+        assert!(metrics.contains(r#"safelight_courier_codes_unmapped_total{code="4711",courier="sf"} 2"#), "{metrics}");
+        assert!(metrics.contains(r#"safelight_courier_codes_unmapped_total{code="4711",courier="kuaidi100"} 1"#), "{metrics}");
+        assert!(metrics.contains(r#"safelight_courier_codes_unmapped_total{code="other",courier="sf"} 201"#), "{metrics}");
+        assert_eq!(metrics.matches("safelight_courier_codes_unmapped_total{").count(), 102, "{metrics}");
     }
 
     async fn what_a_person_at_sf_decides_of_an_address_is_learned(app, sf) when honest; {

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use safelight::clock::Clock;
 use safelight::domain::ids::OrderId;
-use safelight::store::{Database, person};
+use safelight::store::{Database, personal_records};
 use safelight::vault::keyring::{Keyring, Table};
 use safelight::vault::master::MasterKey;
 use safelight::vault::{Vault, VaultSettings};
@@ -51,7 +51,7 @@ fn readable(orders: &str, ring: &Keyring, ids: &[String]) -> usize {
     let keys: Vec<i64> = (1..=ring.newest().unwrap())
         .filter(|epoch| ring.knows(*epoch))
         .collect();
-    let opens = |row: &&person::PersonRow| {
+    let opens = |row: &&personal_records::PersonalRecordRow| {
         keys.iter().any(|epoch| {
             ring.open(*epoch, Table::OrderPerson, &row.order_id, &row.sealed)
                 .is_ok()
@@ -60,7 +60,7 @@ fn readable(orders: &str, ring: &Keyring, ids: &[String]) -> usize {
     let mut count = 0;
     for some in ids.chunks(500) {
         let some: Vec<OrderId> = some.iter().map(|id| id.parse().unwrap()).collect();
-        let rows = person::of_orders(&mut conn, &some).unwrap();
+        let rows = personal_records::of_orders(&mut conn, &some).unwrap();
         assert_eq!(rows.len(), some.len(), "the rows are there");
         count += rows.iter().filter(opens).count();
     }

@@ -141,7 +141,7 @@ fn hash(secret: &str) -> Vec<u8> {
 
 /// Recognises callers, with a short memory.
 #[derive(Debug, Clone, Default)]
-pub struct Recogniser(Arc<Mutex<HashMap<String, Known>>>);
+pub struct Authenticator(Arc<Mutex<HashMap<String, Known>>>);
 
 #[derive(Debug, Clone)]
 struct Known {
@@ -150,7 +150,7 @@ struct Known {
     until: Instant,
 }
 
-impl Recogniser {
+impl Authenticator {
     /// The caller that a bearer token belongs to; `None` where it is malformed, unknown, wrong or revoked.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::app::{App, AppError, Caller};
 use crate::domain::contact::Recipient;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
-use crate::domain::person::PersonRecord;
+use crate::domain::personal_record::PersonalRecord;
 use crate::domain::shipment::ShipmentState;
 use crate::store::orders::{Change, Order, change_in_tx};
 use crate::store::shipments::CallingOff;
@@ -51,12 +51,12 @@ pub async fn correct(
         let attempt = attempts::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         let person = match personal_record::find(conn, ring, id) {
-            Ok(person) => PersonRecord {
+            Ok(person) => PersonalRecord {
                 recipient: recipient.clone(),
                 ..person
             },
             // A person whose key is gone is healed by a corrected recipient.
-            Err(AppError::Gone("unreadable")) => PersonRecord {
+            Err(AppError::Gone("unreadable")) => PersonalRecord {
                 recipient: recipient.clone(),
                 photos: Vec::new(),
                 tracking: Vec::new(),

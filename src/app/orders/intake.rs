@@ -12,14 +12,14 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::app::orders::place::Written;
-use crate::app::records::order_view::{OrderView, PersonView};
+use crate::app::records::order_view::{OrderView, PersonalRecordView};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError, with_keys};
 use crate::clock::Instant;
 use crate::domain::checkout::NewOrder;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
-use crate::domain::person::PersonRecord;
+use crate::domain::personal_record::PersonalRecord;
 use crate::privacy::Pii;
 use crate::store::idempotency::{self, IdempotencyRow};
 use crate::store::intake::{NewOrderRows, Outcome, by_reference, insert_batch_in_tx};
@@ -195,7 +195,7 @@ fn write_round(app: &App, round: &[Submission]) -> Result<Vec<Result<Written, Ap
     let days = app.vault.idempotency_days();
     let fates = with_keys(&app.vault, |ring| {
         app.orders
-            .write_hurried(|conn| write_round_in_tx(conn, ring, days, round, app.clock.business_now()))
+            .write_foreground(|conn| write_round_in_tx(conn, ring, days, round, app.clock.business_now()))
     })?;
     Ok(round
         .iter()
@@ -310,8 +310,8 @@ fn status_of(new: &Submission) -> OrderStatus {
     }
 }
 
-fn person_of(new: &Submission) -> PersonRecord {
-    PersonRecord {
+fn person_of(new: &Submission) -> PersonalRecord {
+    PersonalRecord {
         recipient: new.order.recipient.clone(),
         photos: new.order.items.iter().map(|item| item.photo.clone()).collect(),
         tracking: Vec::new(),
@@ -410,7 +410,7 @@ fn fresh_view(new: &Submission) -> OrderView {
             restriction: None,
         },
         items: items_of(new),
-        person: PersonView::Known(Box::new(person_of(new))),
+        person: PersonalRecordView::Known(Box::new(person_of(new))),
         shipment: None,
         held: false,
     }

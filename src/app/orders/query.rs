@@ -6,7 +6,7 @@ use crate::app::subject_requests::remind::today_and_soon;
 use crate::app::{App, AppError, Caller};
 use crate::clock::{Instant, delta};
 use crate::domain::ids::{JobId, OrderId};
-use crate::domain::person::Note;
+use crate::domain::personal_record::Note;
 use crate::domain::shipment::CONFIRM_WITHIN;
 use crate::privacy::Pii;
 use crate::store::orders::{self, Filter, Order};
@@ -14,7 +14,7 @@ use crate::store::prints::PrintRow;
 use crate::store::shipments::DisclosureRow;
 use crate::store::stats::{self, Stats};
 use crate::store::timeline::{self, EventRow};
-use crate::store::{AnyConn, StoreError, epochs, jobs, person, prints, shipments};
+use crate::store::{AnyConn, StoreError, epochs, jobs, personal_records, prints, shipments};
 use crate::vault::keyring::{Keyring, Kind, Table};
 
 /// The order, where the caller may know of it: without a caller, or the caller's own client's. Others' are not found.
@@ -133,15 +133,15 @@ impl App {
             let living = living_epochs(conn, ring)?;
             let phone = match &by.phone {
                 Some(phone) => {
-                    let prints = ring.prints(&living, Kind::Phone, phone.expose());
-                    Some(person::orders_by_phone(conn, &prints)?)
+                    let fingerprints = ring.fingerprints(&living, Kind::Phone, phone.expose());
+                    Some(personal_records::orders_by_phone(conn, &fingerprints)?)
                 }
                 None => None,
             };
             let tracking = match &by.tracking_no {
                 Some(number) => {
-                    let prints = ring.prints(&living, Kind::Tracking, number.expose());
-                    let rows = shipments::by_tracking(conn, &prints, None)?;
+                    let fingerprints = ring.fingerprints(&living, Kind::Tracking, number.expose());
+                    let rows = shipments::by_tracking(conn, &fingerprints, None)?;
                     let ids = rows.into_iter().map(|row| {
                         let corrupt = |_| StoreError::corrupt("order_tracking", &row.id);
                         row.order_id.parse::<OrderId>().map_err(corrupt)
@@ -165,7 +165,7 @@ impl App {
     pub async fn notes(&self, id: OrderId) -> Result<Vec<Note>, AppError> {
         self.read_sealed(move |conn, ring| {
             let mut notes = personal_record::find(conn, ring, id)?.notes;
-            for remark in person::remarks_of(conn, id)? {
+            for remark in personal_records::remarks_of(conn, id)? {
                 let plain = ring.open(remark.epoch, Table::CourierRemark, &remark.id, &remark.sealed)?;
                 let text =
                     String::from_utf8(plain.to_vec()).map_err(|_| StoreError::corrupt("courier_remark", &remark.id))?;

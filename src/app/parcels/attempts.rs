@@ -8,7 +8,7 @@ use crate::domain::contact::Phone;
 use crate::domain::ids::{AttemptId, OrderId};
 use crate::domain::job::JobKind;
 use crate::domain::order::{OrderStatus, Step};
-use crate::domain::person::{Note, TrackingNumber};
+use crate::domain::personal_record::{Note, TrackingNumber};
 use crate::domain::retention::purge_due_at;
 use crate::domain::shipment::{QUIET, ShipmentState, WITHOUT_NUMBER};
 use crate::privacy::Pii;
@@ -94,7 +94,7 @@ pub(crate) fn step(
     by: &By<'_>,
 ) -> Result<(), AppError> {
     let entry = stepped(order, step, by)?;
-    change_in_tx(conn, order.id, &change.course(order))?;
+    change_in_tx(conn, order.id, &change.progress(order))?;
     timeline::add_in_tx(conn, &entry)?;
     Ok(())
 }
@@ -122,8 +122,8 @@ pub(crate) fn note_event(
 pub(crate) fn new_attempt(conn: &mut AnyConn, order: &mut Order, courier: &str, now: Now) -> Result<(), AppError> {
     // An order from before an old copy was put back may have this very attempt at the courier already: ask first.
     let restored_at = meta::number(conn, meta::RESTORED_AT)?;
-    let doubted = (order.created_at.timestamp_micros() <= restored_at).then_some(now.wall);
-    add_attempt(conn, order, courier, doubted, now)?;
+    let unknown_since = (order.created_at.timestamp_micros() <= restored_at).then_some(now.wall);
+    add_attempt(conn, order, courier, unknown_since, now)?;
     enqueue_ship(conn, order.id, now)
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn add_attempt(
     conn: &mut AnyConn,
     order: &mut Order,
     courier: &str,
-    doubted: Option<Instant>,
+    unknown_since: Option<Instant>,
     now: Now,
 ) -> Result<AttemptId, AppError> {
     let number = order.attempt.saturating_add(1);
@@ -153,7 +153,7 @@ pub(crate) fn add_attempt(
     {
         enqueue(conn, JobKind::CancelParcel, last.id, now)?;
     }
-    let id = shipments::add_in_tx(conn, order.id, number, courier, now.business, doubted)?;
+    let id = shipments::add_in_tx(conn, order.id, number, courier, now.business, unknown_since)?;
     change_in_tx(conn, order.id, &Change::at(now.business).attempt(number, courier))?;
     order.attempt = number;
     order.courier = courier.to_owned();
@@ -259,7 +259,7 @@ pub(crate) fn add_tracking(
             attempt: attempt.number.into(),
             courier: attempt.courier.clone(),
             epoch,
-            tracking_print: ring.print(epoch, Kind::Tracking, number.expose())?,
+            tracking_print: ring.fingerprint(epoch, Kind::Tracking, number.expose())?,
         },
     )?;
     Ok(true)
@@ -270,7 +270,7 @@ pub(crate) fn add_tracking(
 ///
 /// # Errors
 /// Keys or store.
-pub(crate) fn stray_parcel(
+pub(crate) fn duplicate_parcel(
     conn: &mut AnyConn,
     ring: &Keyring,
     order: &Order,
@@ -280,7 +280,7 @@ pub(crate) fn stray_parcel(
 ) -> Result<(), AppError> {
     if let (Some(number), None) = (tracking_no, order.purge_decided_at) {
         let note = Note {
-            kind: STRAY.to_owned(),
+            kind: DUPLICATE.to_owned(),
             about: attempt.id.to_string(),
             text: number.clone(),
         };
@@ -303,7 +303,7 @@ pub(crate) fn stray_parcel(
 }
 
 /// The kind of note that keeps a stray parcel's tracking number.
-pub(crate) const STRAY: &str = "stray_tracking";
+pub(crate) const DUPLICATE: &str = "stray_tracking";
 
 /// Nothing of a held order is changed or handed on; a lease may end.
 ///

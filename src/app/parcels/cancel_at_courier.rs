@@ -5,7 +5,7 @@
 
 use chrono::TimeDelta;
 
-use crate::app::parcels::attempts::{self, By, Now, STRAY, close_attempt, note_event, refuse_in_flight, step};
+use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight, step};
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::parcels::dispatch::Next;
 use crate::app::records::personal_record;
@@ -91,7 +91,7 @@ pub(crate) async fn call_off(
             Ok::<_, AppError>(())
         })
         .await?;
-    match circuit_breaker::ask(app, courier, courier.cancel(parcel)).await {
+    match circuit_breaker::call_and_record(app, courier, courier.cancel(parcel)).await {
         Ok(CancelAnswer::Cancelled) => Ok(()),
         Ok(CancelAnswer::Refused { code }) => {
             tracing::info!(
@@ -152,7 +152,7 @@ pub async fn finish(app: &App, id: AttemptId) -> Result<Next, AppError> {
         return Ok(Next::Done);
     };
     match ask_to_cancel(app, &attempt, &parcel).await? {
-        Asked::Answered(CancelAnswer::Cancelled) => settle(app, attempt, why).await,
+        Asked::Answered(CancelAnswer::Cancelled) => record_cancelled(app, attempt, why).await,
         Asked::Answered(CancelAnswer::Refused { .. }) => {
             keep(app, &attempt).await?;
             Ok(Next::Done)
@@ -162,7 +162,7 @@ pub async fn finish(app: &App, id: AttemptId) -> Result<Next, AppError> {
 }
 
 /// Takes in that an interrupted call-off succeeded.
-async fn settle(app: &App, attempt: Attempt, why: CallingOff) -> Result<Next, AppError> {
+async fn record_cancelled(app: &App, attempt: Attempt, why: CallingOff) -> Result<Next, AppError> {
     let (now, window) = (app.clock.business_now(), app.settings.window);
     app.orders
         .write(move |conn| {
@@ -204,7 +204,7 @@ async fn settle(app: &App, attempt: Attempt, why: CallingOff) -> Result<Next, Ap
 ///
 /// # Errors
 /// Store or vault: the job is tried again.
-pub async fn cancel_stray(app: &App, id: AttemptId) -> Result<Next, AppError> {
+pub async fn cancel_duplicate(app: &App, id: AttemptId) -> Result<Next, AppError> {
     let found = app
         .read_sealed(move |conn, ring| {
             let Some(attempt) = shipments::find(conn, id)? else {
@@ -217,7 +217,7 @@ pub async fn cancel_stray(app: &App, id: AttemptId) -> Result<Next, AppError> {
                         .notes
                         .iter()
                         .rev()
-                        .find(|note| note.kind == STRAY && note.about == about);
+                        .find(|note| note.kind == DUPLICATE && note.about == about);
                     (note.map(|note| note.text.clone()), Some(person.recipient.phone))
                 }
                 Err(AppError::Gone(_) | AppError::Store(_)) => (None, None),
@@ -254,7 +254,8 @@ async fn ask_to_cancel(app: &App, attempt: &Attempt, parcel: &ParcelRef) -> Resu
     if let Permit::Wait { until, .. } = circuit_breaker::permit(app, courier, Call::Ask).await? {
         return Ok(Asked::Not(Next::At(until)));
     }
-    let answer: Result<CancelAnswer, CallError> = circuit_breaker::ask(app, courier, courier.cancel(parcel)).await;
+    let answer: Result<CancelAnswer, CallError> =
+        circuit_breaker::call_and_record(app, courier, courier.cancel(parcel)).await;
     Ok(match answer {
         Ok(answer) => Asked::Answered(answer),
         Err(error) => Asked::Not(Next::after_call(error, app.clock.wall_now())),

@@ -1,5 +1,5 @@
 //! A courier in trouble: its queue pauses for all replicas, one call at a time probes, a success opens it again. What
-//! waits costs none of its tries. The rules are in `domain::standing`; here they meet the row that replicas share.
+//! waits costs none of its tries. The rules are in `domain::circuit_breaker`; here they meet the row that replicas share.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::app::parcels::attempts::Now;
 use crate::app::{App, AppError};
 use crate::clock::{Instant, delta};
 use crate::couriers::{BookError, Booked, CallError, Courier};
-use crate::domain::circuit_breaker::{Call, Heard, Standing, State, Turn};
+use crate::domain::circuit_breaker::{Breaker, Call, CallOutcome, State, Transition};
 use crate::store::courier_state::{self, Queue};
 use crate::store::{AnyConn, StoreError};
 
@@ -42,21 +42,21 @@ pub(crate) fn permit_in_tx(
     deadline: Duration,
     wall: Instant,
 ) -> Result<Permit, StoreError> {
-    let Some(standing) = courier_state::find(conn, courier)? else {
+    let Some(breaker) = courier_state::find(conn, courier)? else {
         return Ok(Permit::Go);
     };
-    if !standing.holds_back(call) {
+    if !breaker.blocks(call) {
         return Ok(Permit::Go);
     }
     let next = wall + delta(deadline) + MARGIN;
-    let due = standing.paused_until.is_none_or(|until| until <= wall);
+    let due = breaker.paused_until.is_none_or(|until| until <= wall);
     if due && courier_state::take_probe_in_tx(conn, courier, wall, next)? {
         tracing::info!(courier, "probing a paused courier");
         return Ok(Permit::Go);
     }
     Ok(Permit::Wait {
-        until: standing.paused_until.filter(|until| *until > wall).unwrap_or(next),
-        since: standing.since,
+        until: breaker.paused_until.filter(|until| *until > wall).unwrap_or(next),
+        since: breaker.since,
     })
 }
 
@@ -76,22 +76,22 @@ pub(crate) async fn permit(app: &App, courier: &Arc<dyn Courier>, call: Call) ->
 ///
 /// # Errors
 /// The store.
-pub(crate) fn note_in_tx(
+pub(crate) fn record_in_tx(
     conn: &mut AnyConn,
     courier: &str,
     call: Call,
-    heard: Heard<'_>,
+    call_outcome: CallOutcome<'_>,
     began_at: Instant,
     now: Now,
 ) -> Result<(), StoreError> {
-    let mut standing = courier_state::lock_in_tx(conn, courier, now.wall)?;
-    let turn = standing.hear(call, heard, began_at, now.wall);
-    courier_state::save_in_tx(conn, courier, &standing)?;
+    let mut breaker = courier_state::lock_in_tx(conn, courier, now.wall)?;
+    let turn = breaker.record(call, call_outcome, began_at, now.wall);
+    courier_state::save_in_tx(conn, courier, &breaker)?;
     match turn {
-        Turn::Stays => {}
-        Turn::Closed => {
-            let code = standing.last_error.as_deref().unwrap_or_default();
-            if standing.state == State::Unauthorized {
+        Transition::Unchanged => {}
+        Transition::Opened => {
+            let code = breaker.last_error.as_deref().unwrap_or_default();
+            if breaker.state == State::Unauthorized {
                 tracing::error!(
                     courier,
                     code,
@@ -105,7 +105,7 @@ pub(crate) fn note_in_tx(
                 );
             }
         }
-        Turn::Opened => {
+        Transition::Closed => {
             let waiting = courier_state::hasten_jobs_in_tx(conn, courier, now.business, now.wall)?;
             tracing::info!(courier, waiting, "the courier works again: its queue goes on");
         }
@@ -114,14 +114,14 @@ pub(crate) fn note_in_tx(
 }
 
 /// What the outcome of a booking says of its courier; `None` where the request was never made.
-pub(crate) fn heard_of_booking(outcome: &Result<Booked, BookError>) -> Option<Heard<'_>> {
+pub(crate) fn booking_outcome(outcome: &Result<Booked, BookError>) -> Option<CallOutcome<'_>> {
     Some(match outcome {
-        Ok(_) => Heard::Answer,
+        Ok(_) => CallOutcome::Answer,
         Err(error) if NEVER_SENT.contains(&error.code()) => return None,
-        Err(BookError::Fail { .. }) => Heard::Answer,
-        Err(BookError::Retry { code, after }) => Heard::Failure { code, after: *after },
-        Err(BookError::Unknown { code }) => Heard::Unsure { code },
-        Err(BookError::Unauthorized { code }) => Heard::Unauthorized { code },
+        Err(BookError::Fail { .. }) => CallOutcome::Answer,
+        Err(BookError::Retry { code, after }) => CallOutcome::Failure { code, after: *after },
+        Err(BookError::Unknown { code }) => CallOutcome::Unsure { code },
+        Err(BookError::Unauthorized { code }) => CallOutcome::Unauthorized { code },
     })
 }
 
@@ -138,7 +138,7 @@ pub(crate) const NOT_CONFIGURED: &str = "courier_not_configured";
 ///
 /// # Errors
 /// What the courier said.
-pub(crate) async fn ask<T>(
+pub(crate) async fn call_and_record<T>(
     app: &App,
     courier: &Arc<dyn Courier>,
     question: impl Future<Output = Result<T, CallError>>,
@@ -150,15 +150,15 @@ pub(crate) async fn ask<T>(
     let noted = app
         .orders
         .write(move |conn| {
-            let heard = match &failure {
-                None => Heard::Answer,
-                Some(error) if error.unauthorized => Heard::Unauthorized { code: &error.code },
-                Some(error) => Heard::Failure {
+            let call_outcome = match &failure {
+                None => CallOutcome::Answer,
+                Some(error) if error.unauthorized => CallOutcome::Unauthorized { code: &error.code },
+                Some(error) => CallOutcome::Failure {
                     code: &error.code,
                     after: error.after,
                 },
             };
-            note_in_tx(conn, name, Call::Ask, heard, began_at, now)
+            record_in_tx(conn, name, Call::Ask, call_outcome, began_at, now)
         })
         .await;
     if let Err(error) = noted {
@@ -175,7 +175,7 @@ pub struct CourierView {
     /// Where it handles the recipients' data.
     pub region: String,
     /// How it stands.
-    pub standing: Standing,
+    pub breaker: Breaker,
     /// How many of the last calls failed, 0 to 1.
     pub error_rate: Option<f64>,
     /// What waits for it.
@@ -196,13 +196,13 @@ impl App {
                 couriers
                     .names()
                     .map(|name| {
-                        let standing = courier_state::find(conn, name)?.unwrap_or_else(|| Standing::new(now.wall));
+                        let breaker = courier_state::find(conn, name)?.unwrap_or_else(|| Breaker::new(now.wall));
                         Ok(CourierView {
                             name,
                             region: couriers.region(name).unwrap_or_default().to_owned(),
-                            error_rate: standing.error_rate(now.wall),
+                            error_rate: breaker.error_rate(now.wall),
                             queue: queues.get(name).copied().unwrap_or_default(),
-                            standing,
+                            breaker,
                         })
                     })
                     .collect()
@@ -220,9 +220,9 @@ impl App {
         let now = Now::of(&self.clock);
         self.orders
             .write(move |conn| {
-                let mut standing = courier_state::lock_in_tx(conn, name, now.wall)?;
-                standing.resume(now.wall);
-                courier_state::save_in_tx(conn, name, &standing)?;
+                let mut breaker = courier_state::lock_in_tx(conn, name, now.wall)?;
+                breaker.resume(now.wall);
+                courier_state::save_in_tx(conn, name, &breaker)?;
                 courier_state::hasten_jobs_in_tx(conn, name, now.business, now.wall)?;
                 Ok::<_, AppError>(())
             })

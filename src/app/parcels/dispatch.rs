@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::app::parcels::attempts::{self, Now, note_event, record_booked, stray_parcel};
+use crate::app::parcels::attempts::{self, Now, duplicate_parcel, note_event, record_booked};
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::parcels::events::apply;
 use crate::app::parcels::events::matching::is_foreign;
@@ -337,8 +337,8 @@ pub(super) async fn record(
             Ok(booked) => record_success(conn, ring, &app_, sent.id, booked, now),
             Err(error) => record_error(conn, ring, &app_, &sent, error, failures, now),
         }?;
-        if let (Some(began_at), Some(heard)) = (began_at, circuit_breaker::heard_of_booking(&outcome)) {
-            circuit_breaker::note_in_tx(conn, &sent.courier, Call::Book, heard, began_at, now)?;
+        if let (Some(began_at), Some(call_outcome)) = (began_at, circuit_breaker::booking_outcome(&outcome)) {
+            circuit_breaker::record_in_tx(conn, &sent.courier, Call::Book, call_outcome, began_at, now)?;
         }
         Ok(next)
     })
@@ -370,11 +370,11 @@ fn record_success(
             // Some couriers call a parcel off only by their own id.
             shipments::change_in_tx(conn, attempt.id, &Change::at(now.business).provider_ref(provider_ref))?;
         }
-        stray_parcel(conn, ring, &order, &attempt, booked.tracking_no.as_ref(), now)?;
+        duplicate_parcel(conn, ring, &order, &attempt, booked.tracking_no.as_ref(), now)?;
         return Ok(Next::Done);
     }
     if attempt.state == ShipmentState::Booked && is_another(conn, ring, &order, &attempt, booked)? {
-        stray_parcel(conn, ring, &order, &attempt, booked.tracking_no.as_ref(), now)?;
+        duplicate_parcel(conn, ring, &order, &attempt, booked.tracking_no.as_ref(), now)?;
         return Ok(Next::Done);
     }
     let actor = format!("courier:{}", attempt.courier);
@@ -490,9 +490,9 @@ fn record_error(
 }
 
 fn is_paused_for_long(conn: &mut AnyConn, courier: &str, now: Now) -> Result<bool, AppError> {
-    let standing = courier_state::find(conn, courier)?;
-    Ok(standing.is_some_and(|standing| {
-        standing.state != State::Ok && standing.since + circuit_breaker::FALL_BACK_AFTER <= now.wall
+    let breaker = courier_state::find(conn, courier)?;
+    Ok(breaker.is_some_and(|breaker| {
+        breaker.state != State::Closed && breaker.since + circuit_breaker::FALL_BACK_AFTER <= now.wall
     }))
 }
 
@@ -508,8 +508,8 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
         });
     };
     let asked_at = app.clock.wall_now();
-    let settled_at = attempt.network_deadline.unwrap_or(asked_at) + delta(app.settings.settle);
-    match circuit_breaker::ask(app, courier, courier.reconcile(&parcel)).await {
+    let settled_at = attempt.network_deadline.unwrap_or(asked_at) + delta(app.settings.settle_time);
+    match circuit_breaker::call_and_record(app, courier, courier.reconcile(&parcel)).await {
         Ok(Reconciled::Booked(booked)) => record(app, &attempt, Ok(booked), 0, None).await,
         // A slow courier may book after we gave up: what is not there yet may still come.
         Ok(Reconciled::NotThere) if asked_at < settled_at => Ok(Next::At(settled_at)),

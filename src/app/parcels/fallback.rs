@@ -125,7 +125,7 @@ pub(crate) fn next(
         if !fit || tried.contains(name) {
             continue;
         }
-        let well = courier_state::find(conn, name)?.is_none_or(|standing| standing.state == State::Ok);
+        let well = courier_state::find(conn, name)?.is_none_or(|breaker| breaker.state == State::Closed);
         if well {
             return Ok(Some(name.clone()));
         }

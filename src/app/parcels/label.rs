@@ -54,7 +54,7 @@ pub async fn label(app: &App, id: OrderId) -> Result<Label, AppError> {
     if let Permit::Wait { .. } = circuit_breaker::permit(app, courier, Call::Ask).await? {
         return Err(trouble("courier_paused"));
     }
-    let label = match circuit_breaker::ask(app, courier, courier.label(&parcel)).await {
+    let label = match circuit_breaker::call_and_record(app, courier, courier.label(&parcel)).await {
         Ok(Some(label)) => label,
         Ok(None) => return Err(AppError::NoLabel),
         Err(error) => return Err(trouble(&error.code)),

@@ -265,7 +265,7 @@ pub async fn watch(app: &App, id: AttemptId) -> Result<Next, AppError> {
     if let Permit::Wait { until, .. } = circuit_breaker::permit(app, courier, Call::Ask).await? {
         return Ok(Next::At(until));
     }
-    match circuit_breaker::ask(app, courier, courier.watch(&parcel)).await {
+    match circuit_breaker::call_and_record(app, courier, courier.watch(&parcel)).await {
         Ok(()) => Ok(Next::Done),
         Err(error) => Ok(Next::after_call(error, app.clock.wall_now())),
     }

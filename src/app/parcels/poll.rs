@@ -99,7 +99,7 @@ async fn sweep_one(app: &App, name: &'static str, patience: &mut Patience) -> Re
         if patience.is_over() {
             return Ok(None);
         }
-        match circuit_breaker::ask(app, courier, courier.reconcile(&parcel)).await {
+        match circuit_breaker::call_and_record(app, courier, courier.reconcile(&parcel)).await {
             Ok(answer) => {
                 patience.answered();
                 take_answer(app, name, &attempt, &parcel, answer).await?;
@@ -117,11 +117,11 @@ async fn track_these(
     parcels: &[ParcelRef],
     patience: &mut Patience,
 ) -> Result<bool, AppError> {
-    match circuit_breaker::ask(app, courier, courier.track(parcels)).await {
+    match circuit_breaker::call_and_record(app, courier, courier.track(parcels)).await {
         Ok(events) => {
             patience.answered();
             for event in events {
-                apply::take_in(app, courier.name(), event, Trust::Sure).await?;
+                apply::ingest(app, courier.name(), event, Trust::Sure).await?;
             }
             Ok(true)
         }
@@ -144,7 +144,7 @@ async fn take_answer(
         Reconciled::Booked(booked) => take_number(app, attempt.id, booked).await,
         Reconciled::Refused { code } => {
             let event = called_off(parcel, code, app.clock.wall_now());
-            apply::take_in(app, name, event, Trust::Sure).await
+            apply::ingest(app, name, event, Trust::Sure).await
         }
         _ => {
             tracing::warn!(courier = name, order = %attempt.order_id, "the courier cannot say more of a parcel that it accepted");
@@ -281,10 +281,10 @@ pub async fn confirm_call_off(app: &App, id: AttemptId) -> Result<Next, AppError
     if let Err(wait) = may_ask(app, courier, &attempt).await? {
         return Ok(wait);
     }
-    match circuit_breaker::ask(app, courier, courier.reconcile(&parcel)).await {
+    match circuit_breaker::call_and_record(app, courier, courier.reconcile(&parcel)).await {
         Ok(Reconciled::Refused { code }) => {
             let event = called_off(&parcel, code, app.clock.wall_now());
-            apply::take_in(app, courier.name(), event, Trust::Sure).await?;
+            apply::ingest(app, courier.name(), event, Trust::Sure).await?;
             Ok(Next::Done)
         }
         // Its queries lag its pushes; and "not there" of a parcel that it has booked is no word to book another on.
@@ -357,10 +357,10 @@ pub async fn confirm_end(app: &App, id: AttemptId) -> Result<Next, AppError> {
     if let Err(wait) = may_ask(app, courier, &attempt).await? {
         return Ok(wait);
     }
-    match circuit_breaker::ask(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
+    match circuit_breaker::call_and_record(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
         Ok(events) => {
             for event in events {
-                apply::take_in(app, courier.name(), event, Trust::Sure).await?;
+                apply::ingest(app, courier.name(), event, Trust::Sure).await?;
             }
         }
         Err(error) => tracing::warn!(%error, courier = courier.name(), "a reported end could not be confirmed yet"),

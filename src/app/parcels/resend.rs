@@ -98,8 +98,8 @@ async fn still_unknown(app: &App, sent: Attempt, error: &BookError, began_at: In
                 shipments::change_in_tx(conn, attempt.id, &change)?;
             }
             let outcome = Err(error);
-            if let Some(heard) = circuit_breaker::heard_of_booking(&outcome) {
-                circuit_breaker::note_in_tx(conn, &sent.courier, Call::Book, heard, began_at, now)?;
+            if let Some(call_outcome) = circuit_breaker::booking_outcome(&outcome) {
+                circuit_breaker::record_in_tx(conn, &sent.courier, Call::Book, call_outcome, began_at, now)?;
             }
             Ok::<_, AppError>(())
         })

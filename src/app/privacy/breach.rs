@@ -14,7 +14,7 @@ use crate::store::audit::{self, Act};
 use crate::store::breach::{self, Counts, Window};
 use crate::store::orders::Order;
 use crate::store::shipments::{self, Attempt};
-use crate::store::{keys, person};
+use crate::store::{keys, personal_records};
 use crate::vault::keyring::Kind;
 
 /// What is asked for. Everything that is given must hold.
@@ -65,8 +65,8 @@ pub async fn touched(app: &App, caller: &Caller, asked: Asked, limit: i64) -> Re
         None => None,
         Some(phone) => Some(
             app.read_sealed(move |conn, ring| {
-                let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Phone, phone.expose());
-                Ok(person::orders_by_phone(conn, &prints)?)
+                let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Phone, phone.expose());
+                Ok(personal_records::orders_by_phone(conn, &fingerprints)?)
             })
             .await?,
         ),

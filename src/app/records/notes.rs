@@ -4,7 +4,7 @@ use crate::app::AppError;
 use crate::app::records::personal_record;
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
-use crate::domain::person::Note;
+use crate::domain::personal_record::Note;
 use crate::privacy::Pii;
 use crate::store::AnyConn;
 use crate::vault::keyring::Keyring;

@@ -6,19 +6,19 @@ use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
-use crate::domain::person::PersonRecord;
+use crate::domain::personal_record::PersonalRecord;
 use crate::privacy::Pii;
 use crate::store::orders::{self, ItemRow, Order};
 use crate::store::shipments::{self, Attempt};
-use crate::store::{AnyConn, StoreError, person};
+use crate::store::{AnyConn, StoreError, personal_records};
 use crate::vault::VaultError;
 use crate::vault::keyring::Keyring;
 
 /// What is known of the person of an order.
 #[derive(Debug, Clone)]
-pub enum PersonView {
+pub enum PersonalRecordView {
     /// Sealed and open to this service; shown masked.
-    Known(Box<PersonRecord>),
+    Known(Box<PersonalRecord>),
     /// Destroyed, or about to be.
     Purged,
     /// Its key no longer exists (an old copy was restored).
@@ -33,7 +33,7 @@ pub enum PersonView {
 pub struct OrderView {
     pub order: Order,
     pub items: Vec<ItemRow>,
-    pub person: PersonView,
+    pub person: PersonalRecordView,
     pub shipment: Option<Attempt>,
     pub held: bool,
 }
@@ -42,7 +42,7 @@ impl OrderView {
     /// The current parcel's tracking number.
     pub fn tracking_no(&self) -> Option<&Pii<String>> {
         match (&self.person, &self.shipment) {
-            (PersonView::Known(person), Some(shipment)) => person.tracking_of(shipment.number),
+            (PersonalRecordView::Known(person), Some(shipment)) => person.tracking_of(shipment.number),
             _ => None,
         }
     }
@@ -50,7 +50,7 @@ impl OrderView {
     /// The photo reference of an item.
     pub fn photo(&self, line: i16) -> Option<&Pii<String>> {
         match &self.person {
-            PersonView::Known(person) => usize::try_from(line)
+            PersonalRecordView::Known(person) => usize::try_from(line)
                 .ok()
                 .and_then(|line| person.photos.get(line))
                 .and_then(Option::as_ref),
@@ -74,17 +74,17 @@ pub(crate) fn of(
     for item in orders::items_of(conn, &ids)? {
         items.entry(item.order_id.clone()).or_default().push(item);
     }
-    let mut persons: HashMap<String, PersonView> = HashMap::new();
-    for row in person::of_orders(conn, &ids)? {
+    let mut persons: HashMap<String, PersonalRecordView> = HashMap::new();
+    for row in personal_records::of_orders(conn, &ids)? {
         let view = match ring.map(|ring| personal_record::open(ring, &row)) {
-            None => PersonView::Unavailable,
-            Some(Ok(person)) => PersonView::Known(Box::new(person)),
-            Some(Err(AppError::Vault(VaultError::KeyGone))) => PersonView::Unreadable,
+            None => PersonalRecordView::Unavailable,
+            Some(Ok(person)) => PersonalRecordView::Known(Box::new(person)),
+            Some(Err(AppError::Vault(VaultError::KeyGone))) => PersonalRecordView::Unreadable,
             Some(Err(
                 error @ (AppError::Vault(VaultError::Corrupt { .. }) | AppError::Store(StoreError::Corrupt { .. })),
             )) => {
                 tracing::error!(%error, "a sealed row is corrupt");
-                PersonView::Unreadable
+                PersonalRecordView::Unreadable
             }
             Some(Err(error)) => return Err(error),
         };
@@ -100,7 +100,7 @@ pub(crate) fn of(
             let key = order.id.to_string();
             let person = match persons.remove(&key) {
                 Some(known) if order.purge_decided_at.is_none() => known,
-                _ => PersonView::Purged,
+                _ => PersonalRecordView::Purged,
             };
             let shipment = attempts
                 .remove(&order.id)

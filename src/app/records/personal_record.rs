@@ -3,8 +3,8 @@
 use crate::app::AppError;
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
-use crate::domain::person::PersonRecord;
-use crate::store::person::{self, PersonRow, Refused};
+use crate::domain::personal_record::PersonalRecord;
+use crate::store::personal_records::{self, PersonalRecordRow, Refused};
 use crate::store::{AnyConn, StoreError, epochs, orders::Order};
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::{VaultError, record};
@@ -14,7 +14,7 @@ use crate::vault::{VaultError, record};
 /// # Errors
 /// There is no such order, or its purge is decided (410 `purged`).
 pub(crate) fn lock(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
-    match person::lock_for_writing_in_tx(conn, id)? {
+    match personal_records::lock_for_writing_in_tx(conn, id)? {
         Ok(order) => Ok(order),
         Err(Refused::NotFound) => Err(AppError::NotFound),
         Err(Refused::Purged) => Err(AppError::Gone("purged")),
@@ -46,7 +46,7 @@ pub(crate) fn current_epoch(conn: &mut AnyConn, ring: &Keyring, now: Instant) ->
 ///
 /// # Errors
 /// The key is gone or newer than the ring; the value is corrupt.
-pub(crate) fn open(ring: &Keyring, row: &PersonRow) -> Result<PersonRecord, AppError> {
+pub(crate) fn open(ring: &Keyring, row: &PersonalRecordRow) -> Result<PersonalRecord, AppError> {
     let plain = match ring.open(row.epoch, Table::OrderPerson, &row.order_id, &row.sealed) {
         Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {
             return Err(AppError::NeedsEpoch(row.epoch));
@@ -61,8 +61,8 @@ pub(crate) fn open(ring: &Keyring, row: &PersonRow) -> Result<PersonRecord, AppE
 ///
 /// # Errors
 /// 410 `unreadable` where the key no longer exists; otherwise as [`open`].
-pub(crate) fn find(conn: &mut AnyConn, ring: &Keyring, order: OrderId) -> Result<PersonRecord, AppError> {
-    let row = person::find(conn, order)?.ok_or_else(|| StoreError::corrupt("order_person", order))?;
+pub(crate) fn find(conn: &mut AnyConn, ring: &Keyring, order: OrderId) -> Result<PersonalRecord, AppError> {
+    let row = personal_records::find(conn, order)?.ok_or_else(|| StoreError::corrupt("order_person", order))?;
     match open(ring, &row) {
         Err(AppError::Vault(VaultError::KeyGone)) => Err(AppError::Gone("unreadable")),
         opened => opened,
@@ -73,11 +73,16 @@ pub(crate) fn find(conn: &mut AnyConn, ring: &Keyring, order: OrderId) -> Result
 ///
 /// # Errors
 /// The epoch has no key.
-pub(crate) fn seal(ring: &Keyring, epoch: i64, order: OrderId, person: &PersonRecord) -> Result<PersonRow, AppError> {
+pub(crate) fn seal(
+    ring: &Keyring,
+    epoch: i64,
+    order: OrderId,
+    person: &PersonalRecord,
+) -> Result<PersonalRecordRow, AppError> {
     let order_id = order.to_string();
     let sealed = ring.seal(epoch, Table::OrderPerson, &order_id, &record::person_to_bytes(person))?;
-    let phone_print = ring.print(epoch, Kind::Phone, person.recipient.phone.e164())?;
-    Ok(PersonRow {
+    let phone_print = ring.fingerprint(epoch, Kind::Phone, person.recipient.phone.e164())?;
+    Ok(PersonalRecordRow {
         order_id,
         epoch,
         sealed,
@@ -93,10 +98,10 @@ pub(crate) fn replace(
     conn: &mut AnyConn,
     ring: &Keyring,
     order: OrderId,
-    person: &PersonRecord,
+    person: &PersonalRecord,
     now: Instant,
 ) -> Result<(), AppError> {
     let epoch = current_epoch(conn, ring, now)?;
-    person::replace_in_tx(conn, &seal(ring, epoch, order, person)?)?;
+    personal_records::replace_in_tx(conn, &seal(ring, epoch, order, person)?)?;
     Ok(())
 }

@@ -110,7 +110,7 @@ pub fn check_pair(app: &App) -> Result<Started, StartError> {
             "an old copy of the orders database was put back: no parcel is booked before its courier was asked"
         );
         app.orders
-            .write_blocking(|conn| doubt(conn, app))
+            .write_blocking(|conn| mark_unknown(conn, app))
             .map_err(StartError::App)?;
         audit::note_restore(app)?;
     }
@@ -333,7 +333,7 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
 }
 
 /// Nothing that an old copy believes of its parcels is taken for true.
-fn doubt(conn: &mut AnyConn, app: &App) -> Result<(), AppError> {
+fn mark_unknown(conn: &mut AnyConn, app: &App) -> Result<(), AppError> {
     let now = Now::of(&app.clock);
     let micros = now.business.timestamp_micros();
     meta::raise_in_tx(conn, meta::RESTORED_AT, micros)?;
@@ -341,7 +341,7 @@ fn doubt(conn: &mut AnyConn, app: &App) -> Result<(), AppError> {
     // orders' is not yet): "not there" must not count before that one's network deadline, which is at most this far off.
     let longest = app.couriers.names().filter_map(|name| app.couriers.get(name));
     let longest = longest.map(|courier| courier.deadline()).max().unwrap_or_default();
-    for id in shipments::doubt_all_in_tx(conn, now.business, now.wall + delta(longest))? {
+    for id in shipments::mark_unknown_in_tx(conn, now.business, now.wall + delta(longest))? {
         enqueue_ship(conn, id, now)?;
     }
     Ok(())

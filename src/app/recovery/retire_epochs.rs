@@ -13,7 +13,7 @@ use crate::app::retention::{leftovers, purge};
 use crate::app::{App, AppError};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RowId};
-use crate::store::person::{self};
+use crate::store::personal_records;
 use crate::store::shipments::{self, TrackingRow};
 use crate::store::{AnyConn, StoreError, epochs, labels, reseal, subject_requests, subject_texts};
 use crate::vault::VaultError;
@@ -131,7 +131,7 @@ async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sy
             }
         })
         .await?;
-    purge::leave_no_page(app).await?;
+    purge::truncate_wal(app).await?;
     let retired = app.orders.read(epochs::retired).await?;
     let vault = app.vault.clone();
     done.destroyed = app.blocking(move || Ok(vault.destroy_epochs(&retired)?)).await?;
@@ -207,14 +207,14 @@ fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: Instant) -
                 attempt: known.attempt.into(),
                 courier: courier.clone(),
                 epoch,
-                tracking_print: ring.print(epoch, Kind::Tracking, known.number.expose())?,
+                tracking_print: ring.fingerprint(epoch, Kind::Tracking, known.number.expose())?,
             },
         )?;
     }
     for attempt in labels::attempts_with_one(conn, id)? {
         reseal_label(conn, ring, id, attempt, epoch)?;
     }
-    for mut remark in person::remarks_of(conn, id)? {
+    for mut remark in personal_records::remarks_of(conn, id)? {
         let plain = match ring.open(remark.epoch, Table::CourierRemark, &remark.id, &remark.sealed) {
             Ok(plain) => plain,
             Err(VaultError::KeyGone) => continue,
@@ -223,7 +223,7 @@ fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: Instant) -
         let text = std::str::from_utf8(&plain).map_err(|_| StoreError::corrupt("courier_remark", &remark.id))?;
         let attempt = u8::try_from(remark.attempt).map_err(|_| StoreError::corrupt("courier_remark", &remark.id))?;
         let identity = apply::remark_identity(attempt, remark.at.and_utc(), text);
-        remark.remark_print = ring.print(epoch, Kind::Remark, &identity)?;
+        remark.remark_print = ring.fingerprint(epoch, Kind::Remark, &identity)?;
         remark.sealed = ring.seal(epoch, Table::CourierRemark, &remark.id, &plain)?;
         remark.epoch = epoch;
         reseal::replace_remark_in_tx(conn, &remark)?;
@@ -271,7 +271,7 @@ async fn reseal_parked(app: &App, after: String) -> Result<Option<String>, AppEr
                 Err(error) => return Err(error.into()),
             };
             let mut row = row.clone();
-            row.tracking_print = ring.print(epoch, Kind::Tracking, event.tracking_no.as_deref().unwrap_or(""))?;
+            row.tracking_print = ring.fingerprint(epoch, Kind::Tracking, event.tracking_no.as_deref().unwrap_or(""))?;
             row.sealed = ring.seal(epoch, Table::ParkedEvents, &row.id, &plain)?;
             row.epoch = epoch;
             reseal::replace_parked_in_tx(conn, &row)?;

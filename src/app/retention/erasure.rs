@@ -88,7 +88,7 @@ pub(crate) fn decide_again_in_tx(
         order.ended_at = Some(at);
         order.first_ended_at.get_or_insert(at);
         order.purge_due_at = Some(now);
-        change_in_tx(conn, id, &change.course(&order))?;
+        change_in_tx(conn, id, &change.progress(&order))?;
         let entry = EventRow::new(id, at, status.as_str(), status, "system", Some("restored"));
         timeline::add_in_tx(conn, &entry)?;
     }

@@ -143,10 +143,10 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
     };
     match attempt.state {
         ShipmentState::Booked => {
-            match circuit_breaker::ask(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
+            match circuit_breaker::call_and_record(app, courier, courier.track(std::slice::from_ref(&parcel))).await {
                 Ok(events) => {
                     for event in events {
-                        if let Err(error) = apply::take_in(app, courier.name(), event, Trust::Sure).await {
+                        if let Err(error) = apply::ingest(app, courier.name(), event, Trust::Sure).await {
                             tracing::warn!(%error, order = %id, "the last news of a stuck order could not be taken in");
                         }
                     }

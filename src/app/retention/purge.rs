@@ -76,7 +76,7 @@ pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
             break;
         }
     }
-    settle(app, total).await?;
+    finish_sweep(app, total).await?;
     Ok(total)
 }
 
@@ -88,7 +88,7 @@ async fn decide_due(app: &App) -> Result<i64, AppError> {
         let now = app.clock.business_now();
         let decided = app
             .orders
-            .write_unhurried(move |conn| {
+            .write_background(move |conn| {
                 let due = purges::pick_due_in_tx(conn, now, size)?;
                 decide_with_keys_in_tx(conn, &due, PurgeReason::Retention, now)?;
                 Ok::<_, AppError>(i64::try_from(due.len()).unwrap_or(i64::MAX))
@@ -119,8 +119,8 @@ pub(crate) fn decide_with_keys_in_tx(
 }
 
 /// The end of a sweep: no page left in the write-ahead log, and the chain's head in the vault.
-async fn settle(app: &App, purged: i64) -> Result<(), AppError> {
-    leave_no_page(app).await?;
+async fn finish_sweep(app: &App, purged: i64) -> Result<(), AppError> {
+    truncate_wal(app).await?;
     if purged > 0 {
         chain::note_act(app).await;
     }
@@ -139,7 +139,7 @@ pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
             count => total += count,
         }
     }
-    settle(app, total).await
+    finish_sweep(app, total).await
 }
 
 /// Destroys a round of what is decided, by whatever reason; returns how many.
@@ -181,7 +181,7 @@ async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, A
         let (now, actor) = (app.clock.business_now(), actor.to_owned());
         total += app
             .orders
-            .write_unhurried(move |conn| {
+            .write_background(move |conn| {
                 let locked = purges::lock_decided_in_tx(conn, &ids)?;
                 let count = i64::try_from(locked.len()).unwrap_or(i64::MAX);
                 destroy_in_tx(conn, &locked, &numbers, &actor, now)?;
@@ -295,9 +295,9 @@ pub fn sweep_hash(receipts: &[ReceiptRow]) -> String {
 /// Empties SQLite's write-ahead log of old pages; asks again for a second while a reader is in the way. Every sweep and
 /// every start comes here, whether it purged anything or not: so a log that could not be emptied, or whose process died
 /// before it was, is emptied by the next.
-pub(crate) async fn leave_no_page(app: &App) -> Result<(), AppError> {
+pub(crate) async fn truncate_wal(app: &App) -> Result<(), AppError> {
     for _ in 0..20 {
-        if app.orders.empty_log().await? {
+        if app.orders.truncate_wal().await? {
             return Ok(());
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -394,7 +394,7 @@ const RECEIPT_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 pub(crate) async fn destroy_one(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
     let decided = app.orders.read(move |conn| purges::decided_one(conn, id)).await?;
     let destroyed = destroy(app, decided.into_iter().collect(), actor).await?;
-    settle(app, destroyed).await
+    finish_sweep(app, destroyed).await
 }
 
 /// A random salt and the hash of a reason under it: the salt is personal like the reason, the hash tells nothing.

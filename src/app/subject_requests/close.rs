@@ -33,7 +33,7 @@ pub async fn complete(app: &App, caller: &Caller, id: RequestId) -> Result<Reque
             Ok(request)
         })
         .await?;
-    reconcile::settle(app, id).await?;
+    reconcile::journal_one(app, id).await?;
     chain::note_act(app).await;
     if request.kind.restriction().is_some() {
         for order in requests::find(app, id).await?.orders {
@@ -73,7 +73,7 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
         Ok(())
     })
     .await?;
-    reconcile::settle(app, id).await?;
+    reconcile::journal_one(app, id).await?;
     chain::note_act(app).await;
     requests::find(app, id).await
 }

@@ -8,7 +8,7 @@ use crate::app::subject_requests::requests::{self, RequestView};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId, RowId};
-use crate::domain::person::PersonRecord;
+use crate::domain::personal_record::PersonalRecord;
 use crate::domain::subject_request::RequestState;
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
@@ -20,7 +20,7 @@ use crate::store::shipments::{self, Attempt, DisclosureRow};
 use crate::store::subject_orders::{self, ConsentRow};
 use crate::store::subject_requests::{self, SubjectRequest};
 use crate::store::timeline::{self, EventRow};
-use crate::store::{AnyConn, StoreError, from_row, person};
+use crate::store::{AnyConn, StoreError, from_row, personal_records};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Table};
 
@@ -46,7 +46,7 @@ pub struct Export {
 #[derive(Debug)]
 pub enum Held {
     /// All of it.
-    Person(Box<PersonRecord>),
+    Person(Box<PersonalRecord>),
     /// Its key no longer exists.
     Unreadable,
     /// It is destroyed, or about to be.
@@ -223,7 +223,7 @@ fn facts(conn: &mut AnyConn, order: Order, held: Held, remarks: Vec<Remark>) -> 
 
 fn remarks(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Vec<Remark>, AppError> {
     let mut remarks = Vec::new();
-    for row in person::remarks_of(conn, id)? {
+    for row in personal_records::remarks_of(conn, id)? {
         let plain = match ring.open(row.epoch, Table::CourierRemark, &row.id, &row.sealed) {
             Ok(plain) => plain,
             Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {

@@ -80,10 +80,10 @@ impl Noted {
 ///
 /// # Errors
 /// Store or vault.
-pub async fn settle_all(app: &App) -> Result<usize, AppError> {
+pub async fn journal_all(app: &App) -> Result<usize, AppError> {
     let waiting = app.orders.read(|conn| subject_requests::unsettled(conn, BATCH)).await?;
     for id in &waiting {
-        settle(app, *id).await?;
+        journal_one(app, *id).await?;
     }
     Ok(waiting.len())
 }
@@ -92,7 +92,7 @@ pub async fn settle_all(app: &App) -> Result<usize, AppError> {
 ///
 /// # Errors
 /// Store or vault; what was done stays done.
-pub(super) async fn settle(app: &App, id: RequestId) -> Result<(), AppError> {
+pub(super) async fn journal_one(app: &App, id: RequestId) -> Result<(), AppError> {
     let found = app
         .orders
         .read(move |conn| {

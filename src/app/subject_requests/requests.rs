@@ -25,7 +25,7 @@ use crate::store::audit::{self, Act};
 use crate::store::orders::{self, Filter, Order};
 use crate::store::subject_requests::{self, SubjectRequest};
 use crate::store::subject_texts::{self, TextRow};
-use crate::store::{AnyConn, StoreError, person};
+use crate::store::{AnyConn, StoreError, personal_records};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::RequestText;
@@ -184,14 +184,14 @@ pub async fn receive(app: &App, caller: &Caller, new: NewRequest) -> Result<Requ
         Ok(())
     })
     .await?;
-    reconcile::settle(app, id).await?;
+    reconcile::journal_one(app, id).await?;
     chain::note_act(app).await;
     find(app, id).await
 }
 
 fn by_phone(conn: &mut AnyConn, ring: &Keyring, phone: &Pii<String>) -> Result<Vec<OrderId>, AppError> {
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Phone, phone.expose());
-    Ok(person::orders_by_phone(conn, &prints)?)
+    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Phone, phone.expose());
+    Ok(personal_records::orders_by_phone(conn, &fingerprints)?)
 }
 
 /// Those orders, each of which must be there.

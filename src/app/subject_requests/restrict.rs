@@ -5,7 +5,7 @@ use crate::app::orders::cancel;
 use crate::app::parcels::attempts::{By, Now, current, note_event, step};
 use crate::app::records::personal_record;
 use crate::app::retention::purge;
-use crate::app::subject_requests::reconcile::settle_all;
+use crate::app::subject_requests::reconcile::journal_all;
 use crate::app::{App, AppError};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId};
@@ -61,7 +61,7 @@ pub(crate) fn mark_in_tx(
 /// # Errors
 /// Store or vault. What fails with one order is logged and tried again next time.
 pub async fn pursue_all(app: &App) -> Result<usize, AppError> {
-    while settle_all(app).await? > 0 {}
+    while journal_all(app).await? > 0 {}
     let mut looked_at = 0;
     let mut after = None;
     loop {

@@ -18,7 +18,7 @@ use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Ops};
 use crate::http::extract::json::Json;
 use crate::http::extract::path::PathId;
-use crate::http::order_json::{Eyes, OrderBody};
+use crate::http::order_json::{Audience, OrderBody};
 use crate::http::reason;
 use crate::privacy::Pii;
 
@@ -65,7 +65,7 @@ pub(in crate::http) async fn ship(
         _ => return Err(app_error::invalid(errors.into_vec())),
     };
     let view = manual::ship(&app, &caller, id, body.courier, number).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
 /// The end that a person found.
@@ -110,7 +110,7 @@ pub(in crate::http) async fn mark(
         return Err(app_error::invalid(errors.into_vec()));
     };
     let view = manual::mark(&app, &caller, id, end, reason).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
 /// Who is to carry the order.
@@ -143,7 +143,7 @@ pub(in crate::http) async fn courier(
     }: Keyed<Ops, (PathId<OrderId>, Json<CourierBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let view = manual::change_courier(&app, &caller, id, body.courier).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
 /// Send a returned order once more
@@ -168,5 +168,5 @@ pub(in crate::http) async fn reship(
     }: Keyed<Ops, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let view = manual::reship(&app, &caller, id).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }

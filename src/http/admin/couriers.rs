@@ -65,23 +65,23 @@ struct QueueBody {
 
 impl CourierBody {
     fn of(view: CourierView) -> Self {
-        let standing = view.standing;
-        let called = standing.last_success_at.is_some() || standing.last_failure_at.is_some();
+        let breaker = view.breaker;
+        let called = breaker.last_success_at.is_some() || breaker.last_failure_at.is_some();
         Self {
             name: view.name,
-            state: standing.state.as_str(),
+            state: breaker.state.as_str(),
             region: view.region,
-            since: called.then_some(standing.since),
-            last_success_at: standing.last_success_at,
-            last_failure_at: standing.last_failure_at,
-            last_error: standing.last_error,
+            since: called.then_some(breaker.since),
+            last_success_at: breaker.last_success_at,
+            last_failure_at: breaker.last_failure_at,
+            last_error: breaker.last_error,
             error_rate: view.error_rate,
             queue: QueueBody {
                 ready: view.queue.ready,
                 waiting: view.queue.waiting,
                 unknown: view.queue.unknown,
             },
-            next_probe_at: standing.paused_until.filter(|_| standing.state != State::Ok),
+            next_probe_at: breaker.paused_until.filter(|_| breaker.state != State::Closed),
         }
     }
 }

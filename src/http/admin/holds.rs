@@ -17,9 +17,9 @@ use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Privacy};
 use crate::http::extract::json::Json;
 use crate::http::extract::path::PathId;
-use crate::http::order_json::{Eyes, OrderBody};
+use crate::http::order_json::{Audience, OrderBody};
 use crate::http::reason;
-use crate::http::run_to_completion::to_the_end;
+use crate::http::run_to_completion::run_to_completion;
 use crate::privacy::Pii;
 
 /// Why an order is held, and until when.
@@ -65,8 +65,8 @@ pub(in crate::http) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let (reason, until) = body.read()?;
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { hold::hold(&app, &caller, id, until, reason).await }).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Client)))
+    let view = run_to_completion(async move { hold::hold(&app, &caller, id, until, reason).await }).await?;
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Client)))
 }
 
 /// Lift a hold
@@ -88,6 +88,6 @@ pub(in crate::http) async fn delete(
     }: Keyed<Privacy, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { hold::lift(&app, &caller, id).await }).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Client)))
+    let view = run_to_completion(async move { hold::lift(&app, &caller, id).await }).await?;
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Client)))
 }

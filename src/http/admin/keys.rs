@@ -20,7 +20,7 @@ use crate::http::extract::auth::{Admin, Keyed};
 use crate::http::extract::filters::one_of;
 use crate::http::extract::json::Json;
 use crate::http::extract::path::PathId;
-use crate::http::run_to_completion::to_the_end;
+use crate::http::run_to_completion::run_to_completion;
 use crate::store::keys::{self as key_rows, ApiKey};
 
 /// A key to be made.
@@ -179,7 +179,7 @@ pub(in crate::http) async fn revoke(
     }: Keyed<Admin, PathId<KeyId>>,
 ) -> Result<HttpResponse, Problem> {
     let (app, actor) = (app.get_ref().clone(), caller.actor());
-    let revoked = to_the_end(async move { api_keys::revoke(&app, &id, &actor).await }).await?;
+    let revoked = run_to_completion(async move { api_keys::revoke(&app, &id, &actor).await }).await?;
     if !revoked {
         return Err(Problem::not_found());
     }

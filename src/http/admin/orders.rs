@@ -26,10 +26,10 @@ use crate::http::extract::json::Json;
 use crate::http::extract::page::{MAX_LIMIT, Page, PageRequest};
 use crate::http::extract::path::PathId;
 use crate::http::extract::query::Query;
-use crate::http::order_json::{Eyes, OrderBody};
+use crate::http::order_json::{Audience, OrderBody};
 use crate::http::orders::EventBody;
 use crate::http::reason::ReasonBody;
-use crate::http::run_to_completion::to_the_end;
+use crate::http::run_to_completion::run_to_completion;
 use crate::privacy::Pii;
 use crate::store::orders::Filter;
 use crate::store::prints::PrintRow;
@@ -167,7 +167,7 @@ async fn found(
     filter.before = page.after;
     let found = app.search(filter, by, page.fetch()).await?;
     let shown = page.page(found, |view| view.order.id);
-    Ok(HttpResponse::Ok().json(shown.map(|view| OrderBody::of(&view, Eyes::Ops))))
+    Ok(HttpResponse::Ok().json(shown.map(|view| OrderBody::of(&view, Audience::Ops))))
 }
 
 /// An order with everything that is recorded of it.
@@ -211,7 +211,7 @@ impl PrintBody {
 impl DetailBody {
     fn of(detail: Detail) -> Self {
         Self {
-            order: OrderBody::of(&detail.view, Eyes::Ops),
+            order: OrderBody::of(&detail.view, Audience::Ops),
             events: detail.events.into_iter().map(EventBody::of).collect(),
             prints: detail.prints.into_iter().map(PrintBody::of).collect(),
             disclosures: detail.disclosures.into_iter().map(DisclosureBody::of).collect(),
@@ -252,8 +252,8 @@ pub(in crate::http) async fn cancel(
 ) -> Result<HttpResponse, Problem> {
     let reason = body.read()?;
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { calling_off::cancel(&app, &caller, false, id, reason).await }).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
+    let view = run_to_completion(async move { calling_off::cancel(&app, &caller, false, id, reason).await }).await?;
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
 #[cfg(test)]

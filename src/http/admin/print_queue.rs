@@ -17,7 +17,7 @@ use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Floor, Keyed};
 use crate::http::extract::json::Json;
 use crate::http::extract::path::PathId;
-use crate::http::order_json::{Eyes, OrderBody};
+use crate::http::order_json::{Audience, OrderBody};
 use crate::http::reason;
 use crate::privacy::Pii;
 
@@ -139,7 +139,7 @@ pub(in crate::http) async fn claim(
         data: claimed
             .orders
             .iter()
-            .map(|view| OrderBody::of(view, Eyes::Floor))
+            .map(|view| OrderBody::of(view, Audience::Floor))
             .collect(),
         lease_expires_at: claimed.lease_expires_at,
     }))
@@ -165,7 +165,7 @@ pub(in crate::http) async fn printed(
     }: Keyed<Floor, (PathId<OrderId>, Json<OperatorBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let view = print_floor::printed(&app, &caller, body.read()?, id).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Floor)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Floor)))
 }
 
 /// Record another print of a printed order
@@ -186,7 +186,7 @@ pub(in crate::http) async fn reprint(
 ) -> Result<HttpResponse, Problem> {
     let (operator, reason) = body.read()?;
     let view = print_floor::reprint(&app, &caller, operator, id, reason).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Floor)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Floor)))
 }
 
 /// Give a leased order back to the queue
@@ -207,7 +207,7 @@ pub(in crate::http) async fn release(
     }: Keyed<Floor, (PathId<OrderId>, Json<OperatorBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let view = print_floor::release(&app, &caller, body.read()?, id).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Floor)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Floor)))
 }
 
 #[cfg(test)]

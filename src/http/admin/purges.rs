@@ -22,7 +22,7 @@ use crate::http::extract::page::{Page, PageQuery, PageRequest};
 use crate::http::extract::path::{PathId, segment};
 use crate::http::extract::query::Query;
 use crate::http::reason;
-use crate::http::run_to_completion::to_the_end;
+use crate::http::run_to_completion::run_to_completion;
 use crate::privacy::Pii;
 use crate::store::purges::ReceiptRow;
 
@@ -121,7 +121,7 @@ pub(in crate::http) async fn purge_one(
 ) -> Result<HttpResponse, Problem> {
     let (cause, reason) = body.read()?;
     let app = app.get_ref().clone();
-    let receipt = to_the_end(async move { purge::on_request(&app, &caller, id, cause, reason).await }).await?;
+    let receipt = run_to_completion(async move { purge::on_request(&app, &caller, id, cause, reason).await }).await?;
     Ok(HttpResponse::Ok().json(ReceiptBody::of(receipt)))
 }
 
@@ -195,7 +195,7 @@ pub(in crate::http) async fn run(
     }: Keyed<Privacy, Query<RunQuery>>,
 ) -> Result<HttpResponse, Problem> {
     let app = app.get_ref().clone();
-    let report = to_the_end(async move { purge::run(&app, &caller.actor(), asked.dry_run).await }).await?;
+    let report = run_to_completion(async move { purge::run(&app, &caller.actor(), asked.dry_run).await }).await?;
     Ok(HttpResponse::Ok().json(RunBody {
         due: report.due,
         purged: report.purged,

@@ -16,7 +16,7 @@ use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Ops};
 use crate::http::extract::json::Json;
 use crate::http::extract::path::PathId;
-use crate::http::order_json::{Eyes, OrderBody};
+use crate::http::order_json::{Audience, OrderBody};
 use crate::http::reason;
 use crate::privacy::Pii;
 
@@ -40,7 +40,7 @@ pub(in crate::http) async fn retry(
     }: Keyed<Ops, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let view = resolve::retry(&app, &caller, id).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
 /// What a person found out: either `tracking_no`, or `not_booked` as `true`.
@@ -87,7 +87,7 @@ impl ResolutionBody {
         (status = 409, description = "`not_unknown`.", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 410, description = "`purged`.", body = ProblemSchema, content_type = "application/problem+json"),
         OfOne, ByKey))]
-pub(in crate::http) async fn settle(
+pub(in crate::http) async fn resolve(
     app: Data<App>,
     Keyed {
         caller,
@@ -97,7 +97,7 @@ pub(in crate::http) async fn settle(
 ) -> Result<HttpResponse, Problem> {
     let (resolution, reason) = body.read()?;
     let view = resolve::resolve(&app, &caller, id, resolution, reason).await?;
-    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Eyes::Ops)))
+    Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl StatsBody {
             purge_done: stats.purge_done,
             nearly_stuck: stats.nearly_stuck,
             ends_unconfirmed: stats.ends_unconfirmed,
-            couriers_paused: troubled(State::Paused),
+            couriers_paused: troubled(State::Open),
             couriers_unauthorized: troubled(State::Unauthorized),
             subject_requests_open: stats.requests.open,
             subject_requests_due_soon: stats.requests.due_soon,

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::app::subject_requests::export::{self, Export, ExportedOrder, Exporting, Held};
 use crate::domain::ids::{OrderId, RequestId, RowId};
-use crate::domain::person::{Note, PersonRecord, TrackingNumber};
+use crate::domain::personal_record::{Note, PersonalRecord, TrackingNumber};
 use crate::http::admin::orders::PrintBody;
 use crate::http::admin::privacy::{DisclosureBody, RevealedBody};
 use crate::http::admin::purges::ReceiptBody;
@@ -22,7 +22,7 @@ use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Privacy};
 use crate::http::extract::path::PathId;
 use crate::http::orders::EventBody;
-use crate::http::run_to_completion::to_the_end;
+use crate::http::run_to_completion::run_to_completion;
 use crate::store::orders::ItemRow;
 use crate::store::reveals::RevealRow;
 use crate::store::shipments::Attempt;
@@ -209,7 +209,7 @@ impl ExportedOrderBody {
             Held::Purged => ("purged", None),
         };
         let (recipient, photos, tracking, notes) = match record {
-            Some(PersonRecord {
+            Some(PersonalRecord {
                 recipient,
                 photos,
                 tracking,
@@ -390,7 +390,7 @@ pub(in crate::http) async fn read(
     }: Keyed<Privacy, PathId<RequestId>>,
 ) -> Result<HttpResponse, Problem> {
     let app = app.get_ref().clone();
-    match to_the_end(async move { export::export(&app, &caller, id).await }).await? {
+    match run_to_completion(async move { export::export(&app, &caller, id).await }).await? {
         Exporting::Done(export) => Ok(HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "no-store"))
             .insert_header((

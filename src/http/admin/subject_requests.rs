@@ -27,7 +27,7 @@ use crate::http::extract::page::{Page, PageRequest};
 use crate::http::extract::path::PathId;
 use crate::http::extract::query::Query;
 use crate::http::reason::ReasonBody;
-use crate::http::run_to_completion::to_the_end;
+use crate::http::run_to_completion::run_to_completion;
 use crate::privacy::Pii;
 
 /// The most orders that one request may name.
@@ -260,7 +260,7 @@ pub(in crate::http) async fn create(
 ) -> Result<HttpResponse, Problem> {
     let new = body.read(app.clock.business_now())?;
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { requests::receive(&app, &caller, new).await }).await?;
+    let view = run_to_completion(async move { requests::receive(&app, &caller, new).await }).await?;
     let shown = RequestBody::of(&view);
     let location = format!("/admin/v1/subject-requests/{}", shown.id);
     Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(shown))
@@ -340,7 +340,7 @@ pub(in crate::http) async fn complete(
     }: Keyed<Privacy, PathId<RequestId>>,
 ) -> Result<HttpResponse, Problem> {
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { close::complete(&app, &caller, id).await }).await?;
+    let view = run_to_completion(async move { close::complete(&app, &caller, id).await }).await?;
     Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
 }
 
@@ -363,6 +363,6 @@ pub(in crate::http) async fn refuse(
 ) -> Result<HttpResponse, Problem> {
     let reason = body.read()?;
     let app = app.get_ref().clone();
-    let view = to_the_end(async move { close::refuse(&app, &caller, id, reason).await }).await?;
+    let view = run_to_completion(async move { close::refuse(&app, &caller, id, reason).await }).await?;
     Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
 }

@@ -87,7 +87,7 @@ impl Modify for BearerKey {
         webhooks::receive, webhooks::receive_with_token,
         admin::print_queue::claim, admin::print_queue::printed, admin::print_queue::reprint, admin::print_queue::release,
         admin::orders::list, admin::orders::search, admin::orders::read, admin::orders::cancel,
-        admin::shipment::retry, admin::shipment::settle,
+        admin::shipment::retry, admin::shipment::resolve,
         admin::by_hand::ship, admin::by_hand::mark, admin::by_hand::courier, admin::by_hand::reship,
         admin::label::read, admin::couriers::list, admin::couriers::resume,
         admin::stats::read, admin::jobs::list, admin::jobs::requeue,

@@ -10,7 +10,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::app::access::api_keys::Recogniser;
+use crate::app::access::api_keys::Authenticator;
 use crate::app::{App, Caller};
 use crate::domain::scope::{Scope, Scopes};
 use crate::http::errors::problem::Problem;
@@ -132,7 +132,7 @@ pub(in crate::http) fn client_address_of(request: &HttpRequest) -> IpAddr {
 async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
     let recognised = match bearer(request) {
         Some(token) => {
-            let (app, recogniser) = (part::<App>(request)?, part::<Recogniser>(request)?);
+            let (app, recogniser) = (part::<App>(request)?, part::<Authenticator>(request)?);
             recogniser.recognise(app, token).await?
         }
         None => None,

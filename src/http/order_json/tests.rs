@@ -8,7 +8,7 @@ use crate::domain::ids::{AttemptId, BookingReference, OrderId};
 use crate::domain::invalid::FieldErrors;
 use crate::domain::money::Money;
 use crate::domain::order::OrderStatus;
-use crate::domain::person::{PersonRecord, TrackingNumber};
+use crate::domain::personal_record::{PersonalRecord, TrackingNumber};
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
 use crate::privacy::Pii;
 use crate::store::orders::Order;
@@ -21,7 +21,7 @@ fn at(minute: i64) -> Instant {
     start + TimeDelta::minutes(minute)
 }
 
-fn person() -> PersonRecord {
+fn person() -> PersonalRecord {
     let parts = RecipientParts {
         name: "张三",
         phone: "13800138000",
@@ -32,7 +32,7 @@ fn person() -> PersonRecord {
         postal_code: None,
         country: None,
     };
-    PersonRecord {
+    PersonalRecord {
         recipient: Recipient::parse(&parts, "", &mut FieldErrors::new()).unwrap(),
         photos: vec![Some(Pii::new(PHOTO.to_owned()))],
         tracking: vec![TrackingNumber {
@@ -43,7 +43,7 @@ fn person() -> PersonRecord {
     }
 }
 
-fn booked(person: PersonView) -> OrderView {
+fn booked(person: PersonalRecordView) -> OrderView {
     let id = OrderId::generate();
     let amount = Money::parse("12.9", "CNY", "", "", &mut FieldErrors::new()).unwrap();
     OrderView {
@@ -109,17 +109,17 @@ fn booked(person: PersonView) -> OrderView {
 }
 
 fn known() -> OrderView {
-    booked(PersonView::Known(Box::new(person())))
+    booked(PersonalRecordView::Known(Box::new(person())))
 }
 
-fn json_for(view: &OrderView, eyes: Eyes) -> Value {
-    serde_json::to_value(OrderBody::of(view, eyes)).unwrap()
+fn json_for(view: &OrderView, audience: Audience) -> Value {
+    serde_json::to_value(OrderBody::of(view, audience)).unwrap()
 }
 
 #[test]
 fn an_order_is_answered_with_the_contracts_fields_in_their_order() {
     let view = known();
-    let text = serde_json::to_string(&OrderBody::of(&view, Eyes::Client)).unwrap();
+    let text = serde_json::to_string(&OrderBody::of(&view, Audience::Client)).unwrap();
     let expected = concat!(
         r#""reference":"KD1","status":"printed","#,
         r#""recipient":{"name":"张*","phone":"138******00","region":"广东省深圳市南山区"},"#,
@@ -136,28 +136,35 @@ fn an_order_is_answered_with_the_contracts_fields_in_their_order() {
 fn each_pair_of_eyes_sees_what_it_may_and_nobody_the_whole_recipient() {
     let view = known();
     let reference = view.shipment.as_ref().unwrap().reference.to_string();
-    for (eyes, number, booking_reference, photo) in [
-        (Eyes::Client, "SF****0001", Value::Null, Value::Null),
-        (Eyes::Ops, NUMBER, json!(reference), Value::Null),
-        (Eyes::Floor, NUMBER, Value::Null, json!(PHOTO)),
+    for (audience, number, booking_reference, photo) in [
+        (Audience::Client, "SF****0001", Value::Null, Value::Null),
+        (Audience::Ops, NUMBER, json!(reference), Value::Null),
+        (Audience::Floor, NUMBER, Value::Null, json!(PHOTO)),
     ] {
-        let order = json_for(&view, eyes);
-        assert_eq!(order["shipment"]["tracking_no"], number, "{eyes:?}");
-        assert_eq!(order["shipment"]["booking_reference"], booking_reference, "{eyes:?}");
-        assert_eq!(order["items"][0]["photo"], photo, "{eyes:?}");
+        let order = json_for(&view, audience);
+        assert_eq!(order["shipment"]["tracking_no"], number, "{audience:?}");
+        assert_eq!(
+            order["shipment"]["booking_reference"], booking_reference,
+            "{audience:?}"
+        );
+        assert_eq!(order["items"][0]["photo"], photo, "{audience:?}");
         let text = order.to_string();
         assert!(
             !["张三", "13800138000", "科技"].iter().any(|whole| text.contains(whole)),
-            "{eyes:?}"
+            "{audience:?}"
         );
     }
 }
 
 #[test]
 fn without_the_person_the_facts_stay() {
-    for gone in [PersonView::Purged, PersonView::Unreadable, PersonView::Unavailable] {
-        for eyes in [Eyes::Client, Eyes::Ops, Eyes::Floor] {
-            let order = json_for(&booked(gone.clone()), eyes);
+    for gone in [
+        PersonalRecordView::Purged,
+        PersonalRecordView::Unreadable,
+        PersonalRecordView::Unavailable,
+    ] {
+        for audience in [Audience::Client, Audience::Ops, Audience::Floor] {
+            let order = json_for(&booked(gone.clone()), audience);
             assert_eq!(order["recipient"], Value::Null);
             assert_eq!(order["shipment"]["tracking_no"], Value::Null);
             assert_eq!(

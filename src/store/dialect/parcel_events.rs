@@ -5,8 +5,8 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::store::dialect::arrays::{Column, Statement, column, insert_rows, update_rows};
-use crate::store::orders::{Course, Order};
-use crate::store::person::RemarkRow;
+use crate::store::orders::{Order, OrderProgress};
+use crate::store::personal_records::RemarkRow;
 use crate::store::schema::{courier_remark, order_events, orders, shipment_attempts};
 use crate::store::shipments::{Attempt, Heard};
 use crate::store::timeline::EventRow;
@@ -50,18 +50,18 @@ pub fn insert_remarks(conn: &mut AnyConn, remarks: &[RemarkRow]) -> Result<(), S
 ///
 /// # Errors
 /// The database.
-pub fn update_courses(conn: &mut AnyConn, these: &[&Order]) -> Result<(), StoreError> {
-    let courses: Vec<(String, Course)> = these
+pub fn update_order_progress(conn: &mut AnyConn, these: &[&Order]) -> Result<(), StoreError> {
+    let progresses: Vec<(String, OrderProgress)> = these
         .iter()
-        .map(|order| (order.id.to_string(), Course::of(order)))
+        .map(|order| (order.id.to_string(), OrderProgress::of(order)))
         .collect();
-    update_rows!(conn, orders, &courses, |course| [
-        status: Text = course.status,
-        updated_at: Timestamp = course.updated_at,
-        moved_at: Timestamp = course.moved_at,
-        ended_at: TimestampOrNull = course.ended_at,
-        first_ended_at: TimestampOrNull = course.first_ended_at,
-        purge_due_at: TimestampOrNull = course.purge_due_at,
+    update_rows!(conn, orders, &progresses, |progress| [
+        status: Text = progress.status,
+        updated_at: Timestamp = progress.updated_at,
+        moved_at: Timestamp = progress.moved_at,
+        ended_at: TimestampOrNull = progress.ended_at,
+        first_ended_at: TimestampOrNull = progress.first_ended_at,
+        purge_due_at: TimestampOrNull = progress.purge_due_at,
     ]);
     Ok(())
 }

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use rustix::process::Signal;
 use safelight::store::AnyConn;
-use safelight::store::person::{self, PersonRow};
+use safelight::store::personal_records::{self, PersonalRecordRow};
 use safelight::vault::keyring::Table;
 use serde_json::{Value, json};
 
@@ -179,12 +179,12 @@ fn holds(databases: &Databases, conn: &mut AnyConn, purged: &mut BTreeSet<String
     let all = rows::texts(conn, "order_id", "order_person");
     for some in all.chunks(500) {
         let ids: Vec<_> = some.iter().map(|id| id.parse().unwrap()).collect();
-        for PersonRow {
+        for PersonalRecordRow {
             order_id,
             epoch,
             sealed,
             ..
-        } in person::of_orders(conn, &ids).unwrap()
+        } in personal_records::of_orders(conn, &ids).unwrap()
         {
             let opened = ring.open(epoch, Table::OrderPerson, &order_id, &sealed);
             assert!(opened.is_ok(), "{seed}: order {order_id} does not open: {opened:?}");

@@ -141,7 +141,7 @@ fn settings(fallbacks: &[&str]) -> Settings {
         draft_after: wall(DRAFT_AFTER),
         print_lease: wall(LEASE),
         max_hold: wall(TimeDelta::days(365)),
-        settle: wall(SETTLE),
+        settle_time: wall(SETTLE),
         fallbacks: fallbacks.iter().map(|name| (*name).to_owned()).collect(),
         sender: Arc::new(Sender {
             name: "照相馆".to_owned(),

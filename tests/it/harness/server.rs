@@ -5,7 +5,7 @@ use std::path::Path;
 
 use actix_web::dev::ServerHandle;
 use safelight::app::App;
-use safelight::app::access::api_keys::Recogniser;
+use safelight::app::access::api_keys::Authenticator;
 use safelight::app::orders::intake::Intake;
 use safelight::app::worker_heartbeat::Heartbeat;
 use safelight::config::{Config, LoadOptions};
@@ -22,7 +22,7 @@ pub(crate) fn serve(app: &App, intake: Intake, folder: &Path) -> (ServerHandle, 
     .unwrap();
     let heartbeat = Heartbeat::default();
     heartbeat.beat(app.clock.wall_now());
-    let parts = ServerParts::new(&config, app, intake, Recogniser::default(), folder, Some(heartbeat)).unwrap();
+    let parts = ServerParts::new(&config, app, intake, Authenticator::default(), folder, Some(heartbeat)).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let server = server::bind(parts, listener, 1).unwrap();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::app::orders::query::living_epochs;
-use crate::app::parcels::attempts::{self, By, Now, note_event, record_booked, stray_parcel};
+use crate::app::parcels::attempts::{self, By, Now, duplicate_parcel, note_event, record_booked};
 use crate::app::parcels::events::inbox::Inbox;
 use crate::app::parcels::events::matching::{Holder, find_attempt, holder};
 use crate::app::records::personal_record;
@@ -16,9 +16,9 @@ use crate::domain::job::JobKind;
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus, ask_again_at};
 use crate::privacy::Pii;
-use crate::store::orders::{Order, save_courses_in_tx};
+use crate::store::orders::{Order, save_progress_in_tx};
 use crate::store::parked::{self, ParkedRow};
-use crate::store::person::{self, RemarkPrint, RemarkRow};
+use crate::store::personal_records::{self, RemarkFingerprint, RemarkRow};
 use crate::store::shipments::{self, Attempt, ReportedEnd};
 use crate::store::timeline::{self, EventRow};
 use crate::store::{AnyConn, StoreError, to_row};
@@ -100,7 +100,7 @@ pub async fn receive(
     let trust = Trust::in_pushes_of(app, adapter.name());
     let taken = events
         .into_iter()
-        .map(|event| inbox.take_in(adapter.name(), event, trust));
+        .map(|event| inbox.ingest(adapter.name(), event, trust));
     for taken in futures_util::future::join_all(taken).await {
         if let Err(error) = taken {
             tracing::error!(%error, courier, "a courier's event could not be taken in; it will be sent again");
@@ -114,7 +114,7 @@ pub async fn receive(
 ///
 /// # Errors
 /// Store or vault.
-pub async fn take_in(app: &App, courier: &'static str, event: CourierEvent, trust: Trust) -> Result<(), AppError> {
+pub async fn ingest(app: &App, courier: &'static str, event: CourierEvent, trust: Trust) -> Result<(), AppError> {
     let app_ = app.clone();
     app.write_sealed(move |conn, ring| match_or_park(conn, ring, &app_, courier, &event, trust, Now::of(&app_.clock)))
         .await
@@ -160,8 +160,8 @@ fn park(conn: &mut AnyConn, ring: &Keyring, courier: &str, event: &CourierEvent,
         remark: event.remark.as_ref().map(|remark| remark.expose().clone()),
     };
     let stored = stored.to_bytes();
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
-    let waiting = parked::of_prints(conn, courier, &prints)?;
+    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let waiting = parked::of_fingerprints(conn, courier, &fingerprints)?;
     for row in &waiting {
         if *ring.open(row.epoch, Table::ParkedEvents, &row.id, &row.sealed)? == *stored {
             return Ok(());
@@ -179,7 +179,7 @@ fn park(conn: &mut AnyConn, ring: &Keyring, courier: &str, event: &CourierEvent,
         conn,
         &ParkedRow {
             courier: courier.to_owned(),
-            tracking_print: ring.print(epoch, Kind::Tracking, number.expose())?,
+            tracking_print: ring.fingerprint(epoch, Kind::Tracking, number.expose())?,
             epoch,
             sealed: ring.seal(epoch, Table::ParkedEvents, &id, &stored)?,
             expires_at: to_row(now + PARKED_FOR),
@@ -208,11 +208,11 @@ pub(crate) fn apply_parked(
     now: Now,
 ) -> Result<(), AppError> {
     let Some(number) = tracking_no else { return Ok(()) };
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
     let (mut order, mut attempt) = (order, attempt);
     // Only pushes are parked.
     let trust = Trust::in_pushes_of(app, &attempt.courier);
-    for row in parked::take_in_tx(conn, &attempt.courier, &prints)? {
+    for row in parked::take_in_tx(conn, &attempt.courier, &fingerprints)? {
         let plain = ring.open(row.epoch, Table::ParkedEvents, &row.id, &row.sealed)?;
         let stored = StoredEvent::from_bytes(&plain).ok_or_else(|| StoreError::corrupt("parked_events", &row.id))?;
         let event = CourierEvent {
@@ -281,7 +281,7 @@ pub(crate) fn apply_to(
         // It moves although it was called off, or was given up.
         _ => {
             if moves(event) {
-                stray_parcel(conn, ring, &order, &attempt, event.tracking_no.as_ref(), now)?;
+                duplicate_parcel(conn, ring, &order, &attempt, event.tracking_no.as_ref(), now)?;
             }
             return Ok(());
         }
@@ -358,10 +358,10 @@ fn apply(
     now: Now,
 ) -> Result<(), AppError> {
     if let Some(remark) = &event.remark {
-        let known = person::remark_prints(conn, &[order.id])?;
+        let known = personal_records::remark_fingerprints(conn, &[order.id])?;
         let epoch = personal_record::current_epoch(conn, ring, now.business)?;
         if let Some(row) = remark_row(ring, epoch, &known, attempt, event, remark)? {
-            person::add_remarks_in_tx(conn, &[row])?;
+            personal_records::add_remarks_in_tx(conn, &[row])?;
         }
     }
     if let Some(provider_ref) = &event.new_provider_ref {
@@ -371,7 +371,7 @@ fn apply(
     match event.news {
         News::CalledOff => return called_off(conn, order, attempt, event, trust, now),
         News::Unchanged => {
-            note_unmoving(app, attempt, event);
+            note_unmapped(app, attempt, event);
             return Ok(());
         }
         News::Moved(_) | News::NotCollected | News::Revived => {}
@@ -403,7 +403,7 @@ pub(crate) fn write_moved(
         return Ok(());
     }
     shipments::save_heard_in_tx(conn, attempts, now.business)?;
-    save_courses_in_tx(conn, orders)?;
+    save_progress_in_tx(conn, orders)?;
     let entries: Vec<EventRow> = moved.iter().flat_map(|moved| &moved.entries).cloned().collect();
     timeline::add_all_in_tx(conn, &entries)?;
     for attempt in moved.iter().filter_map(|moved| moved.unconfirmed) {
@@ -413,8 +413,8 @@ pub(crate) fn write_moved(
 }
 
 /// Counts and logs a code that moves nothing.
-pub(crate) fn note_unmoving(app: &App, attempt: &Attempt, event: &CourierEvent) {
-    app.couriers.count_unmoving(&attempt.courier, &event.code);
+pub(crate) fn note_unmapped(app: &App, attempt: &Attempt, event: &CourierEvent) {
+    app.couriers.count_unmapped(&attempt.courier, &event.code);
     tracing::info!(
         courier = attempt.courier,
         code = event.code,
@@ -541,16 +541,16 @@ pub(crate) fn remark_identity(attempt: u8, at: Instant, text: &str) -> String {
 pub(crate) fn remark_row(
     ring: &Keyring,
     epoch: i64,
-    known: &[RemarkPrint],
+    known: &[RemarkFingerprint],
     attempt: &Attempt,
     event: &CourierEvent,
     remark: &Pii<String>,
 ) -> Result<Option<RemarkRow>, AppError> {
     let identity = remark_identity(attempt.number, event.at, remark.expose());
     let order_id = attempt.order_id.to_string();
-    for (_, under, print) in known.iter().filter(|(order, ..)| *order == order_id) {
-        match ring.print(*under, Kind::Remark, &identity) {
-            Ok(same) if same == *print => return Ok(None),
+    for (_, under, fingerprint) in known.iter().filter(|(order, ..)| *order == order_id) {
+        match ring.fingerprint(*under, Kind::Remark, &identity) {
+            Ok(same) if same == *fingerprint => return Ok(None),
             // A replica sealed it under a key that is newer than these.
             Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| *under > newest) => {
                 return Err(AppError::NeedsEpoch(*under));
@@ -565,7 +565,7 @@ pub(crate) fn remark_row(
         at: to_row(event.at),
         epoch,
         sealed: ring.seal(epoch, Table::CourierRemark, &id, remark.expose().as_bytes())?,
-        remark_print: ring.print(epoch, Kind::Remark, &identity)?,
+        remark_print: ring.fingerprint(epoch, Kind::Remark, &identity)?,
         order_id,
         id,
     }))

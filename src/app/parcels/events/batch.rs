@@ -12,11 +12,11 @@ use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::couriers::{CourierEvent, News};
 use crate::domain::ids::OrderId;
-use crate::domain::person::PersonRecord;
+use crate::domain::personal_record::PersonalRecord;
 use crate::domain::shipment::ShipmentState;
 use crate::privacy::Pii;
 use crate::store::orders::{self, Order};
-use crate::store::person::{self, RemarkPrint, RemarkRow};
+use crate::store::personal_records::{self, RemarkFingerprint, RemarkRow};
 use crate::store::shipments::{self, Attempt};
 use crate::store::{AnyConn, StoreError};
 use crate::vault::VaultError;
@@ -41,7 +41,7 @@ pub(super) fn apply<'a>(
     let mut changes = Changes::default();
     if batch.iter().any(|arrival| arrival.event.remark.is_some()) {
         let ids: Vec<OrderId> = known.keys().copied().collect();
-        changes.known_remarks = person::remark_prints(conn, &ids)?;
+        changes.known_remarks = personal_records::remark_fingerprints(conn, &ids)?;
         changes.epoch = personal_record::current_epoch(conn, ring, now.business)?;
     }
     let mut others = Vec::new();
@@ -129,13 +129,13 @@ fn find_numbers(
     let living = living_epochs(conn, ring)?;
     let mut of_print = HashMap::new();
     for number in numbers {
-        for print in ring.prints(&living, Kind::Tracking, number.expose()) {
-            of_print.insert(print, *number);
+        for fingerprint in ring.fingerprints(&living, Kind::Tracking, number.expose()) {
+            of_print.insert(fingerprint, *number);
         }
     }
-    let prints: Vec<(i64, Vec<u8>)> = of_print.keys().cloned().collect();
+    let fingerprints: Vec<(i64, Vec<u8>)> = of_print.keys().cloned().collect();
     let mut several = Vec::new();
-    for row in shipments::by_tracking(conn, &prints, None)? {
+    for row in shipments::by_tracking(conn, &fingerprints, None)? {
         let order: OrderId = row
             .order_id
             .parse()
@@ -157,7 +157,7 @@ fn find_numbers(
 struct Known {
     order: Order,
     attempt: Attempt,
-    person: PersonRecord,
+    person: PersonalRecord,
     moved: bool,
 }
 
@@ -203,7 +203,7 @@ fn read_known(conn: &mut AnyConn, ring: &Keyring, ids: &[OrderId]) -> Result<Has
         .collect();
     let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
     let mut persons = HashMap::new();
-    for row in person::of_orders(conn, &ids)? {
+    for row in personal_records::of_orders(conn, &ids)? {
         match personal_record::open(ring, &row) {
             Ok(person) => _ = persons.insert(row.order_id, person),
             Err(AppError::Vault(VaultError::KeyGone)) => {}
@@ -238,7 +238,7 @@ fn read_known(conn: &mut AnyConn, ring: &Keyring, ids: &[OrderId]) -> Result<Has
 struct Changes {
     /// The epoch that remarks are sealed under.
     epoch: i64,
-    known_remarks: Vec<RemarkPrint>,
+    known_remarks: Vec<RemarkFingerprint>,
     remarks: Vec<RemarkRow>,
     moved: Vec<Moved>,
 }
@@ -257,12 +257,12 @@ impl Changes {
         if let Some(remark) = &event.remark
             && let Some(row) = apply::remark_row(ring, self.epoch, &self.known_remarks, attempt, event, remark)?
         {
-            let print = (row.order_id.clone(), row.epoch, row.remark_print.clone());
-            self.known_remarks.push(print);
+            let fingerprint = (row.order_id.clone(), row.epoch, row.remark_print.clone());
+            self.known_remarks.push(fingerprint);
             self.remarks.push(row);
         }
         if event.news == News::Unchanged {
-            apply::note_unmoving(app, attempt, event);
+            apply::note_unmapped(app, attempt, event);
         }
         let moved = apply::advance(order, attempt, event, *trust, now.business, app.settings.window)?;
         parcel.moved |= moved.is_some();
@@ -272,7 +272,7 @@ impl Changes {
 
     fn write(self, conn: &mut AnyConn, known: &HashMap<OrderId, Known>, now: Now) -> Result<(), AppError> {
         if !self.remarks.is_empty() {
-            person::add_remarks_in_tx(conn, &self.remarks)?;
+            personal_records::add_remarks_in_tx(conn, &self.remarks)?;
         }
         let moved = || known.values().filter(|parcel| parcel.moved);
         let orders: Vec<&Order> = moved().map(|parcel| &parcel.order).collect();

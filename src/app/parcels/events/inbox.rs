@@ -58,7 +58,7 @@ impl Inbox {
                 .name(format!("inbox-{number}"))
                 .spawn(move || {
                     while let Some(batch) = next_batch(&waiting, settings.batch.max(1)) {
-                        take_in(&app, batch);
+                        ingest(&app, batch);
                     }
                 })?;
         }
@@ -69,7 +69,7 @@ impl Inbox {
     ///
     /// # Errors
     /// Too many wait already; store or vault.
-    pub(crate) async fn take_in(
+    pub(crate) async fn ingest(
         &self,
         courier: &'static str,
         event: CourierEvent,
@@ -102,7 +102,7 @@ fn next_batch(waiting: &Mutex<Receiver<Arrival>>, limit: usize) -> Option<Vec<Ar
 }
 
 /// Applies a batch and answers every event of it.
-fn take_in(app: &App, batch: Vec<Arrival>) {
+fn ingest(app: &App, batch: Vec<Arrival>) {
     match apply(app, &batch) {
         Ok(()) => batch.into_iter().for_each(|arrival| reply(arrival, Ok(()))),
         // The whole database or the vault is in trouble: trying one by one would only take longer to say so.

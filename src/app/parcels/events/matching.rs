@@ -51,9 +51,9 @@ pub(crate) fn find_attempt(
     let Some(number) = &event.tracking_no else {
         return Ok(None);
     };
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
     let mut ended = None;
-    for row in shipments::by_tracking(conn, &prints, Some(courier))? {
+    for row in shipments::by_tracking(conn, &fingerprints, Some(courier))? {
         let corrupt = || StoreError::corrupt("order_tracking", &row.id);
         let order_id = row.order_id.parse().map_err(|_| corrupt())?;
         let number = u8::try_from(row.attempt).map_err(|_| corrupt())?;
@@ -122,8 +122,8 @@ pub(crate) fn holder(
     let Some(number) = number else {
         return Ok(Holder::Nobody);
     };
-    let prints = ring.prints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
-    let rows = shipments::by_tracking(conn, &prints, Some(&attempt.courier))?;
+    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let rows = shipments::by_tracking(conn, &fingerprints, Some(&attempt.courier))?;
     let order = attempt.order_id.to_string();
     let is_this = |row: &TrackingRow| row.order_id == order && row.attempt == i16::from(attempt.number);
     Ok(match rows.iter().any(is_this) {

@@ -5,7 +5,7 @@ use crate::privacy::Pii;
 
 /// The personal part of one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PersonRecord {
+pub struct PersonalRecord {
     /// Who gets the parcel.
     pub recipient: Recipient,
     /// A photo reference per item, in the items' order; `None` where the item came without.
@@ -36,7 +36,7 @@ pub struct Note {
     pub text: Pii<String>,
 }
 
-impl PersonRecord {
+impl PersonalRecord {
     /// The tracking number of an attempt; the latest where a courier changed it.
     pub fn tracking_of(&self, attempt: u8) -> Option<&Pii<String>> {
         self.tracking

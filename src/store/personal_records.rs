@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::domain::ids::OrderId;
-use crate::store::dialect::{self, Prints};
+use crate::store::dialect::{self, Fingerprints};
 use crate::store::orders::{self, Order};
 use crate::store::schema::{courier_remark, order_person};
 use crate::store::{AnyConn, StoreError};
@@ -13,7 +13,7 @@ use crate::store::{AnyConn, StoreError};
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = order_person)]
 #[expect(missing_docs, reason = "the columns of migrations/orders")]
-pub struct PersonRow {
+pub struct PersonalRecordRow {
     pub order_id: String,
     pub epoch: i64,
     pub sealed: Vec<u8>,
@@ -60,11 +60,11 @@ pub fn lock_for_writing_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Result<
 ///
 /// # Errors
 /// The database.
-pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<PersonRow>, StoreError> {
+pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<PersonalRecordRow>, StoreError> {
     let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
     let these = order_person::table.filter(order_person::order_id.eq_any(&ids));
     Ok(dialect::on_engine!(conn, |conn| these
-        .select(PersonRow::as_select())
+        .select(PersonalRecordRow::as_select())
         .load(conn))?)
 }
 
@@ -72,10 +72,10 @@ pub fn of_orders(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<PersonRow
 ///
 /// # Errors
 /// The database.
-pub fn find(conn: &mut AnyConn, order: OrderId) -> Result<Option<PersonRow>, StoreError> {
+pub fn find(conn: &mut AnyConn, order: OrderId) -> Result<Option<PersonalRecordRow>, StoreError> {
     Ok(order_person::table
         .find(order.to_string())
-        .select(PersonRow::as_select())
+        .select(PersonalRecordRow::as_select())
         .first(conn)
         .optional()?)
 }
@@ -84,7 +84,7 @@ pub fn find(conn: &mut AnyConn, order: OrderId) -> Result<Option<PersonRow>, Sto
 ///
 /// # Errors
 /// The database.
-pub fn replace_in_tx(conn: &mut AnyConn, row: &PersonRow) -> Result<(), StoreError> {
+pub fn replace_in_tx(conn: &mut AnyConn, row: &PersonalRecordRow) -> Result<(), StoreError> {
     diesel::update(order_person::table.find(&row.order_id))
         .set(row)
         .execute(conn)?;
@@ -95,8 +95,8 @@ pub fn replace_in_tx(conn: &mut AnyConn, row: &PersonRow) -> Result<(), StoreErr
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn orders_by_phone(conn: &mut AnyConn, prints: &[(i64, Vec<u8>)]) -> Result<Vec<OrderId>, StoreError> {
-    let ids = dialect::find_by_prints(conn, Prints::Phone, prints, " ORDER BY id")?;
+pub fn orders_by_phone(conn: &mut AnyConn, fingerprints: &[(i64, Vec<u8>)]) -> Result<Vec<OrderId>, StoreError> {
+    let ids = dialect::find_by_fingerprints(conn, Fingerprints::Phone, fingerprints, " ORDER BY id")?;
     ids.into_iter()
         .map(|id| id.parse().map_err(|_| StoreError::corrupt("order_person", &id)))
         .collect()
@@ -111,13 +111,13 @@ pub fn add_remarks_in_tx(conn: &mut AnyConn, rows: &[RemarkRow]) -> Result<(), S
 }
 
 /// A remark that is known: its order, its epoch, and its fingerprint under that.
-pub type RemarkPrint = (String, i64, Vec<u8>);
+pub type RemarkFingerprint = (String, i64, Vec<u8>);
 
 /// The remarks that these orders have.
 ///
 /// # Errors
 /// The database.
-pub fn remark_prints(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<RemarkPrint>, StoreError> {
+pub fn remark_fingerprints(conn: &mut AnyConn, orders: &[OrderId]) -> Result<Vec<RemarkFingerprint>, StoreError> {
     let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
     let found = courier_remark::table
         .filter(courier_remark::order_id.eq_any(&ids))
