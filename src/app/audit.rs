@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::app::recovery::restore;
 use crate::app::{App, AppError};
+use crate::privacy::Pii;
 use crate::store::audit::{self, Act, EntryRow};
 use crate::store::vault::journal::NewEntry;
 use crate::store::vault::rows;
@@ -307,4 +310,17 @@ pub async fn verify(app: &App) -> Result<Verified, AppError> {
         })
         .await
         .map_err(AppError::from)
+}
+
+/// A random salt and the hash of a reason under it: the salt is personal like the reason, the hash tells nothing.
+pub(crate) fn salted_hash(reason: &Pii<String>) -> (String, String) {
+    let mut salt = [0; 16];
+    crate::vault::keyring::fill_random(&mut salt);
+    let mut hasher = Sha256::new();
+    hasher.update(salt);
+    hasher.update(reason.expose().as_bytes());
+    (
+        data_encoding::HEXLOWER.encode(&salt),
+        data_encoding::HEXLOWER.encode(&hasher.finalize()),
+    )
 }

@@ -3,6 +3,7 @@
 //! [`dispatch`] drives one booking attempt from whatever state it is in; [`attempts`] is what all share who change one;
 //! [`events`] takes in what couriers say by themselves, [`poll`] asks those that say nothing.
 
+mod attempt_io;
 pub mod attempts;
 pub mod cancel_at_courier;
 pub mod circuit_breaker;

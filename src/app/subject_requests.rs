@@ -2,6 +2,7 @@
 
 pub mod close;
 pub mod export;
+pub mod journalled;
 pub mod reconcile;
 pub mod remind;
 pub mod requests;

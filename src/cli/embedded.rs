@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Failure;
-use crate::cli::setup::SimulatedAt;
 use crate::clock::Clock;
 use crate::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig, StartError};
 use crate::privacy::Secret;
@@ -118,4 +117,11 @@ fn tell(error: &StartError) {
         StartError::State(_) => tracing::info!("another process runs the simulated courier; this one stands by"),
         other => tracing::warn!(error = %other, "the simulated courier cannot start yet; trying on"),
     }
+}
+
+/// Where the simulated courier is, and the secret that it signs with.
+#[derive(Debug, Clone)]
+pub(super) struct SimulatedAt {
+    pub(super) base_url: String,
+    pub(super) webhook_secret: Secret<String>,
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::{App, Settings};
+use crate::cli::embedded::SimulatedAt;
 use crate::cli::{Failure, brokers};
 use crate::clock::{Clock, Instant, Scale};
 use crate::config::{self, Config, DatabaseUrl};
@@ -13,20 +14,12 @@ use crate::couriers::simulated::{Simulated, SimulatedConfig};
 use crate::couriers::{Configured, Couriers, Parcel, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::invalid::FieldErrors;
-use crate::privacy::Secret;
 use crate::store::migrate::{self, Which};
 use crate::store::vault::rows;
 use crate::store::{Database, StoreError, meta};
 use crate::vault::master::MasterKey;
 use crate::vault::mirror::Mirror;
 use crate::vault::{Vault, VaultError, VaultSettings};
-
-/// Where the simulated courier is, and the secret that it signs with.
-#[derive(Debug, Clone)]
-pub(super) struct SimulatedAt {
-    pub(super) base_url: String,
-    pub(super) webhook_secret: Secret<String>,
-}
 
 fn parse_scale(stored: &str) -> Option<Scale> {
     let (origin, speed) = stored.split_once('x')?;

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
+use crate::clock::Instant;
+
 /// What a job row asks for. A payload is an id and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
@@ -72,6 +76,36 @@ pub fn retry_wait(failures: u32, jitter: f64) -> Option<Duration> {
 /// A courier's own `Retry-After` is honoured, within these bounds.
 pub fn bounded_retry_after(asked: Duration) -> Duration {
     asked.clamp(Duration::from_secs(1), Duration::from_secs(2 * 3600))
+}
+
+/// How a job's run ended, and when it comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing is left to do.
+    Done,
+    /// At once: the state changed and can be driven on.
+    Now,
+    /// At this wall time; not a failure.
+    At(Instant),
+    /// After so much business time, and not before that wall time; not a failure.
+    Later {
+        /// Business time.
+        wait: TimeDelta,
+        /// Wall time.
+        not_before: Instant,
+    },
+    /// A try failed; the schedule says when, unless the courier asked for a wait (wall).
+    Retry {
+        /// Stable code.
+        code: String,
+        /// The courier's own wish.
+        after: Option<Duration>,
+    },
+    /// A person must act.
+    Stop {
+        /// Stable code.
+        code: String,
+    },
 }
 
 #[cfg(test)]

@@ -186,6 +186,9 @@ impl Progress {
     }
 }
 
+/// The personal fields that a booking hands to a courier, as the disclosure names them.
+pub const DISCLOSED_TO_COURIERS: &str = "name,phone,address";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -201,6 +201,14 @@ pub fn days_left(today: NaiveDate, due: NaiveDate) -> i64 {
     i64::try_from(worked.count()).unwrap_or(i64::MAX) * sign
 }
 
+/// Working days before its due day from which a request is due soon.
+const SOON: u32 = 2;
+
+/// Today in China, and the last day of what is due soon.
+pub fn today_and_soon(now: Instant) -> (NaiveDate, NaiveDate) {
+    (day_of(now), due_after(now, SOON).on)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,8 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::App;
-use crate::app::parcels::events::apply::{self, Received};
 use crate::app::parcels::events::inbox::Inbox;
+use crate::app::parcels::events::webhook::{self, Received};
 use crate::http::docs::documented::{OfOne, WithoutKey};
 use crate::http::docs::openapi::ProblemSchema;
 use crate::http::errors::problem::Problem;
@@ -69,7 +69,7 @@ async fn ingest(
     let courier: String = segment(request, "courier")?;
     let headers = readable_headers(request);
     let peer = Some(auth::client_address_of(request));
-    match apply::receive(app, inbox, &courier, &headers, body, token, peer).await? {
+    match webhook::receive(app, inbox, &courier, &headers, body, token, peer).await? {
         Received::Answer(answer) => {
             let status = StatusCode::from_u16(answer.status)
                 .map_err(|_| Problem::internal("a courier's acknowledgement has no valid status"))?;

@@ -8,12 +8,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::parcels::dispatch::{self, Next};
+use crate::app::parcels::dispatch;
 use crate::app::parcels::{cancel_at_courier, manual, poll};
 use crate::app::worker_heartbeat::Heartbeat;
 use crate::app::{App, AppError};
 use crate::clock::delta;
 use crate::domain::ids::{JobId, RowId};
+use crate::domain::job::Next;
 use crate::domain::job::{JobKind, retry_wait};
 use crate::jobs::JobSettings;
 use crate::store::jobs::{self, Again, Job};

@@ -26,7 +26,7 @@ use crate::app::orders::print_floor;
 use crate::app::parcels::poll;
 use crate::app::recovery::{restore, retire_epochs, upkeep};
 use crate::app::retention::{expiry, leftovers, purge};
-use crate::app::subject_requests::{remind, restrict};
+use crate::app::subject_requests::{reconcile, remind};
 use crate::app::{App, AppError, audit};
 
 /// However fast business time runs, a loop leaves the databases this much air (wall time).
@@ -82,7 +82,7 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         scaled(MINUTE),
         app.clone(),
         stop.clone(),
-        |app| async move { restrict::pursue_all(&app).await.map(drop) },
+        |app| async move { reconcile::pursue_all(&app).await.map(drop) },
     ));
     loops.spawn(every(
         "reminders",

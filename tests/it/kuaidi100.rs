@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use reqwest::Method;
-use safelight::app::parcels::events::apply::{self, Received};
 use safelight::app::parcels::events::inbox::{Inbox, InboxSettings};
+use safelight::app::parcels::events::webhook::{self, Received};
 use safelight::clock::Clock;
 use safelight::couriers::Configured;
 use safelight::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
@@ -307,7 +307,7 @@ with_kuaidi100! {
         let inbox = Inbox::start(&app.app, InboxSettings { queue: 16, batch: 16, writers: 1 }).unwrap();
         let push = async |reference: &str, form: String| {
             let token = Some(reference).filter(|reference| !reference.is_empty());
-            match apply::receive(&app.app, &inbox, "kuaidi100", &[], form.as_bytes(), token, None).await.unwrap() {
+            match webhook::receive(&app.app, &inbox, "kuaidi100", &[], form.as_bytes(), token, None).await.unwrap() {
                 Received::Answer(answer) => assert_eq!(answer.body, ACK),
                 other => panic!("{other:?}"),
             }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use reqwest::Method;
-use safelight::app::parcels::events::apply::{self, Received};
 use safelight::app::parcels::events::inbox::{Inbox, InboxSettings};
+use safelight::app::parcels::events::webhook::{self, Received};
 use safelight::clock::Clock;
 use safelight::couriers::Configured;
 use safelight::couriers::sf::{Sf, SfConfig};
@@ -429,7 +429,7 @@ with_sf_on_both_engines! {
         let inbox = Inbox::start(&app.app, InboxSettings { queue: 4, batch: 2, writers: 1 }).unwrap();
         let push = async |body: &str| {
             let peer = Some("127.0.0.1".parse().unwrap());
-            match apply::receive(&app.app, &inbox, "sf", &[], body.as_bytes(), Some(TOKEN), peer).await.unwrap() {
+            match webhook::receive(&app.app, &inbox, "sf", &[], body.as_bytes(), Some(TOKEN), peer).await.unwrap() {
                 Received::Answer(answer) => (answer.status, answer.body),
                 other => panic!("{other:?}"),
             }

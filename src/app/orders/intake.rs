@@ -11,7 +11,6 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use crate::app::orders::place::Written;
 use crate::app::records::order_view::{OrderView, PersonalRecordView};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError, with_keys};
@@ -414,4 +413,13 @@ fn fresh_view(new: &Submission) -> OrderView {
         shipment: None,
         held: false,
     }
+}
+
+/// What the writers answer.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// A new order.
+    New(Box<OrderView>),
+    /// The order that this request made before.
+    Known(OrderId),
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::app::orders::intake::{Intake, Submission};
+use crate::app::orders::intake::{Intake, Submission, Written};
 use crate::app::parcels::fallback;
 use crate::app::records::order_view::OrderView;
 use crate::app::{App, AppError, Caller};
@@ -17,15 +17,6 @@ pub enum Placed {
     New(Box<OrderView>),
     /// The same request was answered before: this is its order, as it is now.
     Replayed(Box<OrderView>),
-}
-
-/// What the writers answer.
-#[derive(Debug)]
-pub(crate) enum Written {
-    /// A new order.
-    New(Box<OrderView>),
-    /// The order that this request made before.
-    Known(OrderId),
 }
 
 /// Places an order. `key` is the idempotency key as sent.

@@ -2,20 +2,20 @@
 
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::personal_record;
-use crate::app::subject_requests::remind::today_and_soon;
 use crate::app::{App, AppError, Caller};
 use crate::clock::{Instant, delta};
 use crate::domain::ids::{JobId, OrderId};
 use crate::domain::personal_record::Note;
 use crate::domain::shipment::CONFIRM_WITHIN;
+use crate::domain::workdays;
 use crate::privacy::Pii;
 use crate::store::orders::{self, Filter, Order};
 use crate::store::prints::PrintRow;
 use crate::store::shipments::DisclosureRow;
 use crate::store::stats::{self, Stats};
 use crate::store::timeline::{self, EventRow};
-use crate::store::{AnyConn, StoreError, epochs, jobs, personal_records, prints, shipments};
-use crate::vault::keyring::{Keyring, Kind, Table};
+use crate::store::{AnyConn, StoreError, jobs, personal_records, prints, shipments};
+use crate::vault::keyring::{Kind, Table};
 
 /// The order, where the caller may know of it: without a caller, or the caller's own client's. Others' are not found.
 ///
@@ -130,7 +130,7 @@ impl App {
 
     async fn with_values(&self, by: ByValue) -> Result<Vec<OrderId>, AppError> {
         self.read_sealed(move |conn, ring| {
-            let living = living_epochs(conn, ring)?;
+            let living = personal_record::living_epochs(conn, ring)?;
             let phone = match &by.phone {
                 Some(phone) => {
                     let fingerprints = ring.fingerprints(&living, Kind::Phone, phone.expose());
@@ -196,7 +196,7 @@ impl App {
                     now,
                     stuck_since,
                     unconfirmed_since,
-                    today_and_soon(now),
+                    workdays::today_and_soon(now),
                 )?)
             })
             .await
@@ -233,20 +233,5 @@ impl App {
             .write(move |conn| jobs::requeue(conn, id, now, wall))
             .await?;
         if done { Ok(()) } else { Err(AppError::NotFound) }
-    }
-}
-
-/// Every epoch that is not retired, all with keys in `ring` if they have keys at all.
-///
-/// # Errors
-/// Store; the ring must be fetched anew.
-pub(crate) fn living_epochs(conn: &mut AnyConn, ring: &Keyring) -> Result<Vec<i64>, AppError> {
-    let living = epochs::living(conn)?;
-    match living
-        .iter()
-        .find(|epoch| ring.newest().is_none_or(|newest| **epoch > newest))
-    {
-        Some(newer) => Err(AppError::NeedsEpoch(*newer)),
-        None => Ok(living),
     }
 }

@@ -7,7 +7,6 @@ use chrono::TimeDelta;
 
 use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight, step};
 use crate::app::parcels::circuit_breaker::{self, Permit};
-use crate::app::parcels::dispatch::Next;
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::delta;
@@ -15,6 +14,7 @@ use crate::couriers::{CallError, CancelAnswer, ParcelRef};
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
 use crate::domain::job::JobKind;
+use crate::domain::job::Next;
 use crate::domain::order::Step;
 use crate::domain::shipment::ShipmentState;
 use crate::store::orders::{self, Change, Order};
@@ -258,6 +258,6 @@ async fn ask_to_cancel(app: &App, attempt: &Attempt, parcel: &ParcelRef) -> Resu
         circuit_breaker::call_and_record(app, courier, courier.cancel(parcel)).await;
     Ok(match answer {
         Ok(answer) => Asked::Answered(answer),
-        Err(error) => Asked::Not(Next::after_call(error, app.clock.wall_now())),
+        Err(error) => Asked::Not(circuit_breaker::next_after(error, app.clock.wall_now())),
     })
 }

@@ -12,6 +12,7 @@ use crate::app::{App, AppError};
 use crate::clock::{Instant, delta};
 use crate::couriers::{BookError, Booked, CallError, Courier};
 use crate::domain::circuit_breaker::{Breaker, Call, CallOutcome, State, Transition};
+use crate::domain::job::{Next, bounded_retry_after};
 use crate::store::courier_state::{self, Queue};
 use crate::store::{AnyConn, StoreError};
 
@@ -229,5 +230,17 @@ impl App {
             .await?;
         let all = self.couriers_now().await?;
         all.into_iter().find(|view| view.name == name).ok_or(AppError::NotFound)
+    }
+}
+
+/// What a job does next whose question got no usable answer, at `wall`. Refused credentials cost no try: the breaker is
+/// open by now.
+pub(crate) fn next_after(error: CallError, wall: Instant) -> Next {
+    if error.unauthorized {
+        return Next::At(wall + TimeDelta::minutes(1));
+    }
+    Next::Retry {
+        code: error.code,
+        after: error.after.map(bounded_retry_after),
     }
 }

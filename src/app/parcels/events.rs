@@ -4,3 +4,4 @@ pub mod apply;
 mod batch;
 pub mod inbox;
 pub(crate) mod matching;
+pub mod webhook;

@@ -5,7 +5,6 @@ use crate::app::parcels::attempts::{
     self, By, Now, add_attempt, close_attempt, enqueue, new_attempt, note_event, record_booked, refuse_in_flight, step,
 };
 use crate::app::parcels::circuit_breaker::{self, Permit};
-use crate::app::parcels::dispatch::{DISCLOSED, Next};
 use crate::app::parcels::events::apply;
 use crate::app::parcels::fallback;
 use crate::app::records::order_view::{self, OrderView};
@@ -15,7 +14,9 @@ use crate::couriers::{Booked, ParcelRef};
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::{AttemptId, OrderId};
 use crate::domain::job::JobKind;
+use crate::domain::job::Next;
 use crate::domain::order::{OrderStatus, Step};
+use crate::domain::shipment::DISCLOSED_TO_COURIERS;
 use crate::domain::shipment::{ShipmentState, TrackingStatus};
 use crate::privacy::Pii;
 use crate::store::orders::{self, Change, Order, change_in_tx};
@@ -71,7 +72,7 @@ pub async fn ship(
         note_event(conn, &order, "shipped_by_hand", &actor, Some(&courier), now.business)?;
         let booked = Booked::under(Some(number.clone()));
         record_booked(conn, ring, &order, &mut attempt, &booked, &actor, now.business)?;
-        shipments::disclose_in_tx(conn, &attempt, DISCLOSED, "delivery", now.business)?;
+        shipments::disclose_in_tx(conn, &attempt, DISCLOSED_TO_COURIERS, "delivery", now.business)?;
         enqueue(conn, JobKind::Watch, attempt.id, now)?;
         apply::apply_parked(conn, ring, &app_, order, attempt, Some(&number), now)?;
         let order = orders::find(conn, id)?.ok_or(AppError::NotFound)?;
@@ -267,7 +268,7 @@ pub async fn watch(app: &App, id: AttemptId) -> Result<Next, AppError> {
     }
     match circuit_breaker::call_and_record(app, courier, courier.watch(&parcel)).await {
         Ok(()) => Ok(Next::Done),
-        Err(error) => Ok(Next::after_call(error, app.clock.wall_now())),
+        Err(error) => Ok(circuit_breaker::next_after(error, app.clock.wall_now())),
     }
 }
 

@@ -9,7 +9,6 @@ use chrono::TimeDelta;
 
 use crate::app::parcels::attempts::{self, Now, add_tracking, note_event};
 use crate::app::parcels::circuit_breaker::{self, Permit};
-use crate::app::parcels::dispatch::Next;
 use crate::app::parcels::events::apply::{self, Trust};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
@@ -17,6 +16,7 @@ use crate::clock::{Instant, delta};
 use crate::couriers::{Booked, CallError, Courier, CourierEvent, News, ParcelRef, Reconciled};
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
+use crate::domain::job::Next;
 use crate::domain::shipment::{CONFIRM_WITHIN, QUIET, ShipmentState, WITHOUT_NUMBER};
 use crate::store::orders::Order;
 use crate::store::shipments::{self, Attempt, Change};
@@ -292,7 +292,7 @@ pub async fn confirm_call_off(app: &App, id: AttemptId) -> Result<Next, AppError
             code: "call_off_unconfirmed".to_owned(),
             after: None,
         }),
-        Err(error) => Ok(Next::after_call(error, app.clock.wall_now())),
+        Err(error) => Ok(circuit_breaker::next_after(error, app.clock.wall_now())),
     }
 }
 

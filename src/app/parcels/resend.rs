@@ -2,14 +2,15 @@
 
 use chrono::TimeDelta;
 
+use crate::app::parcels::attempt_io::{may_try_again, record, send_to_courier, sending};
 use crate::app::parcels::attempts::Now;
 use crate::app::parcels::circuit_breaker;
-use crate::app::parcels::dispatch::{Next, may_try_again, record, send_to_courier, sending};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::Instant;
 use crate::couriers::BookError;
 use crate::domain::circuit_breaker::Call;
+use crate::domain::job::Next;
 use crate::domain::job::bounded_retry_after;
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;

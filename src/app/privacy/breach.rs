@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
-use crate::app::orders::query::living_epochs;
 use crate::app::privacy::notice::Text;
+use crate::app::records::personal_record;
 use crate::app::{App, AppError, Caller};
 use crate::clock::Instant;
 use crate::domain::ids::OrderId;
@@ -65,7 +65,11 @@ pub async fn touched(app: &App, caller: &Caller, asked: Asked, limit: i64) -> Re
         None => None,
         Some(phone) => Some(
             app.read_sealed(move |conn, ring| {
-                let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Phone, phone.expose());
+                let fingerprints = ring.fingerprints(
+                    &personal_record::living_epochs(conn, ring)?,
+                    Kind::Phone,
+                    phone.expose(),
+                );
                 Ok(personal_records::orders_by_phone(conn, &fingerprints)?)
             })
             .await?,

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::app::parcels::dispatch;
 use crate::app::{App, Settings};
+use crate::domain::shipment::DISCLOSED_TO_COURIERS;
 use crate::domain::workdays::ANSWER_WITHIN;
 use crate::privacy::classes::{Class, classes};
 
@@ -110,7 +110,7 @@ impl Notice {
             .map(|courier| ToldTo {
                 courier,
                 region: app.couriers.region(courier).map(str::to_owned),
-                fields: dispatch::DISCLOSED.split(',').collect(),
+                fields: DISCLOSED_TO_COURIERS.split(',').collect(),
             })
             .collect();
         let controller = settings

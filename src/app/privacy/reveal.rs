@@ -4,7 +4,6 @@
 use chrono::TimeDelta;
 
 use crate::app::records::{notes, personal_record};
-use crate::app::retention::purge::salted_hash;
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::Instant;
 use crate::domain::contact::Recipient;
@@ -139,7 +138,7 @@ fn record_with_reason(
     reason: &Pii<String>,
     now: Instant,
 ) -> Result<(), AppError> {
-    let (salt, hash) = salted_hash(reason);
+    let (salt, hash) = chain::salted_hash(reason);
     let seq = record(conn, caller, action, &id.to_string(), Some(hash), now)?;
     let note = |what: &str, text: &Pii<String>| notes::note(&format!("{action}_{what}"), seq, text);
     notes::add(conn, ring, id, note("reason", reason), now)?;

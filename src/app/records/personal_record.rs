@@ -105,3 +105,18 @@ pub(crate) fn replace(
     personal_records::replace_in_tx(conn, &seal(ring, epoch, order, person)?)?;
     Ok(())
 }
+
+/// Every epoch that is not retired, all with keys in `ring` if they have keys at all.
+///
+/// # Errors
+/// Store; the ring must be fetched anew.
+pub(crate) fn living_epochs(conn: &mut AnyConn, ring: &Keyring) -> Result<Vec<i64>, AppError> {
+    let living = epochs::living(conn)?;
+    match living
+        .iter()
+        .find(|epoch| ring.newest().is_none_or(|newest| **epoch > newest))
+    {
+        Some(newer) => Err(AppError::NeedsEpoch(*newer)),
+        None => Ok(living),
+    }
+}

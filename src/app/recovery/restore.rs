@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::app::parcels::attempts::{Now, enqueue_ship};
 use crate::app::retention::erasure::{self, Erasure};
-use crate::app::subject_requests::reconcile;
+use crate::app::subject_requests::journalled;
 use crate::app::{App, AppError, audit};
 use crate::clock::delta;
 use crate::domain::ids::OrderId;
@@ -320,7 +320,7 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 change_in_tx(conn, id, &change)?;
             }
         }
-        RESTRICT | SUBJECT_REQUEST => reconcile::replay(conn, entry, now)?,
+        RESTRICT | SUBJECT_REQUEST => journalled::replay(conn, entry, now)?,
         // Noted for whoever reads the journal; the chain of the copy that is put back next says its own.
         RESTORED | CHAIN_ACCEPTED | LOST => {}
         other => tracing::error!(

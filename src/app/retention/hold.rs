@@ -7,7 +7,6 @@ use crate::app::parcels::attempts::{Now, enqueue_ship, note_event};
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
 use crate::app::recovery::restore;
-use crate::app::retention::purge;
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::{Instant, delta};
 use crate::domain::ids::OrderId;
@@ -103,7 +102,7 @@ async fn change(
             order.hold_until = until;
             let (kind, hash) = match &reason {
                 Some(reason) => {
-                    let (salt, hash) = purge::salted_hash(reason);
+                    let (salt, hash) = chain::salted_hash(reason);
                     notes::add(conn, ring, id, notes::note("hold_reason", first, reason), now.business)?;
                     notes::add(
                         conn,

@@ -362,7 +362,7 @@ pub async fn on_request(
                 action: "purge_request",
                 subject: &id.to_string(),
                 detail: &format!("cause={}", cause.as_str()),
-                reason_hash: Some(salted_hash(&reason).1),
+                reason_hash: Some(chain::salted_hash(&reason).1),
             };
             audit::append_in_tx(conn, now.business, &act)?;
             purges::decide_in_tx(conn, &[id], cause, now.business)?;
@@ -395,19 +395,6 @@ pub(crate) async fn destroy_one(app: &App, id: OrderId, actor: &str) -> Result<(
     let decided = app.orders.read(move |conn| purges::decided_one(conn, id)).await?;
     let destroyed = destroy(app, decided.into_iter().collect(), actor).await?;
     finish_sweep(app, destroyed).await
-}
-
-/// A random salt and the hash of a reason under it: the salt is personal like the reason, the hash tells nothing.
-pub(crate) fn salted_hash(reason: &Pii<String>) -> (String, String) {
-    let mut salt = [0; 16];
-    crate::vault::keyring::fill_random(&mut salt);
-    let mut hasher = Sha256::new();
-    hasher.update(salt);
-    hasher.update(reason.expose().as_bytes());
-    (
-        data_encoding::HEXLOWER.encode(&salt),
-        data_encoding::HEXLOWER.encode(&hasher.finalize()),
-    )
 }
 
 /// The receipt of a purged order.

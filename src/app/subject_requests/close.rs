@@ -1,9 +1,8 @@
 //! Answering a request: done as asked, or refused with a reason. Said again it is the same answer; the opposite is a
 //! conflict.
 
-use crate::app::retention::purge::salted_hash;
 use crate::app::subject_requests::requests::{self, RequestView};
-use crate::app::subject_requests::{reconcile, restrict};
+use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::Instant;
 use crate::domain::ids::RequestId;
@@ -33,7 +32,7 @@ pub async fn complete(app: &App, caller: &Caller, id: RequestId) -> Result<Reque
             Ok(request)
         })
         .await?;
-    reconcile::journal_one(app, id).await?;
+    journalled::journal_one(app, id).await?;
     chain::note_act(app).await;
     if request.kind.restriction().is_some() {
         for order in requests::find(app, id).await?.orders {
@@ -56,7 +55,7 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
         let Some(request) = open(conn, id, RequestState::Refused)? else {
             return Ok(());
         };
-        let (salt, hash) = salted_hash(&reason);
+        let (salt, hash) = chain::salted_hash(&reason);
         record(conn, &actor, "subject_request_refuse", &request, Some(hash), now)?;
         let verified_by = requests::text(conn, ring, id)?.and_then(|text| text.verified_by);
         let text = RequestText {
@@ -73,7 +72,7 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
         Ok(())
     })
     .await?;
-    reconcile::journal_one(app, id).await?;
+    journalled::journal_one(app, id).await?;
     chain::note_act(app).await;
     requests::find(app, id).await
 }

@@ -1,29 +1,18 @@
 //! The answers that are due: said in the log, by the requests' ids alone, before and after they are late.
 
-use chrono::NaiveDate;
-
 use crate::app::{App, AppError};
-use crate::clock::Instant;
 use crate::domain::workdays;
 use crate::store::subject_requests;
 
-/// Working days before its due day from which a request is due soon.
-const SOON: u32 = 2;
-
 /// Requests named in one reminder.
 const NAMED: i64 = 20;
-
-/// Today in China, and the last day of what is due soon.
-pub(crate) fn today_and_soon(now: Instant) -> (NaiveDate, NaiveDate) {
-    (workdays::day_of(now), workdays::due_after(now, SOON).on)
-}
 
 /// Reminds of what is late or due soon; returns how many requests that are.
 ///
 /// # Errors
 /// Store.
 pub async fn remind(app: &App) -> Result<usize, AppError> {
-    let (today, soon) = today_and_soon(app.clock.business_now());
+    let (today, soon) = workdays::today_and_soon(app.clock.business_now());
     let due = app
         .orders
         .read(move |conn| subject_requests::due_until(conn, soon, NAMED))

@@ -9,9 +9,8 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 
-use crate::app::orders::query::living_epochs;
 use crate::app::records::personal_record;
-use crate::app::subject_requests::{reconcile, restrict};
+use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId};
@@ -184,13 +183,17 @@ pub async fn receive(app: &App, caller: &Caller, new: NewRequest) -> Result<Requ
         Ok(())
     })
     .await?;
-    reconcile::journal_one(app, id).await?;
+    journalled::journal_one(app, id).await?;
     chain::note_act(app).await;
     find(app, id).await
 }
 
 fn by_phone(conn: &mut AnyConn, ring: &Keyring, phone: &Pii<String>) -> Result<Vec<OrderId>, AppError> {
-    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Phone, phone.expose());
+    let fingerprints = ring.fingerprints(
+        &personal_record::living_epochs(conn, ring)?,
+        Kind::Phone,
+        phone.expose(),
+    );
     Ok(personal_records::orders_by_phone(conn, &fingerprints)?)
 }
 

@@ -5,7 +5,6 @@ use crate::app::orders::cancel;
 use crate::app::parcels::attempts::{By, Now, current, note_event, step};
 use crate::app::records::personal_record;
 use crate::app::retention::purge;
-use crate::app::subject_requests::reconcile::journal_all;
 use crate::app::{App, AppError};
 use crate::clock::Instant;
 use crate::domain::ids::{OrderId, RequestId};
@@ -15,10 +14,7 @@ use crate::domain::subject_request::{NextStep, Restriction};
 use crate::store::audit::{self, Act};
 use crate::store::orders::{self, Change, Order, change_in_tx};
 use crate::store::shipments::Attempt;
-use crate::store::{AnyConn, purges, subject_orders, timeline};
-
-/// Orders looked at in one go.
-const BATCH: i64 = 100;
+use crate::store::{AnyConn, purges, timeline};
 
 /// The timeline's entry that a courier no longer calls a parcel off: it is not asked again.
 const REFUSED: &str = "call_off_refused";
@@ -53,32 +49,6 @@ pub(crate) fn mark_in_tx(
         audit::append_in_tx(conn, now, &act)?;
     }
     Ok(())
-}
-
-/// Goes on with every restricted order that can go on, and with every request that is not settled. Returns how many orders
-/// were looked at.
-///
-/// # Errors
-/// Store or vault. What fails with one order is logged and tried again next time.
-pub async fn pursue_all(app: &App) -> Result<usize, AppError> {
-    while journal_all(app).await? > 0 {}
-    let mut looked_at = 0;
-    let mut after = None;
-    loop {
-        let now = app.clock.business_now();
-        let page = app
-            .orders
-            .read(move |conn| subject_orders::restricted(conn, now, after, BATCH))
-            .await?;
-        let Some(last) = page.last() else { return Ok(looked_at) };
-        after = Some(*last);
-        looked_at += page.len();
-        for id in page {
-            if let Err(error) = pursue(app, id, "system").await {
-                tracing::warn!(%error, order = %id, "a restricted order could not go on; it is tried again");
-            }
-        }
-    }
 }
 
 /// Takes a restricted order as far as it can go now; does nothing to one that is held or on its way.

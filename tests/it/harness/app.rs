@@ -459,7 +459,7 @@ impl TestApp {
         while app::orders::print_floor::return_lapsed(&self.app).await.unwrap() > 0 {}
         while app::retention::expiry::expire_drafts(&self.app).await.unwrap() > 0 {}
         app::retention::expiry::end_stuck(&self.app).await.unwrap();
-        app::subject_requests::restrict::pursue_all(&self.app).await.unwrap();
+        app::subject_requests::reconcile::pursue_all(&self.app).await.unwrap();
         app::subject_requests::remind::remind(&self.app).await.unwrap();
         app::retention::purge::sweep(&self.app, "system").await.unwrap();
         app::retention::leftovers::take_back(&self.app).await.unwrap();

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::app::retention::{prove, purge};
-use safelight::app::subject_requests::restrict;
+use safelight::app::subject_requests::reconcile;
 use safelight::domain::retention::PurgeReason;
 use safelight::store::purges;
 use serde_json::json;
@@ -282,7 +282,7 @@ on_both_engines! {
             assert_eq!((&request["state"], outcome(&request, &id)), (&json!("completed"), "unchanged"));
         }
         assert!(app.detail(&id).await["restricted_at"].is_null());
-        assert_eq!(restrict::pursue_all(&app.app).await.unwrap(), 0);
+        assert_eq!(reconcile::pursue_all(&app.app).await.unwrap(), 0);
         purge::sweep(&app.app, "system").await.unwrap();
         assert_eq!(app.personal_rows(&id)[0], 1);
         let guardian = json!({"kind": "delete", "order_ids": [id], "requester": {"role": "guardian", "verified_by": "x"}});

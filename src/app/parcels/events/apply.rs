@@ -1,16 +1,13 @@
 //! News of parcels: read from couriers' webhooks, matched to an attempt, applied so that nothing ever moves backwards.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::app::orders::query::living_epochs;
 use crate::app::parcels::attempts::{self, By, Now, duplicate_parcel, note_event, record_booked};
-use crate::app::parcels::events::inbox::Inbox;
 use crate::app::parcels::events::matching::{Holder, find_attempt, holder};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::Instant;
-use crate::couriers::{Booked, CourierEvent, News, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
+use crate::couriers::{Booked, CourierEvent, News};
 use crate::domain::ids::{AttemptId, RowId};
 use crate::domain::job::JobKind;
 use crate::domain::order::OrderStatus;
@@ -32,17 +29,6 @@ const PARKED_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(72);
 /// So many events of one number may wait; a parcel's whole life has fewer.
 const PARKED_OF_ONE: usize = 100;
 
-/// What to tell whoever called a webhook.
-#[derive(Debug)]
-pub enum Received {
-    /// An answer in the courier's own format.
-    Answer(WebhookAnswer),
-    /// Signature or token is missing or wrong: 401, and nothing changed.
-    NotAuthentic,
-    /// There is no such courier here.
-    UnknownCourier,
-}
-
 /// How far an event is to be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
@@ -54,60 +40,12 @@ pub enum Trust {
 
 impl Trust {
     /// Of what this courier pushes.
-    fn in_pushes_of(app: &App, courier: &str) -> Self {
+    pub(super) fn in_pushes_of(app: &App, courier: &str) -> Self {
         match app.couriers.get(courier) {
             Some(courier) if courier.signs_webhooks() => Self::Sure,
             _ => Self::Unsigned,
         }
     }
-}
-
-/// Takes a courier's webhook in. A store or vault that is down is answered with the courier's own "send it again".
-///
-/// # Errors
-/// None in practice: what fails is answered to the courier.
-pub async fn receive(
-    app: &App,
-    inbox: &Inbox,
-    courier: &str,
-    headers: &[(String, String)],
-    body: &[u8],
-    token: Option<&str>,
-    peer: Option<IpAddr>,
-) -> Result<Received, AppError> {
-    let Some(adapter) = app.couriers.get(courier) else {
-        return Ok(Received::UnknownCourier);
-    };
-    let request = WebhookRequest {
-        headers,
-        body,
-        token,
-        peer,
-        now: app.clock.wall_now(),
-    };
-    let events = match adapter.read_webhook(&request) {
-        Ok(events) => events,
-        Err(WebhookError::NotAuthentic) => return Ok(Received::NotAuthentic),
-        Err(WebhookError::Malformed) => {
-            // Authentic but not understood: sending it again would not help. Counted by the log line.
-            tracing::warn!(courier, "an authentic webhook was not understood");
-            return Ok(Received::Answer(
-                adapter.acknowledge(&request, WebhookOutcome::Accepted),
-            ));
-        }
-    };
-    let mut outcome = WebhookOutcome::Accepted;
-    let trust = Trust::in_pushes_of(app, adapter.name());
-    let taken = events
-        .into_iter()
-        .map(|event| inbox.ingest(adapter.name(), event, trust));
-    for taken in futures_util::future::join_all(taken).await {
-        if let Err(error) = taken {
-            tracing::error!(%error, courier, "a courier's event could not be taken in; it will be sent again");
-            outcome = WebhookOutcome::Failed;
-        }
-    }
-    Ok(Received::Answer(adapter.acknowledge(&request, outcome)))
 }
 
 /// Takes one authentic event in: applied, parked, or dropped because its order is purged.
@@ -160,7 +98,11 @@ fn park(conn: &mut AnyConn, ring: &Keyring, courier: &str, event: &CourierEvent,
         remark: event.remark.as_ref().map(|remark| remark.expose().clone()),
     };
     let stored = stored.to_bytes();
-    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let fingerprints = ring.fingerprints(
+        &personal_record::living_epochs(conn, ring)?,
+        Kind::Tracking,
+        number.expose(),
+    );
     let waiting = parked::of_fingerprints(conn, courier, &fingerprints)?;
     for row in &waiting {
         if *ring.open(row.epoch, Table::ParkedEvents, &row.id, &row.sealed)? == *stored {
@@ -208,7 +150,11 @@ pub(crate) fn apply_parked(
     now: Now,
 ) -> Result<(), AppError> {
     let Some(number) = tracking_no else { return Ok(()) };
-    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let fingerprints = ring.fingerprints(
+        &personal_record::living_epochs(conn, ring)?,
+        Kind::Tracking,
+        number.expose(),
+    );
     let (mut order, mut attempt) = (order, attempt);
     // Only pushes are parked.
     let trust = Trust::in_pushes_of(app, &attempt.courier);

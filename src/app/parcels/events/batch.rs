@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::app::orders::query::living_epochs;
 use crate::app::parcels::attempts::Now;
 use crate::app::parcels::events::apply::{self, Moved};
 use crate::app::parcels::events::inbox::Arrival;
@@ -126,7 +125,7 @@ fn find_numbers(
     if numbers.is_empty() {
         return Ok(found);
     }
-    let living = living_epochs(conn, ring)?;
+    let living = personal_record::living_epochs(conn, ring)?;
     let mut of_print = HashMap::new();
     for number in numbers {
         for fingerprint in ring.fingerprints(&living, Kind::Tracking, number.expose()) {

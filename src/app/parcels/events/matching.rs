@@ -1,7 +1,7 @@
 //! Which attempt is meant: by our reference, the courier's own id or a tracking number, which must not contradict each
 //! other.
 
-use crate::app::orders::query::living_epochs;
+use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::couriers::{Booked, CourierEvent};
 use crate::privacy::Pii;
@@ -51,7 +51,11 @@ pub(crate) fn find_attempt(
     let Some(number) = &event.tracking_no else {
         return Ok(None);
     };
-    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let fingerprints = ring.fingerprints(
+        &personal_record::living_epochs(conn, ring)?,
+        Kind::Tracking,
+        number.expose(),
+    );
     let mut ended = None;
     for row in shipments::by_tracking(conn, &fingerprints, Some(courier))? {
         let corrupt = || StoreError::corrupt("order_tracking", &row.id);
@@ -122,7 +126,11 @@ pub(crate) fn holder(
     let Some(number) = number else {
         return Ok(Holder::Nobody);
     };
-    let fingerprints = ring.fingerprints(&living_epochs(conn, ring)?, Kind::Tracking, number.expose());
+    let fingerprints = ring.fingerprints(
+        &personal_record::living_epochs(conn, ring)?,
+        Kind::Tracking,
+        number.expose(),
+    );
     let rows = shipments::by_tracking(conn, &fingerprints, Some(&attempt.courier))?;
     let order = attempt.order_id.to_string();
     let is_this = |row: &TrackingRow| row.order_id == order && row.attempt == i16::from(attempt.number);
