@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, Moment, WallTime};
 use crate::domain::contact::{Address, Phone, Recipient};
 use crate::domain::ids::BookingReference;
 use crate::domain::shipment::TrackingStatus;
@@ -101,7 +101,7 @@ pub struct ParcelRef {
     /// The consignee's phone: some couriers answer only to its last four digits.
     pub consignee_phone: Option<Phone>,
     /// When the attempt was first sent, wall time.
-    pub first_sent_at: Option<Instant>,
+    pub first_sent_at: Option<WallTime>,
 }
 
 /// Why a booking did not succeed, in terms of what may be done next.
@@ -183,7 +183,7 @@ pub enum Reconciled {
         code: String,
     },
     /// Asking is not possible, but the same id sent again does not book twice before this time (wall).
-    SafeToResendUntil(Instant),
+    SafeToResendUntil(WallTime),
     /// No query can tell: a person resolves it.
     CannotTell,
 }
@@ -289,9 +289,14 @@ pub struct CourierEvent {
     /// The courier's own code, for the log and the metric; never free text.
     pub code: String,
     /// When it happened.
-    pub at: Instant,
+    pub at: BusinessTime,
     /// What the courier wrote (personal data: "signed for by ...").
     pub remark: Option<Pii<String>>,
+}
+
+/// When something was sent, taken for when it happened, where the courier does not say.
+pub(crate) fn as_happened(sent: WallTime) -> BusinessTime {
+    BusinessTime::from_utc(sent.utc())
 }
 
 /// An incoming call on `/webhooks/{courier}`, before anything in it is believed.
@@ -305,8 +310,10 @@ pub struct WebhookRequest<'a> {
     pub token: Option<&'a str>,
     /// Who is calling, as far as our own proxies tell; personal data, to be compared and never logged.
     pub peer: Option<IpAddr>,
-    /// For signature tolerance, wall time.
-    pub now: Instant,
+    /// For signature tolerance.
+    pub now: WallTime,
+    /// When news count as heard that say no time of their own.
+    pub received_at: BusinessTime,
 }
 
 impl WebhookRequest<'_> {

@@ -40,14 +40,14 @@ pub use error::StoreError;
 
 use chrono::NaiveDateTime;
 
-use crate::clock::Instant;
+use crate::clock::Moment;
 
 /// A moment as both engines keep it: UTC without saying so.
-pub(crate) fn to_row(at: Instant) -> NaiveDateTime {
-    at.naive_utc()
+pub(crate) fn to_row(at: impl Moment) -> NaiveDateTime {
+    at.utc().naive_utc()
 }
 
-/// A stored moment.
-pub(crate) fn from_row(at: NaiveDateTime) -> Instant {
-    at.and_utc()
+/// A stored moment: of which time it is, the type of what it is read into says.
+pub(crate) fn from_row<T: Moment>(at: NaiveDateTime) -> T {
+    T::from_utc(at.and_utc())
 }

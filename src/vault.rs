@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::clock::{Clock, Instant, delta};
+use crate::clock::{BusinessTime, Clock, WallTime, delta};
 use crate::store::vault::journal::{self, JournalRow, NewEntry};
 use crate::store::vault::rows;
 use crate::store::{AnyConn, Database, StoreError, dialect, epochs, meta};
@@ -276,7 +276,7 @@ impl Vault {
             .map_err(|error| self.in_service(error))?
             .ok_or(VaultError::Older)?;
         let (living, destroyed): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.wrapped.is_some());
-        let living: Vec<(i64, Instant)> = living.into_iter().map(|key| (key.id, key.starts_at)).collect();
+        let living: Vec<(i64, BusinessTime)> = living.into_iter().map(|key| (key.id, key.starts_at)).collect();
         let destroyed: Vec<i64> = destroyed.into_iter().map(|key| key.id).collect();
         orders.write_blocking(|conn| {
             epochs::add_in_tx(conn, &living)?;
@@ -428,7 +428,7 @@ impl Vault {
 
     /// Asks the vault, unless it failed to answer somebody else since `asked`: a hundred callers who wait for a vault that
     /// is down are all told so at once, not one after the other, each after a timeout of its own.
-    fn refresh_once(&self, now: Instant, asked: std::time::Instant) -> Result<Arc<Keyring>, VaultError> {
+    fn refresh_once(&self, now: WallTime, asked: std::time::Instant) -> Result<Arc<Keyring>, VaultError> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, cause)) = failed.as_ref().filter(|(at, _)| *at >= asked) {
             return Err(VaultError::Unavailable(cause.clone()));
@@ -485,11 +485,11 @@ impl Vault {
         }
     }
 
-    fn refresh(&self, now: Instant) -> Result<Arc<Keyring>, VaultError> {
+    fn refresh(&self, now: WallTime) -> Result<Arc<Keyring>, VaultError> {
         self.load(now).map_err(|error| self.in_service(error))
     }
 
-    fn load(&self, now: Instant) -> Result<Arc<Keyring>, VaultError> {
+    fn load(&self, now: WallTime) -> Result<Arc<Keyring>, VaultError> {
         let (epochs, days) = self
             .db
             .read_blocking(|conn| Ok::<_, StoreError>((rows::keys(conn, EPOCH)?, rows::keys(conn, IDEMPOTENCY)?)))

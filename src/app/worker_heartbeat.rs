@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::clock::Instant;
+use crate::clock::WallTime;
 
 /// When the worker last looked at the job table: what the readiness check asks for.
 #[derive(Debug, Clone, Default)]
@@ -12,12 +12,12 @@ pub struct Heartbeat(Arc<AtomicI64>);
 
 impl Heartbeat {
     /// The worker is alive at `wall`.
-    pub fn beat(&self, wall: Instant) {
+    pub fn beat(&self, wall: WallTime) {
         self.0.store(wall.timestamp_micros(), Ordering::Relaxed);
     }
 
     /// How long ago the last beat was; `None` before the first.
-    pub fn age(&self, wall: Instant) -> Option<Duration> {
+    pub fn age(&self, wall: WallTime) -> Option<Duration> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
             last => Some(Duration::from_micros(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::{Failure, embedded, out, reachable, runtime, setup, start_log};
-use crate::clock::{Clock, Instant, Scale};
+use crate::clock::{Clock, Scale, WallTime};
 use crate::config::{Config, DatabaseUrl, LoadOptions};
 use crate::couriers::simulated::sandbox::{self, Faults, SandboxConfig};
 use crate::privacy::Secret;
@@ -64,7 +64,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         0 | 1 => Clock::system(),
         speed => {
             let now = Clock::system().wall_now();
-            let given = options.origin.and_then(chrono::DateTime::from_timestamp_micros);
+            let given = options.origin.and_then(WallTime::from_timestamp_micros);
             let origin = given.or_else(|| stored_origin(&config, speed)).unwrap_or(now);
             Clock::scaled(Scale { origin, speed })
         }
@@ -97,7 +97,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 }
 
 /// The origin that the service's clock is scaled from, where its database is there and knows.
-fn stored_origin(config: &Config, speed: u32) -> Option<Instant> {
+fn stored_origin(config: &Config, speed: u32) -> Option<WallTime> {
     if let DatabaseUrl::Sqlite(path) = &config.database.url
         && !path.exists()
     {

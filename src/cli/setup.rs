@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::app::{App, Settings};
 use crate::cli::embedded::SimulatedAt;
 use crate::cli::{Failure, brokers};
-use crate::clock::{Clock, Instant, Scale};
+use crate::clock::{Clock, Scale, WallTime};
 use crate::config::{self, Config, DatabaseUrl};
 use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
 use crate::couriers::sf::{Sf, SfConfig};
@@ -24,7 +24,7 @@ use crate::vault::{Vault, VaultError, VaultSettings};
 fn parse_scale(stored: &str) -> Option<Scale> {
     let (origin, speed) = stored.split_once('x')?;
     Some(Scale {
-        origin: Instant::from_timestamp_micros(origin.parse().ok()?)?,
+        origin: WallTime::from_timestamp_micros(origin.parse().ok()?)?,
         speed: speed.parse().ok()?,
     })
 }

@@ -148,7 +148,7 @@ pub struct CouriersConfig {
     /// Whom to try after a certain refusal, in this order; each one of [`COURIERS`](super::COURIERS).
     pub fallbacks: Vec<String>,
     /// Wall time after an attempt's network deadline before "not there" is believed.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(rename = "settle", deserialize_with = "duration::deserialize")]
     pub settle_time: Duration,
     /// Always there, for development.
     pub simulated: SimulatedConfig,

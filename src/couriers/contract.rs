@@ -16,6 +16,7 @@ mod bookings;
 mod queries;
 mod webhooks;
 
+use crate::clock::Moment;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -292,8 +293,8 @@ pub(crate) fn attempt(reference: &BookingReference) -> ParcelRef {
 }
 
 /// The time at which webhooks come in.
-pub(crate) fn now() -> crate::clock::Instant {
-    chrono::DateTime::from_timestamp(1_795_000_000, 0).unwrap()
+pub(crate) fn now<T: Moment>() -> T {
+    T::from_utc(chrono::DateTime::from_timestamp(1_795_000_000, 0).unwrap())
 }
 
 /// Waits until `holds`; gives up after a time that only a hang can take.

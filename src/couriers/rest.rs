@@ -9,7 +9,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::couriers::client::{self, retry_after, safe_code, send_code, surely_not_sent};
 use crate::couriers::{BookError, CallError};
 use crate::privacy::Secret;
@@ -251,18 +251,18 @@ pub(super) fn document_type(document: &[u8], said: &str) -> Option<&'static str>
 }
 
 /// A moment as APIs write it, with or without zone (then UTC), cut to what both engines keep.
-pub(super) fn moment(text: &str) -> Option<Instant> {
+pub(super) fn moment(text: &str) -> Option<BusinessTime> {
     let read = DateTime::parse_from_rfc3339(text)
         .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"))
         .map(|at| at.to_utc())
         .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|at| at.and_utc()))
         .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|at| at.and_utc()))
         .ok()?;
-    DateTime::from_timestamp_micros(read.timestamp_micros())
+    BusinessTime::from_timestamp_micros(read.timestamp_micros())
 }
 
 /// The same moment, told after `place` others: what couriers say of one minute stays in their order.
-pub(super) fn in_place(at: Instant, place: usize) -> Instant {
+pub(super) fn in_place(at: BusinessTime, place: usize) -> BusinessTime {
     let micros = i64::try_from(place).unwrap_or_default();
     at.checked_add_signed(TimeDelta::microseconds(micros)).unwrap_or(at)
 }

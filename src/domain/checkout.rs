@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text, moment};
 use crate::domain::money::Money;
@@ -37,7 +37,7 @@ pub struct NewItem {
 #[expect(missing_docs, reason = "the fields of the contract, by their names")]
 pub struct Consent {
     pub policy_version: String,
-    pub accepted_at: Instant,
+    pub accepted_at: BusinessTime,
     pub legal_basis: LegalBasis,
     pub cross_border: bool,
     pub minor: bool,
@@ -96,7 +96,7 @@ const MAX_ITEMS: usize = 20;
 
 impl NewOrder {
     /// Checks every value at `now` (business time) and collects every refusal; `None` where there was one.
-    pub fn parse(parts: &NewOrderParts<'_>, now: Instant, errors: &mut FieldErrors) -> Option<Self> {
+    pub fn parse(parts: &NewOrderParts<'_>, now: BusinessTime, errors: &mut FieldErrors) -> Option<Self> {
         let reference = errors.take("/reference", parse_reference(parts.reference));
         let recipient = Recipient::parse(&parts.recipient, "/recipient", errors);
         let counted = (1..=MAX_ITEMS).contains(&parts.items.len());
@@ -208,7 +208,7 @@ fn in_range(value: i64, min: i16, max: i16) -> Result<i16, Invalid> {
     }
 }
 
-fn parse_consent(parts: &NewOrderParts<'_>, now: Instant, errors: &mut FieldErrors) -> Option<Consent> {
+fn parse_consent(parts: &NewOrderParts<'_>, now: BusinessTime, errors: &mut FieldErrors) -> Option<Consent> {
     let policy_version = errors.take("/consent/policy_version", bounded_text(parts.policy_version, 1, 64));
     let accepted_at = moment(parts.accepted_at).and_then(|at| {
         if at > now + TimeDelta::minutes(5) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::clock::{Instant, delta};
+use crate::clock::{WallTime, delta};
 
 /// Bookings that fail for certain, in a row, until the queue pauses: fewer happen to a courier that is well.
 pub const FAILURES_TO_PAUSE: i64 = 5;
@@ -125,15 +125,15 @@ pub enum Transition {
 #[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
 pub struct Breaker {
     pub state: State,
-    pub since: Instant,
-    pub paused_until: Option<Instant>,
+    pub since: WallTime,
+    pub paused_until: Option<WallTime>,
     pub pauses: i64,
     pub caused_by: Option<Call>,
     pub failures: i64,
-    pub last_success_at: Option<Instant>,
-    pub last_failure_at: Option<Instant>,
+    pub last_success_at: Option<WallTime>,
+    pub last_failure_at: Option<WallTime>,
     pub last_error: Option<String>,
-    pub window_started_at: Instant,
+    pub window_started_at: WallTime,
     pub calls: i64,
     pub failed: i64,
     pub calls_before: i64,
@@ -142,7 +142,7 @@ pub struct Breaker {
 
 impl Breaker {
     /// A courier that nobody has called yet.
-    pub const fn new(now: Instant) -> Self {
+    pub const fn new(now: WallTime) -> Self {
         Self {
             state: State::Closed,
             since: now,
@@ -171,7 +171,13 @@ impl Breaker {
     }
 
     /// Takes in how a call that began at `began_at` ended, at `now`.
-    pub fn record(&mut self, call: Call, call_outcome: CallOutcome<'_>, began_at: Instant, now: Instant) -> Transition {
+    pub fn record(
+        &mut self,
+        call: Call,
+        call_outcome: CallOutcome<'_>,
+        began_at: WallTime,
+        now: WallTime,
+    ) -> Transition {
         self.count(call_outcome != CallOutcome::Answer, now);
         if let CallOutcome::Failure { code, .. } | CallOutcome::Unsure { code } | CallOutcome::Unauthorized { code } =
             call_outcome
@@ -210,7 +216,7 @@ impl Breaker {
     }
 
     /// Makes the next call a probe.
-    pub fn resume(&mut self, now: Instant) {
+    pub fn resume(&mut self, now: WallTime) {
         if self.state != State::Closed {
             self.paused_until = Some(now);
             self.pauses = 0;
@@ -218,7 +224,7 @@ impl Breaker {
     }
 
     /// How many of the last calls failed, 0 to 1; `None` where there were none for a while.
-    pub fn error_rate(&self, now: Instant) -> Option<f64> {
+    pub fn error_rate(&self, now: WallTime) -> Option<f64> {
         let age = now - self.window_started_at;
         let (calls, failed) = if age < delta(WINDOW) {
             (self.calls + self.calls_before, self.failed + self.failed_before)
@@ -231,7 +237,7 @@ impl Breaker {
         (calls > 0).then(|| small(failed) / small(calls))
     }
 
-    fn answered(&mut self, call: Call, now: Instant) -> Transition {
+    fn answered(&mut self, call: Call, now: WallTime) -> Transition {
         self.last_success_at = Some(now);
         if call == Call::Book {
             self.failures = 0;
@@ -249,7 +255,7 @@ impl Breaker {
         Transition::Closed
     }
 
-    fn trip(&mut self, state: State, call: Call, now: Instant) {
+    fn trip(&mut self, state: State, call: Call, now: WallTime) {
         self.state = state;
         self.since = now;
         self.caused_by = Some(call);
@@ -258,7 +264,7 @@ impl Breaker {
     }
 
     /// Only a call that began during the pause was a probe: what was under way before says nothing new.
-    fn probe_failed(&mut self, call: Call, began_at: Instant, now: Instant) {
+    fn probe_failed(&mut self, call: Call, began_at: WallTime, now: WallTime) {
         if self.blocks(call) && began_at >= self.since {
             self.pauses = self.pauses.saturating_add(1);
             self.paused_until = Some(now + delta(self.next_wait()));
@@ -275,13 +281,13 @@ impl Breaker {
         waits.get(index).copied().unwrap_or(longest)
     }
 
-    fn wait_at_least(&mut self, after: Option<Duration>, now: Instant) {
+    fn wait_at_least(&mut self, after: Option<Duration>, now: WallTime) {
         if let (Some(until), Some(after)) = (self.paused_until, after) {
             self.paused_until = Some(until.max(now + delta(crate::domain::job::bounded_retry_after(after))));
         }
     }
 
-    fn count(&mut self, failed: bool, now: Instant) {
+    fn count(&mut self, failed: bool, now: WallTime) {
         let age = now - self.window_started_at;
         if age >= delta(WINDOW) {
             let recent = age < delta(WINDOW * 2);
@@ -297,7 +303,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::{DateTime, TimeDelta};
+    use chrono::TimeDelta;
 
     const DOWN: CallOutcome<'static> = CallOutcome::Failure {
         code: "down",
@@ -305,8 +311,8 @@ mod tests {
     };
     const REFUSED: CallOutcome<'static> = CallOutcome::Unauthorized { code: "bad_key" };
 
-    fn at(second: i64) -> Instant {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    fn at(second: i64) -> WallTime {
+        WallTime::UNIX_EPOCH + TimeDelta::seconds(second)
     }
 
     fn call_outcome(breaker: &mut Breaker, call: Call, what: CallOutcome<'_>, second: i64) -> Transition {

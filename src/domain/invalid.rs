@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta};
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 
 /// Why a single value was refused. `detail` is written for the caller and never holds the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,16 +87,16 @@ pub fn control_character() -> Invalid {
 ///
 /// # Errors
 /// `invalid_format`, `out_of_range`.
-pub fn moment(text: &str) -> Result<Instant, Invalid> {
+pub fn moment(text: &str) -> Result<BusinessTime, Invalid> {
     let at = DateTime::parse_from_rfc3339(text).map_err(|_| {
         Invalid::new(
             "invalid_format",
             "must be a time as RFC 3339 writes it: 2026-11-23T08:00:00Z",
         )
     })?;
-    let latest = DateTime::UNIX_EPOCH + TimeDelta::days(365 * 1000);
-    Instant::from_timestamp_micros(at.timestamp_micros())
-        .filter(|at| (DateTime::UNIX_EPOCH..latest).contains(at))
+    let latest = BusinessTime::UNIX_EPOCH + TimeDelta::days(365 * 1000);
+    BusinessTime::from_timestamp_micros(at.timestamp_micros())
+        .filter(|at| (BusinessTime::UNIX_EPOCH..latest).contains(at))
         .ok_or_else(|| Invalid::new("out_of_range", "must be a time after 1970 and before 2969"))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::clock::Instant;
+use crate::clock::WallTime;
 
 /// What a job row asks for. A payload is an id and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,13 +86,13 @@ pub enum Next {
     /// At once: the state changed and can be driven on.
     Now,
     /// At this wall time; not a failure.
-    At(Instant),
+    At(WallTime),
     /// After so much business time, and not before that wall time; not a failure.
     Later {
         /// Business time.
         wait: TimeDelta,
         /// Wall time.
-        not_before: Instant,
+        not_before: WallTime,
     },
     /// A try failed; the schedule says when, unless the courier asked for a wait (wall).
     Retry {

@@ -2,16 +2,16 @@
 
 use chrono::TimeDelta;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 
 /// When an order that ended at `ended_at` is due. A corrected end sets the clock anew, but never past twice the window
 /// from the first end.
-pub fn purge_due_at(ended_at: Instant, first_ended_at: Instant, window: TimeDelta) -> Instant {
+pub fn purge_due_at(ended_at: BusinessTime, first_ended_at: BusinessTime, window: TimeDelta) -> BusinessTime {
     let latest = first_ended_at.checked_add_signed(window + window);
     let due = ended_at.checked_add_signed(window);
     match (due, latest) {
         (Some(due), Some(latest)) => due.min(latest),
-        _ => Instant::MAX_UTC,
+        _ => BusinessTime::MAX,
     }
 }
 
@@ -77,11 +77,10 @@ impl PurgeReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
 
     #[test]
     fn a_corrected_end_sets_the_clock_anew_but_at_most_twice_the_window() {
-        let start = DateTime::UNIX_EPOCH;
+        let start: BusinessTime = "2026-11-23T08:00:00Z".parse().unwrap();
         let day = TimeDelta::days;
         assert_eq!(purge_due_at(start, start, day(30)), start + day(30));
         assert_eq!(purge_due_at(start + day(10), start, day(30)), start + day(40));

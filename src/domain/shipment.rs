@@ -2,7 +2,7 @@
 
 use chrono::{DurationRound as _, TimeDelta};
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, Moment};
 
 /// A booked parcel without news for so long (business time) is asked for, and again after as long, until it ends: half of
 /// the longest gap between two scans of a parcel that moves.
@@ -10,9 +10,11 @@ pub const QUIET: TimeDelta = TimeDelta::hours(12);
 
 /// When a parcel with news at `now` is next asked for. In whole hours: what is heard in quick succession asks for no other
 /// moment, and the database need not touch its index.
-pub fn ask_again_at(now: Instant) -> Instant {
+pub fn ask_again_at(now: BusinessTime) -> BusinessTime {
     let at = now + QUIET;
-    at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
+    at.utc()
+        .duration_trunc(TimeDelta::hours(1))
+        .map_or(at, BusinessTime::from_utc)
 }
 
 /// The same for a parcel that was accepted without a number: couriers give it within minutes.
@@ -161,7 +163,7 @@ pub struct Progress {
     /// The status that counts.
     pub status: TrackingStatus,
     /// When it happened.
-    pub at: Instant,
+    pub at: BusinessTime,
 }
 
 impl Progress {
@@ -192,10 +194,9 @@ pub const DISCLOSED_TO_COURIERS: &str = "name,phone,address";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
 
-    fn at(minute: i64) -> Instant {
-        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
+    fn at(minute: i64) -> BusinessTime {
+        BusinessTime::UNIX_EPOCH + TimeDelta::minutes(minute)
     }
 
     fn hear(news: &[(TrackingStatus, i64)]) -> Option<TrackingStatus> {

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::invalid::Invalid;
 use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
@@ -145,14 +145,14 @@ const OLDEST: TimeDelta = TimeDelta::days(366);
 ///
 /// # Errors
 /// `out_of_range`.
-pub fn parse_received(at: Instant, now: Instant) -> Result<Instant, Invalid> {
+pub fn parse_received(at: BusinessTime, now: BusinessTime) -> Result<BusinessTime, Invalid> {
     if at > now || at < now - OLDEST {
         return Err(Invalid::new(
             "out_of_range",
             "must be within the last year and not in the future",
         ));
     }
-    Ok(Instant::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at))
+    Ok(BusinessTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at))
 }
 
 #[cfg(test)]
@@ -197,13 +197,13 @@ mod tests {
 
     #[test]
     fn a_request_was_received_within_the_last_year_and_not_in_the_future() {
-        let now = DateTime::UNIX_EPOCH + TimeDelta::days(10_000);
+        let now = BusinessTime::UNIX_EPOCH + TimeDelta::days(10_000);
         assert_eq!(parse_received(now, now), Ok(now));
         assert!(parse_received(now - TimeDelta::days(366), now).is_ok());
         for bad in [
             now + TimeDelta::seconds(1),
             now - TimeDelta::days(367),
-            DateTime::<chrono::Utc>::MIN_UTC,
+            crate::clock::Moment::from_utc(DateTime::<chrono::Utc>::MIN_UTC),
         ] {
             assert_eq!(parse_received(bad, now).unwrap_err().code, "out_of_range");
         }

@@ -2,9 +2,9 @@
 //! make long holidays, and makes up for them with working weekends; it is announced a year at a time, so a year that is
 //! not here yet is counted Monday to Friday, and the answer says so.
 
-use chrono::{DateTime, Datelike, Days, FixedOffset, NaiveDate, Weekday};
+use chrono::{Datelike, Days, FixedOffset, NaiveDate, Weekday};
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, Moment};
 
 /// How long a request of a data subject may take: what the shop's privacy policy promises.
 pub const ANSWER_WITHIN: u32 = 7;
@@ -145,10 +145,10 @@ pub struct Due {
 }
 
 /// The day that it is in China at a moment.
-pub fn day_of(at: Instant) -> NaiveDate {
+pub fn day_of(at: BusinessTime) -> NaiveDate {
     match FixedOffset::east_opt(CHINA_SECONDS) {
-        Some(china) => DateTime::with_timezone(&at, &china).date_naive(),
-        None => at.date_naive(),
+        Some(china) => at.utc().with_timezone(&china).date_naive(),
+        None => at.utc().date_naive(),
     }
 }
 
@@ -166,7 +166,7 @@ pub fn is_workday(day: NaiveDate) -> (bool, bool) {
 }
 
 /// The `count`-th working day after the day of receipt, which itself does not count.
-pub fn due_after(received: Instant, count: u32) -> Due {
+pub fn due_after(received: BusinessTime, count: u32) -> Due {
     let mut due = Due {
         on: day_of(received),
         official: true,
@@ -205,7 +205,7 @@ pub fn days_left(today: NaiveDate, due: NaiveDate) -> i64 {
 const SOON: u32 = 2;
 
 /// Today in China, and the last day of what is due soon.
-pub fn today_and_soon(now: Instant) -> (NaiveDate, NaiveDate) {
+pub fn today_and_soon(now: BusinessTime) -> (NaiveDate, NaiveDate) {
     (day_of(now), due_after(now, SOON).on)
 }
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn due(received: &str) -> (String, bool) {
-        let due = due_after(DateTime::parse_from_rfc3339(received).unwrap().to_utc(), ANSWER_WITHIN);
+        let due = due_after(received.parse().unwrap(), ANSWER_WITHIN);
         (due.on.to_string(), due.official)
     }
 

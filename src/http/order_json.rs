@@ -155,13 +155,13 @@ impl OrderBody {
                 .as_ref()
                 .map(|attempt| ShipmentBody::of(view, attempt, audience)),
             minor: order.minor,
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-            ended_at: order.ended_at,
-            purge_due_at: order.purge_due_at,
-            purged_at: order.purged_at,
+            created_at: order.created_at.into(),
+            updated_at: order.updated_at.into(),
+            ended_at: order.ended_at.map(Into::into),
+            purge_due_at: order.purge_due_at.map(Into::into),
+            purged_at: order.purged_at.map(Into::into),
             held: view.held,
-            restricted_at: order.restricted_at,
+            restricted_at: order.restricted_at.map(Into::into),
         }
     }
 
@@ -221,9 +221,9 @@ impl ShipmentBody {
                 .filter(|_| audience == Audience::Ops)
                 .map(|end| EndReportedBody {
                     status: end.status.as_str(),
-                    at: end.at,
+                    at: end.at.into(),
                 }),
-            booked_at: attempt.booked_at,
+            booked_at: attempt.booked_at.map(Into::into),
             attempts: attempt.number,
             service: attempt.service.clone().filter(|_| audience == Audience::Ops),
             last_error: attempt.last_error.clone(),

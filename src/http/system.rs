@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::app::parcels::circuit_breaker::CourierView;
 use crate::app::{App, AppError};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::order::OrderStatus;
 use crate::http::docs::documented::WithoutKey;
 use crate::http::errors::problem::Problem;
@@ -120,7 +120,7 @@ fn set(stats: &Stats, app: &App, metrics: &Metrics) {
         let count = stats.by_status.iter().find(|(name, _)| name == status.as_str());
         metrics.set_orders(status, count.map_or(0, |(_, count)| *count));
     }
-    let waited = |since: Instant| (app.clock.business_now() - since).num_seconds().max(0);
+    let waited = |since: BusinessTime| (app.clock.business_now() - since).num_seconds().max(0);
     for (gauge, value) in [
         (Gauge::JobsReady, stats.jobs_ready),
         (Gauge::JobsDead, stats.jobs_dead),

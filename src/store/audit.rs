@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::store::schema::audit_log;
 use crate::store::{AnyConn, StoreError, dialect, meta, to_row};
 
@@ -67,7 +67,7 @@ pub struct Act<'a> {
 ///
 /// # Errors
 /// The database, or a head that cannot be read.
-pub fn append_in_tx(conn: &mut AnyConn, at: Instant, act: &Act<'_>) -> Result<(i64, String), StoreError> {
+pub fn append_in_tx(conn: &mut AnyConn, at: BusinessTime, act: &Act<'_>) -> Result<(i64, String), StoreError> {
     meta::get_or_set_in_tx(conn, meta::AUDIT_HEAD, "0 ")?;
     let head = dialect::lock_fact(conn, dialect::Facts::Orders, meta::AUDIT_HEAD)?.unwrap_or_default();
     let corrupt = || StoreError::corrupt("meta", meta::AUDIT_HEAD);

@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::store::orders::{Order, OrderRow, named, page_among};
 use crate::store::schema::{audit_log, key_epochs, order_person, orders};
@@ -13,9 +13,9 @@ use crate::store::{AnyConn, StoreError, to_row};
 #[derive(Debug, Clone)]
 pub struct Window {
     /// Held at this moment or later.
-    pub from: Instant,
+    pub from: BusinessTime,
     /// Held before this moment.
-    pub to: Instant,
+    pub to: BusinessTime,
     /// Of these clients alone; every one of them must be the order's.
     pub clients: Vec<String>,
     /// Among these orders alone.

@@ -6,7 +6,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Timestamp};
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, WallTime};
 use crate::domain::circuit_breaker::{Breaker, Call, State};
 use crate::store::schema::courier_state;
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
@@ -98,7 +98,7 @@ pub fn find(conn: &mut AnyConn, courier: &str) -> Result<Option<Breaker>, StoreE
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn lock_in_tx(conn: &mut AnyConn, courier: &str, wall: Instant) -> Result<Breaker, StoreError> {
+pub fn lock_in_tx(conn: &mut AnyConn, courier: &str, wall: WallTime) -> Result<Breaker, StoreError> {
     if !dialect::lock_courier_row(conn, courier)? {
         let fresh = StateRow::of(courier, &Breaker::new(wall));
         dialect::insert_or_pass!(conn, courier_state::table, &[fresh][..]);
@@ -122,7 +122,12 @@ pub fn save_in_tx(conn: &mut AnyConn, courier: &str, breaker: &Breaker) -> Resul
 ///
 /// # Errors
 /// The database.
-pub fn take_probe_in_tx(conn: &mut AnyConn, courier: &str, wall: Instant, until: Instant) -> Result<bool, StoreError> {
+pub fn take_probe_in_tx(
+    conn: &mut AnyConn,
+    courier: &str,
+    wall: WallTime,
+    until: WallTime,
+) -> Result<bool, StoreError> {
     let due = courier_state::table
         .filter(courier_state::courier.eq(courier))
         .filter(courier_state::state.ne(State::Closed.as_str()))
@@ -165,7 +170,7 @@ pub struct Queue {
 ///
 /// # Errors
 /// The database.
-pub fn queues(conn: &mut AnyConn, now: Instant, wall: Instant) -> Result<BTreeMap<String, Queue>, StoreError> {
+pub fn queues(conn: &mut AnyConn, now: BusinessTime, wall: WallTime) -> Result<BTreeMap<String, Queue>, StoreError> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
@@ -208,7 +213,12 @@ pub fn queues(conn: &mut AnyConn, now: Instant, wall: Instant) -> Result<BTreeMa
 ///
 /// # Errors
 /// The database.
-pub fn hasten_jobs_in_tx(conn: &mut AnyConn, courier: &str, now: Instant, wall: Instant) -> Result<usize, StoreError> {
+pub fn hasten_jobs_in_tx(
+    conn: &mut AnyConn,
+    courier: &str,
+    now: BusinessTime,
+    wall: WallTime,
+) -> Result<usize, StoreError> {
     Ok(diesel::sql_query(
         "UPDATE jobs SET run_at = $1, not_before = $2 WHERE kind = 'ship' AND state = 'ready'
             AND (run_at > $1 OR not_before > $2)

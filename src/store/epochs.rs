@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::store::schema::key_epochs;
 use crate::store::{AnyConn, StoreError, dialect, to_row};
 
@@ -21,7 +21,7 @@ struct EpochRow {
 ///
 /// # Errors
 /// The database.
-pub fn add_in_tx(conn: &mut AnyConn, epochs: &[(i64, Instant)]) -> Result<(), StoreError> {
+pub fn add_in_tx(conn: &mut AnyConn, epochs: &[(i64, BusinessTime)]) -> Result<(), StoreError> {
     let rows: Vec<EpochRow> = epochs
         .iter()
         .map(|(id, starts_at)| EpochRow {
@@ -40,7 +40,7 @@ pub fn add_in_tx(conn: &mut AnyConn, epochs: &[(i64, Instant)]) -> Result<(), St
 ///
 /// # Errors
 /// The database; [`StoreError::Unavailable`] where no epoch is open (they are made ahead, so this passes).
-pub fn current_in_tx(conn: &mut AnyConn, now: Instant) -> Result<i64, StoreError> {
+pub fn current_in_tx(conn: &mut AnyConn, now: BusinessTime) -> Result<i64, StoreError> {
     dialect::share_current_epoch(conn, to_row(now))?
         .ok_or_else(|| StoreError::Unavailable("no key epoch is open".to_owned()))
 }
@@ -72,7 +72,7 @@ pub fn newest(conn: &mut AnyConn) -> Result<Option<i64>, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn begun_before(conn: &mut AnyConn, horizon: Instant, now: Instant) -> Result<Option<i64>, StoreError> {
+pub fn begun_before(conn: &mut AnyConn, horizon: BusinessTime, now: BusinessTime) -> Result<Option<i64>, StoreError> {
     let current: Option<i64> = key_epochs::table
         .filter(key_epochs::starts_at.le(to_row(now)))
         .filter(key_epochs::state.eq("open"))
@@ -92,7 +92,7 @@ pub fn begun_before(conn: &mut AnyConn, horizon: Instant, now: Instant) -> Resul
 ///
 /// # Errors
 /// The database.
-pub fn close_in_tx(conn: &mut AnyConn, until: i64, now: Instant) -> Result<usize, StoreError> {
+pub fn close_in_tx(conn: &mut AnyConn, until: i64, now: BusinessTime) -> Result<usize, StoreError> {
     Ok(diesel::update(
         key_epochs::table
             .filter(key_epochs::id.le(until))
@@ -115,7 +115,7 @@ pub fn any_closed(conn: &mut AnyConn) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn retire_closed_in_tx(conn: &mut AnyConn, now: Instant) -> Result<usize, StoreError> {
+pub fn retire_closed_in_tx(conn: &mut AnyConn, now: BusinessTime) -> Result<usize, StoreError> {
     Ok(diesel::update(key_epochs::table.filter(key_epochs::state.eq("closed")))
         .set((key_epochs::state.eq("retired"), key_epochs::retired_at.eq(to_row(now))))
         .execute(conn)?)
@@ -125,7 +125,7 @@ pub fn retire_closed_in_tx(conn: &mut AnyConn, now: Instant) -> Result<usize, St
 ///
 /// # Errors
 /// The database.
-pub fn give_up_in_tx(conn: &mut AnyConn, destroyed: &[i64], now: Instant) -> Result<usize, StoreError> {
+pub fn give_up_in_tx(conn: &mut AnyConn, destroyed: &[i64], now: BusinessTime) -> Result<usize, StoreError> {
     if destroyed.is_empty() {
         return Ok(0);
     }
@@ -154,7 +154,7 @@ pub fn retired(conn: &mut AnyConn) -> Result<Vec<i64>, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn all(conn: &mut AnyConn) -> Result<Vec<(i64, String, Instant)>, StoreError> {
+pub fn all(conn: &mut AnyConn) -> Result<Vec<(i64, String, BusinessTime)>, StoreError> {
     let rows: Vec<EpochRow> = key_epochs::table
         .order(key_epochs::id)
         .select(EpochRow::as_select())

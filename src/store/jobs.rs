@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, WallTime};
 use crate::domain::ids::JobId;
 use crate::domain::job::JobKind;
 use crate::store::schema::jobs;
@@ -34,10 +34,10 @@ pub struct Job {
     pub kind: JobKind,
     pub subject: String,
     pub state: String,
-    pub run_at: Instant,
+    pub run_at: BusinessTime,
     pub failures: u32,
     pub last_error: Option<String>,
-    pub created_at: Instant,
+    pub created_at: BusinessTime,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -67,8 +67,8 @@ pub fn enqueue_in_tx(
     conn: &mut AnyConn,
     kind: JobKind,
     subject: &str,
-    now: Instant,
-    wall: Instant,
+    now: BusinessTime,
+    wall: WallTime,
 ) -> Result<(), StoreError> {
     let row = JobRow {
         id: JobId::generate().to_string(),
@@ -110,9 +110,9 @@ pub fn enqueue_in_tx(
 pub fn claim_in_tx(
     conn: &mut AnyConn,
     owner: &str,
-    now: Instant,
-    wall: Instant,
-    lease_until: Instant,
+    now: BusinessTime,
+    wall: WallTime,
+    lease_until: WallTime,
     limit: i64,
 ) -> Result<Vec<Job>, StoreError> {
     let mut ids = dialect::pick_and_lock(
@@ -184,9 +184,9 @@ pub enum Again {
     /// Due after both moments (business, wall); `failed` counts it as a failed try with that code.
     At {
         /// Business time.
-        run_at: Instant,
+        run_at: BusinessTime,
         /// Wall time.
-        not_before: Instant,
+        not_before: WallTime,
         /// A failed try's stable code.
         failed: Option<String>,
     },
@@ -294,7 +294,7 @@ pub fn list(
 ///
 /// # Errors
 /// The database.
-pub fn requeue(conn: &mut AnyConn, id: JobId, now: Instant, wall: Instant) -> Result<bool, StoreError> {
+pub fn requeue(conn: &mut AnyConn, id: JobId, now: BusinessTime, wall: WallTime) -> Result<bool, StoreError> {
     let done = diesel::update(
         jobs::table
             .filter(jobs::id.eq(id.to_string()))

@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::scope::Scopes;
 use crate::store::schema::api_keys;
 use crate::store::{AnyConn, StoreError, from_row, to_row};
@@ -30,8 +30,8 @@ pub struct ApiKey {
     pub scopes: Scopes,
     /// SHA-256 of the secret, which has 256 random bits.
     pub secret_hash: Vec<u8>,
-    pub created_at: Instant,
-    pub revoked_at: Option<Instant>,
+    pub created_at: BusinessTime,
+    pub revoked_at: Option<BusinessTime>,
 }
 
 impl TryFrom<KeyRow> for ApiKey {
@@ -97,7 +97,7 @@ pub fn list(conn: &mut AnyConn) -> Result<Vec<ApiKey>, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn revoke_in_tx(conn: &mut AnyConn, id: &str, now: Instant) -> Result<bool, StoreError> {
+pub fn revoke_in_tx(conn: &mut AnyConn, id: &str, now: BusinessTime) -> Result<bool, StoreError> {
     let done = diesel::update(
         api_keys::table
             .filter(api_keys::id.eq(id))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, WallTime};
 use crate::domain::ids::OrderId;
 use crate::domain::money::{Currency, Money};
 use crate::domain::order::OrderStatus;
@@ -63,21 +63,21 @@ pub struct Order {
     pub courier: String,
     pub minor: bool,
     pub cross_border: bool,
-    pub created_at: Instant,
-    pub updated_at: Instant,
-    pub moved_at: Instant,
+    pub created_at: BusinessTime,
+    pub updated_at: BusinessTime,
+    pub moved_at: BusinessTime,
     pub attempt: u8,
     pub print_lessee: Option<String>,
-    pub print_lease_until: Option<Instant>,
-    pub ended_at: Option<Instant>,
-    pub first_ended_at: Option<Instant>,
-    pub purge_due_at: Option<Instant>,
-    pub hold_until: Option<Instant>,
-    pub first_held_at: Option<Instant>,
-    pub purge_decided_at: Option<Instant>,
+    pub print_lease_until: Option<WallTime>,
+    pub ended_at: Option<BusinessTime>,
+    pub first_ended_at: Option<BusinessTime>,
+    pub purge_due_at: Option<BusinessTime>,
+    pub hold_until: Option<BusinessTime>,
+    pub first_held_at: Option<BusinessTime>,
+    pub purge_decided_at: Option<BusinessTime>,
     pub purge_reason: Option<PurgeReason>,
-    pub purged_at: Option<Instant>,
-    pub restricted_at: Option<Instant>,
+    pub purged_at: Option<BusinessTime>,
+    pub restricted_at: Option<BusinessTime>,
     pub restriction: Option<Restriction>,
 }
 
@@ -124,7 +124,7 @@ impl TryFrom<OrderRow> for Order {
 
 impl Order {
     /// Whether a hold stops everything but storage, now.
-    pub fn is_held(&self, now: Instant) -> bool {
+    pub fn is_held(&self, now: BusinessTime) -> bool {
         self.hold_until.is_some_and(|until| until > now)
     }
 
@@ -156,9 +156,9 @@ pub struct Filter {
     pub courier: Option<String>,
     pub shipment_state: Option<ShipmentState>,
     /// Only orders with a reported end that has been waiting to be confirmed since before this moment.
-    pub end_unconfirmed_since: Option<Instant>,
-    pub created_after: Option<Instant>,
-    pub created_before: Option<Instant>,
+    pub end_unconfirmed_since: Option<BusinessTime>,
+    pub created_after: Option<BusinessTime>,
+    pub created_before: Option<BusinessTime>,
     /// Only these orders, where a search by fingerprint found some.
     pub among: Option<Vec<OrderId>>,
     /// Only orders before this one (the last of the page before).
@@ -352,7 +352,7 @@ pub struct Change {
 
 impl Change {
     /// A change made at `now`.
-    pub fn at(now: Instant) -> Self {
+    pub fn at(now: BusinessTime) -> Self {
         Self {
             updated_at: Some(to_row(now)),
             ..Self::default()
@@ -391,7 +391,7 @@ impl Change {
     }
 
     /// Leases the order to the floor.
-    pub fn lease(mut self, lessee: &str, until: Instant) -> Self {
+    pub fn lease(mut self, lessee: &str, until: WallTime) -> Self {
         self.print_lessee = Some(Some(lessee.to_owned()));
         self.print_lease_until = Some(Some(to_row(until)));
         self
@@ -405,7 +405,7 @@ impl Change {
     }
 
     /// Lets nothing but the delivery go on; an order that has ended is due at once.
-    pub fn restrict(mut self, restriction: Restriction, now: Instant, ended: bool) -> Self {
+    pub fn restrict(mut self, restriction: Restriction, now: BusinessTime, ended: bool) -> Self {
         self.restricted_at = Some(to_row(now));
         self.restriction = Some(restriction.as_str());
         if ended {
@@ -415,7 +415,7 @@ impl Change {
     }
 
     /// Sets or lifts a hold. It stopped the clock that takes an order which does not move: lifted, that begins anew.
-    pub fn hold(mut self, until: Option<Instant>) -> Self {
+    pub fn hold(mut self, until: Option<BusinessTime>) -> Self {
         self.hold_until = Some(until.map(to_row));
         if until.is_none() {
             self.moved_at = self.updated_at;
@@ -424,7 +424,7 @@ impl Change {
     }
 
     /// Notes when the order was held first.
-    pub fn first_held(mut self, at: Instant) -> Self {
+    pub fn first_held(mut self, at: BusinessTime) -> Self {
         self.first_held_at = Some(to_row(at));
         self
     }
@@ -462,8 +462,8 @@ fn parse_ids(ids: Vec<String>) -> Result<Vec<OrderId>, StoreError> {
 /// The database.
 pub fn pick_printable_in_tx(
     conn: &mut AnyConn,
-    now: Instant,
-    wall: Instant,
+    now: BusinessTime,
+    wall: WallTime,
     limit: i64,
 ) -> Result<Vec<OrderId>, StoreError> {
     let lapsed = dialect::pick_and_lock(
@@ -496,7 +496,7 @@ pub fn pick_printable_in_tx(
 ///
 /// # Errors
 /// The database.
-pub fn pick_lapsed_in_tx(conn: &mut AnyConn, wall: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+pub fn pick_lapsed_in_tx(conn: &mut AnyConn, wall: WallTime, limit: i64) -> Result<Vec<OrderId>, StoreError> {
     parse_ids(dialect::pick_and_lock(
         conn,
         "orders",
@@ -511,7 +511,11 @@ pub fn pick_lapsed_in_tx(conn: &mut AnyConn, wall: Instant, limit: i64) -> Resul
 ///
 /// # Errors
 /// The database.
-pub fn pick_expired_drafts_in_tx(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+pub fn pick_expired_drafts_in_tx(
+    conn: &mut AnyConn,
+    cutoff: BusinessTime,
+    limit: i64,
+) -> Result<Vec<OrderId>, StoreError> {
     parse_ids(dialect::pick_and_lock(
         conn,
         "orders",
@@ -524,7 +528,7 @@ pub fn pick_expired_drafts_in_tx(conn: &mut AnyConn, cutoff: Instant, limit: i64
 }
 
 /// Orders that have not ended, and have neither moved nor been held since `cutoff`; drafts expire by themselves.
-pub(super) fn unmoved_since<'a>(cutoff: Instant) -> orders::BoxedQuery<'a, <AnyConn as Connection>::Backend> {
+pub(super) fn unmoved_since<'a>(cutoff: BusinessTime) -> orders::BoxedQuery<'a, <AnyConn as Connection>::Backend> {
     orders::table
         .filter(orders::ended_at.is_null())
         // What has not moved since was made before: this is what the index is by.
@@ -539,7 +543,7 @@ pub(super) fn unmoved_since<'a>(cutoff: Instant) -> orders::BoxedQuery<'a, <AnyC
 ///
 /// # Errors
 /// The database.
-pub fn stuck(conn: &mut AnyConn, cutoff: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+pub fn stuck(conn: &mut AnyConn, cutoff: BusinessTime, limit: i64) -> Result<Vec<OrderId>, StoreError> {
     let ids: Vec<String> = unmoved_since(cutoff)
         .filter(orders::purge_decided_at.is_null())
         .order(orders::created_at)

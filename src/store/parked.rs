@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::store::schema::parked_events;
 use crate::store::{AnyConn, StoreError, to_row};
 
@@ -68,6 +68,6 @@ pub fn take_in_tx(
 ///
 /// # Errors
 /// The database.
-pub fn forget_expired(conn: &mut AnyConn, now: Instant) -> Result<usize, StoreError> {
+pub fn forget_expired(conn: &mut AnyConn, now: BusinessTime) -> Result<usize, StoreError> {
     Ok(diesel::delete(parked_events::table.filter(parked_events::expires_at.le(to_row(now)))).execute(conn)?)
 }

@@ -3,13 +3,13 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
 use crate::privacy::classes::{Purge, classes};
 use crate::store::schema::{courier_remark, order_label, order_person, order_tracking, orders, purge_receipts};
-use crate::store::{AnyConn, StoreError, dialect, to_row};
+use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
 /// A receipt: that, when and why a person's data was destroyed.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -35,11 +35,11 @@ pub struct Decided {
     /// Why.
     pub reason: PurgeReason,
     /// When it was decided.
-    pub decided_at: Instant,
+    pub decided_at: BusinessTime,
     /// How far it is.
     pub status: OrderStatus,
     /// When it ended; `None` where it lives.
-    pub ended_at: Option<Instant>,
+    pub ended_at: Option<BusinessTime>,
     /// The epoch of its sealed person; `None` where there is none left.
     pub epoch: Option<i64>,
 }
@@ -54,7 +54,7 @@ fn parse(ids: Vec<String>) -> Result<Vec<OrderId>, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn pick_due_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+pub fn pick_due_in_tx(conn: &mut AnyConn, now: BusinessTime, limit: i64) -> Result<Vec<OrderId>, StoreError> {
     parse(dialect::pick_and_lock(
         conn,
         "orders",
@@ -70,7 +70,12 @@ pub fn pick_due_in_tx(conn: &mut AnyConn, now: Instant, limit: i64) -> Result<Ve
 ///
 /// # Errors
 /// The database.
-pub fn decide_in_tx(conn: &mut AnyConn, ids: &[OrderId], reason: PurgeReason, now: Instant) -> Result<(), StoreError> {
+pub fn decide_in_tx(
+    conn: &mut AnyConn,
+    ids: &[OrderId],
+    reason: PurgeReason,
+    now: BusinessTime,
+) -> Result<(), StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     dialect::mark_decided(conn, &ids, reason.as_str(), reason.is_unasked(), to_row(now))
 }
@@ -121,9 +126,9 @@ fn decided(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<Decided>, StoreErro
                     .as_deref()
                     .and_then(PurgeReason::parse)
                     .ok_or_else(corrupt)?,
-                decided_at: row.purge_decided_at.ok_or_else(corrupt)?.and_utc(),
+                decided_at: from_row(row.purge_decided_at.ok_or_else(corrupt)?),
                 status: OrderStatus::parse(&row.status).ok_or_else(corrupt)?,
-                ended_at: row.ended_at.map(|at| at.and_utc()),
+                ended_at: row.ended_at.map(from_row),
                 epoch: row.epoch,
             })
         })
@@ -135,7 +140,7 @@ fn decided(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<Decided>, StoreErro
 ///
 /// # Errors
 /// The database.
-pub fn destroy_in_tx(conn: &mut AnyConn, receipts: &[ReceiptRow], now: Instant) -> Result<(), StoreError> {
+pub fn destroy_in_tx(conn: &mut AnyConn, receipts: &[ReceiptRow], now: BusinessTime) -> Result<(), StoreError> {
     let ids: Vec<&str> = receipts.iter().map(|receipt| receipt.order_id.as_str()).collect();
     empty_in_tx(conn, &ids)?;
     dialect::mark_purged(conn, &ids, to_row(now))?;
@@ -247,7 +252,7 @@ pub struct Due {
 ///
 /// # Errors
 /// The database.
-pub fn count_due(conn: &mut AnyConn, now: Instant) -> Result<Due, StoreError> {
+pub fn count_due(conn: &mut AnyConn, now: BusinessTime) -> Result<Due, StoreError> {
     // What is decided waits for the vault, or for a process that died: it is not gone yet.
     let decided: i64 = orders::table
         .filter(orders::purge_decided_at.is_not_null())

@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::schema::reveals;
 use crate::store::{AnyConn, StoreError, to_row};
@@ -65,7 +65,7 @@ pub fn find(conn: &mut AnyConn, id: RowId) -> Result<Option<RevealRow>, StoreErr
 ///
 /// # Errors
 /// The database.
-pub fn add_in_tx(conn: &mut AnyConn, order: OrderId, key: &str, now: Instant) -> Result<RowId, StoreError> {
+pub fn add_in_tx(conn: &mut AnyConn, order: OrderId, key: &str, now: BusinessTime) -> Result<RowId, StoreError> {
     let id = RowId::generate();
     let row = RevealRow {
         id: id.to_string(),
@@ -84,7 +84,7 @@ pub fn add_in_tx(conn: &mut AnyConn, order: OrderId, key: &str, now: Instant) ->
 ///
 /// # Errors
 /// The database.
-pub fn approve_in_tx(conn: &mut AnyConn, id: RowId, key: &str, now: Instant) -> Result<(), StoreError> {
+pub fn approve_in_tx(conn: &mut AnyConn, id: RowId, key: &str, now: BusinessTime) -> Result<(), StoreError> {
     diesel::update(reveals::table.find(id.to_string()))
         .set((reveals::approved_by.eq(key), reveals::approved_at.eq(to_row(now))))
         .execute(conn)?;
@@ -95,7 +95,7 @@ pub fn approve_in_tx(conn: &mut AnyConn, id: RowId, key: &str, now: Instant) -> 
 ///
 /// # Errors
 /// The database.
-pub fn use_in_tx(conn: &mut AnyConn, id: &str, now: Instant) -> Result<(), StoreError> {
+pub fn use_in_tx(conn: &mut AnyConn, id: &str, now: BusinessTime) -> Result<(), StoreError> {
     diesel::update(reveals::table.find(id))
         .set(reveals::used_at.eq(to_row(now)))
         .execute(conn)?;

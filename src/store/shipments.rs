@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, WallTime};
 use crate::domain::ids::{AttemptId, BookingReference, OrderId, RowId};
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
 use crate::store::dialect::{self, Fingerprints};
@@ -43,7 +43,7 @@ pub struct ReportedEnd {
     /// What it said.
     pub status: TrackingStatus,
     /// Since when, business time.
-    pub at: Instant,
+    pub at: BusinessTime,
 }
 
 /// Why a booked parcel is being called off at its courier.
@@ -83,18 +83,18 @@ pub struct Attempt {
     pub provider_ref: Option<String>,
     pub tries: u16,
     /// Wall time.
-    pub first_sent_at: Option<Instant>,
+    pub first_sent_at: Option<WallTime>,
     /// Wall time: after this the request of the last send is certainly no longer under way from here.
-    pub network_deadline: Option<Instant>,
-    pub booked_at: Option<Instant>,
+    pub network_deadline: Option<WallTime>,
+    pub booked_at: Option<BusinessTime>,
     pub progress: Option<Progress>,
     pub last_error: Option<String>,
     /// What was bought, where the courier offers a choice.
     pub service: Option<String>,
     /// Business time: when its courier is next asked about it.
-    pub poll_at: Option<Instant>,
+    pub poll_at: Option<BusinessTime>,
     /// Wall time: when its courier was last asked about it.
-    pub polled_at: Option<Instant>,
+    pub polled_at: Option<WallTime>,
     /// What waits to be confirmed.
     pub end_reported: Option<ReportedEnd>,
     /// Whether it is being called off just now, and why.
@@ -159,8 +159,8 @@ pub fn add_in_tx(
     order: OrderId,
     number: u8,
     courier: &str,
-    now: Instant,
-    unknown_since: Option<Instant>,
+    now: BusinessTime,
+    unknown_since: Option<WallTime>,
 ) -> Result<AttemptId, StoreError> {
     let id = AttemptId::generate();
     let row = AttemptRow {
@@ -301,7 +301,7 @@ pub struct Change {
 
 impl Change {
     /// A change made at `now`.
-    pub fn at(now: Instant) -> Self {
+    pub fn at(now: BusinessTime) -> Self {
         Self {
             updated_at: Some(to_row(now)),
             ..Self::default()
@@ -315,7 +315,7 @@ impl Change {
     }
 
     /// Notes a send that begins at `wall` and whose network calls end before `deadline`.
-    pub fn sending(mut self, attempt: &Attempt, wall: Instant, deadline: Instant) -> Self {
+    pub fn sending(mut self, attempt: &Attempt, wall: WallTime, deadline: WallTime) -> Self {
         self.state = Some(ShipmentState::Booking.as_str());
         self.tries = Some(i16::try_from(attempt.tries).unwrap_or(i16::MAX).saturating_add(1));
         if attempt.first_sent_at.is_none() {
@@ -332,7 +332,7 @@ impl Change {
     }
 
     /// Notes that the parcel exists.
-    pub fn booked(mut self, now: Instant) -> Self {
+    pub fn booked(mut self, now: BusinessTime) -> Self {
         self.state = Some(ShipmentState::Booked.as_str());
         self.booked_at = Some(to_row(now));
         self.last_error = Some(None);
@@ -340,13 +340,13 @@ impl Change {
     }
 
     /// Sets when the courier is next asked about it (business time); `None`: not any more.
-    pub fn poll_at(mut self, at: Option<Instant>) -> Self {
+    pub fn poll_at(mut self, at: Option<BusinessTime>) -> Self {
         self.poll_at = Some(at.map(to_row));
         self
     }
 
     /// Notes that the courier is asked about it at `wall`.
-    pub fn polled(mut self, wall: Instant) -> Self {
+    pub fn polled(mut self, wall: WallTime) -> Self {
         self.polled_at = Some(to_row(wall));
         self
     }
@@ -406,7 +406,7 @@ impl Heard {
 ///
 /// # Errors
 /// The database.
-pub fn save_heard_in_tx(conn: &mut AnyConn, attempts: &[&Attempt], now: Instant) -> Result<(), StoreError> {
+pub fn save_heard_in_tx(conn: &mut AnyConn, attempts: &[&Attempt], now: BusinessTime) -> Result<(), StoreError> {
     dialect::update_heard(conn, attempts, to_row(now))
 }
 
@@ -429,8 +429,8 @@ pub fn change_in_tx(conn: &mut AnyConn, id: AttemptId, change: &Change) -> Resul
 pub fn pick_due_polls_in_tx(
     conn: &mut AnyConn,
     courier: &str,
-    now: Instant,
-    asked_before: Instant,
+    now: BusinessTime,
+    asked_before: WallTime,
     limit: i64,
 ) -> Result<Vec<Attempt>, StoreError> {
     let ids = dialect::pick_due_polls(conn, courier, to_row(now), to_row(asked_before), limit)?;
@@ -445,7 +445,7 @@ pub fn pick_due_polls_in_tx(
 ///
 /// # Errors
 /// The database.
-pub fn count_unconfirmed_ends(conn: &mut AnyConn, since: Instant) -> Result<i64, StoreError> {
+pub fn count_unconfirmed_ends(conn: &mut AnyConn, since: BusinessTime) -> Result<i64, StoreError> {
     Ok(shipment_attempts::table
         .inner_join(orders::table)
         .filter(shipment_attempts::number.eq(orders::attempt))
@@ -461,7 +461,11 @@ pub fn count_unconfirmed_ends(conn: &mut AnyConn, since: Instant) -> Result<i64,
 ///
 /// # Errors
 /// The database, or a corrupt row.
-pub fn mark_unknown_in_tx(conn: &mut AnyConn, now: Instant, deadline: Instant) -> Result<Vec<OrderId>, StoreError> {
+pub fn mark_unknown_in_tx(
+    conn: &mut AnyConn,
+    now: BusinessTime,
+    deadline: WallTime,
+) -> Result<Vec<OrderId>, StoreError> {
     let open = || shipment_attempts::table.filter(shipment_attempts::state.eq_any(["pending", "booking", "unknown"]));
     let ids: Vec<String> = open().select(shipment_attempts::order_id).distinct().load(conn)?;
     diesel::update(open())
@@ -555,7 +559,7 @@ pub fn disclose_in_tx(
     attempt: &Attempt,
     fields: &str,
     purpose: &str,
-    at: Instant,
+    at: BusinessTime,
 ) -> Result<(), StoreError> {
     let row = DisclosureRow {
         id: RowId::generate().to_string(),

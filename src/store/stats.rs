@@ -4,7 +4,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::circuit_breaker::State;
 use crate::store::orders::unmoved_since;
 use crate::store::schema::{jobs, orders, parked_events, shipment_attempts};
@@ -15,7 +15,7 @@ use crate::store::{AnyConn, StoreError, courier_state, from_row, purges, shipmen
 #[expect(missing_docs, reason = "counts named as in the contract")]
 pub struct Stats {
     pub by_status: Vec<(String, i64)>,
-    pub oldest_unprinted: Option<Instant>,
+    pub oldest_unprinted: Option<BusinessTime>,
     pub shipments_unknown: i64,
     pub shipments_failed: i64,
     pub jobs_ready: i64,
@@ -45,9 +45,9 @@ pub struct Stats {
 /// The database.
 pub fn read(
     conn: &mut AnyConn,
-    now: Instant,
-    stuck_since: Instant,
-    unconfirmed_since: Instant,
+    now: BusinessTime,
+    stuck_since: BusinessTime,
+    unconfirmed_since: BusinessTime,
     (today, soon): (NaiveDate, NaiveDate),
 ) -> Result<Stats, StoreError> {
     let by_status: Vec<(String, i64)> = orders::table

@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::subject_request::Restriction;
 use crate::store::schema::orders;
@@ -39,7 +39,7 @@ pub fn consent_of(conn: &mut AnyConn, id: OrderId) -> Result<ConsentRow, StoreEr
 /// The database.
 pub fn restricted(
     conn: &mut AnyConn,
-    now: Instant,
+    now: BusinessTime,
     after: Option<OrderId>,
     limit: i64,
 ) -> Result<Vec<OrderId>, StoreError> {

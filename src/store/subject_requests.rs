@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{NaiveDate, NaiveDateTime};
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::subject_request::{RequestKind, RequestState, Role};
 use crate::store::orders::{NAMED_AT_ONCE, named};
@@ -39,12 +39,12 @@ pub struct SubjectRequest {
     pub state: RequestState,
     pub role: Role,
     pub by_phone: bool,
-    pub received_at: Instant,
+    pub received_at: BusinessTime,
     pub due_on: NaiveDate,
     pub due_official: bool,
-    pub created_at: Instant,
+    pub created_at: BusinessTime,
     pub created_by: String,
-    pub closed_at: Option<Instant>,
+    pub closed_at: Option<BusinessTime>,
     pub closed_by: Option<String>,
     pub journal: Option<i64>,
 }
@@ -154,7 +154,7 @@ pub fn close_in_tx(
     id: RequestId,
     state: RequestState,
     actor: &str,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), StoreError> {
     diesel::update(subject_requests::table.find(id.to_string()))
         .set((

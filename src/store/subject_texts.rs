@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::subject_request::RequestState;
 use crate::store::schema::{orders, subject_request_orders, subject_request_texts, subject_requests};
@@ -85,7 +85,7 @@ pub fn forget_with_in_tx(conn: &mut AnyConn, purged: &[OrderId]) -> Result<usize
 ///
 /// # Errors
 /// The database.
-pub fn forget_before(conn: &mut AnyConn, cutoff: Instant) -> Result<usize, StoreError> {
+pub fn forget_before(conn: &mut AnyConn, cutoff: BusinessTime) -> Result<usize, StoreError> {
     let ended = subject_requests::table
         .filter(subject_requests::closed_at.le(to_row(cutoff)))
         .select(subject_requests::id);

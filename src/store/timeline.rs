@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RowId};
 use crate::domain::order::OrderStatus;
 use crate::store::schema::order_events;
@@ -26,7 +26,14 @@ pub struct EventRow {
 impl EventRow {
     /// An entry: what happened (`placed`, `booked`, `tracking`, ...), the status after it, who did it (`key:<id>`,
     /// `courier:<name>`, `system`), and a stable code where there is one.
-    pub fn new(order: OrderId, at: Instant, kind: &str, status: OrderStatus, actor: &str, code: Option<&str>) -> Self {
+    pub fn new(
+        order: OrderId,
+        at: BusinessTime,
+        kind: &str,
+        status: OrderStatus,
+        actor: &str,
+        code: Option<&str>,
+    ) -> Self {
         Self {
             id: RowId::generate().to_string(),
             order_id: order.to_string(),

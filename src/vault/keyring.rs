@@ -12,7 +12,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::clock::Instant;
+use crate::clock::WallTime;
 use crate::privacy::fingerprint::fingerprint;
 use crate::vault::VaultError;
 
@@ -181,7 +181,7 @@ impl Epoch {
 pub struct Keyring {
     epochs: BTreeMap<i64, Epoch>,
     days: BTreeMap<i64, Zeroizing<[u8; KEY_LENGTH]>>,
-    loaded_at: Instant,
+    loaded_at: WallTime,
 }
 
 impl Keyring {
@@ -189,7 +189,7 @@ impl Keyring {
     pub fn new(
         epochs: Vec<(i64, Zeroizing<[u8; KEY_LENGTH]>)>,
         days: Vec<(i64, Zeroizing<[u8; KEY_LENGTH]>)>,
-        loaded_at: Instant,
+        loaded_at: WallTime,
     ) -> Self {
         Self {
             epochs: epochs.iter().map(|(id, key)| (*id, Epoch::new(key))).collect(),
@@ -199,7 +199,7 @@ impl Keyring {
     }
 
     /// When the keys were read from the vault, wall time.
-    pub const fn loaded_at(&self) -> Instant {
+    pub const fn loaded_at(&self) -> WallTime {
         self.loaded_at
     }
 
@@ -276,13 +276,12 @@ fn place(table: Table, row: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
 
     fn ring() -> Keyring {
         Keyring::new(
             vec![(1, random_key()), (2, random_key())],
             vec![(7, random_key())],
-            DateTime::UNIX_EPOCH,
+            WallTime::UNIX_EPOCH,
         )
     }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::contact::StoredRecipient;
 use crate::domain::personal_record::{Note, PersonalRecord, TrackingNumber};
 use crate::privacy::Pii;
@@ -134,7 +134,7 @@ pub struct StoredEvent {
     pub new_tracking_no: Option<String>,
     pub status: Option<String>,
     pub code: String,
-    pub at: Instant,
+    pub at: BusinessTime,
     pub remark: Option<String>,
 }
 

@@ -207,12 +207,12 @@ on_both_engines! {
         let id = app.printed().await;
         // What a worker leaves behind that was killed between its request and its answer.
         let order = id.parse().unwrap();
-        let now = app.clock.wall_now();
+        let (now, wall) = (app.clock.business_now(), app.clock.wall_now());
         app.app.orders.write_blocking(|conn| {
             use safelight::store::shipments;
             let attempt = shipments::of_order(conn, order, 1)?.unwrap();
-            let deadline = now + TimeDelta::seconds(20);
-            shipments::change_in_tx(conn, attempt.id, &shipments::Change::at(now).sending(&attempt, now, deadline))
+            let deadline = wall + TimeDelta::seconds(20);
+            shipments::change_in_tx(conn, attempt.id, &shipments::Change::at(now).sending(&attempt, wall, deadline))
         }).unwrap();
         app.run_jobs().await;
         assert_eq!(app.stands(&id).await.1, "unknown");

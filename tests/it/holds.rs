@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use reqwest::Method;
-use safelight::clock::Instant;
+use safelight::clock::BusinessTime;
 use safelight::domain::retention::PurgeReason;
 use safelight::store::conn::write_tx;
 use safelight::store::purges;
@@ -13,7 +13,7 @@ use crate::harness::answer::{Answer, field_errors};
 use crate::harness::app::{DRAFT_AFTER, STUCK_AFTER, TestApp, WINDOW};
 use crate::harness::{fixtures, planted, rows};
 
-async fn hold_until(app: &TestApp, id: &str, until: Instant) -> Answer {
+async fn hold_until(app: &TestApp, id: &str, until: BusinessTime) -> Answer {
     let body = json!({"reason": planted::REASON, "until": until});
     app.put(&app.keys.privacy, &format!("/admin/v1/orders/{id}/hold"), body)
         .await

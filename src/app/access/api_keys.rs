@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::app::recovery::restore;
 use crate::app::{App, AppError, Caller, audit as chain};
-use crate::clock::{Instant, delta};
+use crate::clock::{BusinessTime, WallTime, delta};
 use crate::domain::invalid::{Invalid, bounded_text};
 use crate::domain::scope::Scopes;
 use crate::privacy::Secret;
@@ -53,7 +53,7 @@ pub fn create_in_tx(
     client: &str,
     scopes: Scopes,
     actor: &str,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<NewKey, StoreError> {
     let mut id = [0; 9];
     let mut secret = [0; 32];
@@ -147,7 +147,7 @@ pub struct Authenticator(Arc<Mutex<HashMap<String, Known>>>);
 struct Known {
     secret_hash: Vec<u8>,
     caller: Caller,
-    until: Instant,
+    until: WallTime,
 }
 
 impl Authenticator {
@@ -194,7 +194,7 @@ impl Authenticator {
         Ok(Some(caller))
     }
 
-    fn remembered(&self, id: &str, wall: Instant) -> Option<Known> {
+    fn remembered(&self, id: &str, wall: WallTime) -> Option<Known> {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memory.get(id).filter(|known| wall < known.until).cloned()
     }

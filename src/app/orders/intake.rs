@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::app::records::order_view::{OrderView, PersonalRecordView};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError, with_keys};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::checkout::NewOrder;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
@@ -37,7 +37,7 @@ pub(crate) struct Submission {
     pub(crate) key: Pii<String>,
     pub(crate) courier: String,
     pub(crate) order: NewOrder,
-    pub(crate) now: Instant,
+    pub(crate) now: BusinessTime,
     pub(crate) reply: oneshot::Sender<Result<Written, AppError>>,
 }
 
@@ -216,7 +216,7 @@ fn write_round_in_tx(
     ring: &Keyring,
     days: [i64; 2],
     round: &[Submission],
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<Vec<Fate>, AppError> {
     let epoch = personal_record::current_epoch(conn, ring, now)?;
     let records: Vec<Vec<IdempotencyRow>> = round

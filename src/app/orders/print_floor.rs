@@ -4,7 +4,7 @@ use crate::app::parcels::attempts::{By, Now, new_attempt, note_event, refuse_hel
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
 use crate::app::{App, AppError, Caller};
-use crate::clock::{Instant, delta};
+use crate::clock::{BusinessTime, WallTime, delta};
 use crate::domain::ids::{OrderId, RowId};
 use crate::domain::order::{OrderStatus, Step};
 use crate::privacy::Pii;
@@ -39,7 +39,7 @@ pub struct Claimed {
     /// The orders, oldest first.
     pub orders: Vec<OrderView>,
     /// When the lease ends, wall time.
-    pub lease_expires_at: Instant,
+    pub lease_expires_at: WallTime,
 }
 
 /// Leases the oldest waiting orders to an operator.
@@ -127,7 +127,7 @@ fn record_print(
     id: OrderId,
     operator: &Operator,
     reprint: bool,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     let row = PrintRow {
         id: RowId::generate().to_string(),

@@ -3,7 +3,7 @@
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError, Caller};
-use crate::clock::{Instant, delta};
+use crate::clock::{BusinessTime, delta};
 use crate::domain::ids::{JobId, OrderId};
 use crate::domain::personal_record::Note;
 use crate::domain::shipment::CONFIRM_WITHIN;
@@ -203,7 +203,7 @@ impl App {
     }
 
     /// A reported end that waits to be confirmed since before this moment is trouble.
-    pub fn unconfirmed_since(&self) -> Instant {
+    pub fn unconfirmed_since(&self) -> BusinessTime {
         self.clock.business_now() - CONFIRM_WITHIN
     }
 

@@ -12,7 +12,7 @@ use crate::app::parcels::events::matching::is_foreign;
 use crate::app::parcels::{circuit_breaker, fallback};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
-use crate::clock::{Instant, delta};
+use crate::clock::{WallTime, delta};
 use crate::couriers::{BookError, Booked, BookingRequest};
 use crate::domain::circuit_breaker::{Call, State};
 use crate::domain::contact::Recipient;
@@ -98,7 +98,7 @@ pub(super) async fn record(
     sent: &Attempt,
     outcome: Result<Booked, BookError>,
     failures: u32,
-    began_at: Option<Instant>,
+    began_at: Option<WallTime>,
 ) -> Result<Next, AppError> {
     let (app_, sent) = (app.clone(), sent.clone());
     app.write_sealed(move |conn, ring| {

@@ -2,7 +2,7 @@
 
 use crate::app::AppError;
 use crate::app::records::personal_record;
-use crate::clock::{Instant, delta};
+use crate::clock::{BusinessTime, WallTime, delta};
 use crate::couriers::{Booked, ParcelRef};
 use crate::domain::contact::Phone;
 use crate::domain::ids::{AttemptId, OrderId};
@@ -21,8 +21,8 @@ use crate::vault::keyring::{Keyring, Kind};
 /// Both times, read once for a transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
-    pub(crate) business: Instant,
-    pub(crate) wall: Instant,
+    pub(crate) business: BusinessTime,
+    pub(crate) wall: WallTime,
 }
 
 impl Now {
@@ -41,7 +41,7 @@ pub(crate) struct By<'a> {
     pub(crate) actor: &'a str,
     /// A stable code, where there is one.
     pub(crate) code: Option<&'a str>,
-    pub(crate) now: Instant,
+    pub(crate) now: BusinessTime,
     pub(crate) window: std::time::Duration,
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn note_event(
     kind: &str,
     actor: &str,
     code: Option<&str>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     timeline::add_in_tx(conn, &EventRow::new(order.id, now, kind, order.status, actor, code))?;
     Ok(())
@@ -135,7 +135,7 @@ pub(crate) fn add_attempt(
     conn: &mut AnyConn,
     order: &mut Order,
     courier: &str,
-    unknown_since: Option<Instant>,
+    unknown_since: Option<WallTime>,
     now: Now,
 ) -> Result<AttemptId, AppError> {
     let number = order.attempt.saturating_add(1);
@@ -190,7 +190,7 @@ pub(crate) fn record_booked(
     attempt: &mut Attempt,
     booked: &Booked,
     actor: &str,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     if attempt.state != ShipmentState::Booked {
         let quiet = if booked.tracking_no.is_some() {
@@ -230,7 +230,7 @@ pub(crate) fn add_tracking(
     order: &Order,
     attempt: &Attempt,
     number: &Pii<String>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<bool, AppError> {
     let mut person = match personal_record::find(conn, ring, order.id) {
         Ok(person) => person,
@@ -309,7 +309,7 @@ pub(crate) const DUPLICATE: &str = "stray_tracking";
 ///
 /// # Errors
 /// 409 `held`.
-pub(crate) fn refuse_held(order: &Order, now: Instant) -> Result<(), AppError> {
+pub(crate) fn refuse_held(order: &Order, now: BusinessTime) -> Result<(), AppError> {
     if order.is_held(now) {
         return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
     }
@@ -350,7 +350,7 @@ pub(crate) fn parcel_ref(attempt: &Attempt, tracking_no: Option<Pii<String>>, ph
 ///
 /// # Errors
 /// The store.
-pub(crate) fn close_attempt(conn: &mut AnyConn, attempt: &Attempt, now: Instant) -> Result<(), AppError> {
+pub(crate) fn close_attempt(conn: &mut AnyConn, attempt: &Attempt, now: BusinessTime) -> Result<(), AppError> {
     shipments::change_in_tx(
         conn,
         attempt.id,

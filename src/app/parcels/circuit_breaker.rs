@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use crate::app::parcels::attempts::Now;
 use crate::app::{App, AppError};
-use crate::clock::{Instant, delta};
+use crate::clock::{WallTime, delta};
 use crate::couriers::{BookError, Booked, CallError, Courier};
 use crate::domain::circuit_breaker::{Breaker, Call, CallOutcome, State, Transition};
 use crate::domain::job::{Next, bounded_retry_after};
@@ -28,7 +28,7 @@ pub(crate) enum Permit {
     /// Yes.
     Go,
     /// Not before `until`; paused since `since`. Both wall time.
-    Wait { until: Instant, since: Instant },
+    Wait { until: WallTime, since: WallTime },
 }
 
 /// Asks whether a courier may be called now. While it is paused one caller alone gets its probe; `deadline` is how long
@@ -41,7 +41,7 @@ pub(crate) fn permit_in_tx(
     courier: &str,
     call: Call,
     deadline: Duration,
-    wall: Instant,
+    wall: WallTime,
 ) -> Result<Permit, StoreError> {
     let Some(breaker) = courier_state::find(conn, courier)? else {
         return Ok(Permit::Go);
@@ -82,7 +82,7 @@ pub(crate) fn record_in_tx(
     courier: &str,
     call: Call,
     call_outcome: CallOutcome<'_>,
-    began_at: Instant,
+    began_at: WallTime,
     now: Now,
 ) -> Result<(), StoreError> {
     let mut breaker = courier_state::lock_in_tx(conn, courier, now.wall)?;
@@ -235,7 +235,7 @@ impl App {
 
 /// What a job does next whose question got no usable answer, at `wall`. Refused credentials cost no try: the breaker is
 /// open by now.
-pub(crate) fn next_after(error: CallError, wall: Instant) -> Next {
+pub(crate) fn next_after(error: CallError, wall: WallTime) -> Next {
     if error.unauthorized {
         return Next::At(wall + TimeDelta::minutes(1));
     }

@@ -18,7 +18,7 @@ use crate::app::parcels::fallback;
 use crate::app::parcels::resend::repeat;
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
-use crate::clock::{Instant, delta};
+use crate::clock::{WallTime, delta};
 use crate::couriers::{BookError, BookingRequest, ParcelRef, Reconciled};
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::OrderId;
@@ -36,7 +36,7 @@ enum Found {
     Send(Box<(Attempt, BookingRequest)>),
     Ask(Box<(Attempt, ParcelRef)>),
     /// The courier is paused until then.
-    Wait(Instant),
+    Wait(WallTime),
     Stop(&'static str),
 }
 

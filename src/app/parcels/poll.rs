@@ -12,7 +12,7 @@ use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::parcels::events::apply::{self, Trust};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
-use crate::clock::{Instant, delta};
+use crate::clock::{BusinessTime, delta};
 use crate::couriers::{Booked, CallError, Courier, CourierEvent, News, ParcelRef, Reconciled};
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
@@ -143,7 +143,7 @@ async fn take_answer(
     match answer {
         Reconciled::Booked(booked) => take_number(app, attempt.id, booked).await,
         Reconciled::Refused { code } => {
-            let event = called_off(parcel, code, app.clock.wall_now());
+            let event = called_off(parcel, code, app.clock.business_now());
             apply::ingest(app, name, event, Trust::Sure).await
         }
         _ => {
@@ -219,7 +219,7 @@ fn parcel_of(conn: &mut AnyConn, ring: &Keyring, attempt: &Attempt) -> Result<Op
 
 /// News of a parcel that its courier accepted and will not carry after all: once somebody had looked at the address, or
 /// the company behind it had refused.
-fn called_off(parcel: &ParcelRef, code: String, at: Instant) -> CourierEvent {
+fn called_off(parcel: &ParcelRef, code: String, at: BusinessTime) -> CourierEvent {
     CourierEvent {
         reference: Some(parcel.reference.clone()),
         provider_ref: None,
@@ -283,7 +283,7 @@ pub async fn confirm_call_off(app: &App, id: AttemptId) -> Result<Next, AppError
     }
     match circuit_breaker::call_and_record(app, courier, courier.reconcile(&parcel)).await {
         Ok(Reconciled::Refused { code }) => {
-            let event = called_off(&parcel, code, app.clock.wall_now());
+            let event = called_off(&parcel, code, app.clock.business_now());
             apply::ingest(app, courier.name(), event, Trust::Sure).await?;
             Ok(Next::Done)
         }

@@ -7,7 +7,7 @@ use crate::app::parcels::attempts::Now;
 use crate::app::parcels::circuit_breaker;
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
-use crate::clock::Instant;
+use crate::clock::WallTime;
 use crate::couriers::BookError;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::job::Next;
@@ -22,7 +22,7 @@ use crate::store::shipments::{self, Attempt, Change};
 ///
 /// # Errors
 /// Store or vault.
-pub(super) async fn repeat(app: &App, attempt: Attempt, until: Instant, failures: u32) -> Result<Next, AppError> {
+pub(super) async fn repeat(app: &App, attempt: Attempt, until: WallTime, failures: u32) -> Result<Next, AppError> {
     let app_ = app.clone();
     let begun = app
         .write_sealed(move |conn, ring| {
@@ -86,7 +86,7 @@ pub(super) async fn repeat(app: &App, attempt: Attempt, until: Instant, failures
 }
 
 /// Notes that nothing more is known of an attempt than before this try.
-async fn still_unknown(app: &App, sent: Attempt, error: &BookError, began_at: Instant) -> Result<(), AppError> {
+async fn still_unknown(app: &App, sent: Attempt, error: &BookError, began_at: WallTime) -> Result<(), AppError> {
     let (now, error) = (Now::of(&app.clock), error.clone());
     app.orders
         .write(move |conn| {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use crate::app::privacy::notice::Text;
 use crate::app::records::personal_record;
 use crate::app::{App, AppError, Caller};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
@@ -21,9 +21,9 @@ use crate::vault::keyring::Kind;
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Held at this moment or later; from the beginning where it is left out.
-    pub from: Option<Instant>,
+    pub from: Option<BusinessTime>,
     /// Held before this moment; until now where it is left out.
-    pub to: Option<Instant>,
+    pub to: Option<BusinessTime>,
     /// Orders of this client.
     pub client: Option<String>,
     /// Orders that this key could reach.
@@ -79,7 +79,7 @@ pub async fn touched(app: &App, caller: &Caller, asked: Asked, limit: i64) -> Re
     app.orders
         .write(move |conn| {
             let mut clients: Vec<String> = asked.client.iter().cloned().collect();
-            let (mut from, mut to) = (asked.from.unwrap_or(Instant::UNIX_EPOCH), asked.to.unwrap_or(now));
+            let (mut from, mut to) = (asked.from.unwrap_or(BusinessTime::UNIX_EPOCH), asked.to.unwrap_or(now));
             if let Some(id) = &asked.key_id {
                 let key = keys::find(conn, id)?.ok_or(AppError::NotFound)?;
                 // Before it was made and after it was revoked it reached nobody.

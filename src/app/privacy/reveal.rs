@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use crate::app::records::{notes, personal_record};
 use crate::app::{App, AppError, Caller, audit as chain};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::contact::Recipient;
 use crate::domain::ids::{OrderId, RowId};
 use crate::privacy::Pii;
@@ -50,7 +50,7 @@ fn reveal_in_tx(
     caller: &Caller,
     id: OrderId,
     reason: &Pii<String>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<Revealed, AppError> {
     let order = personal_record::lock(conn, id)?;
     let recipient = personal_record::find(conn, ring, id)?.recipient;
@@ -79,7 +79,7 @@ fn reveal_in_tx(
 
 /// Whether a second key must approve before the person of this order is shown: a minor's, a held one's, and where nothing
 /// but the delivery may go on.
-pub(crate) fn takes_two(order: &Order, now: Instant) -> bool {
+pub(crate) fn takes_two(order: &Order, now: BusinessTime) -> bool {
     order.minor || order.is_held(now) || order.restriction.is_some()
 }
 
@@ -89,10 +89,14 @@ pub(crate) fn asked_for(
     conn: &mut AnyConn,
     id: OrderId,
     key: &str,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<Option<RevealRow>, AppError> {
     let request = reveals::unused(conn, id, key)?;
-    Ok(request.filter(|request| request.approved_at.is_none_or(|at| now < from_row(at) + APPROVAL_LASTS)))
+    Ok(request.filter(|request| {
+        request
+            .approved_at
+            .is_none_or(|at| now < from_row::<BusinessTime>(at) + APPROVAL_LASTS)
+    }))
 }
 
 /// Approves another key's request; the approval lasts a day.
@@ -136,7 +140,7 @@ fn record_with_reason(
     action: &'static str,
     id: OrderId,
     reason: &Pii<String>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     let (salt, hash) = chain::salted_hash(reason);
     let seq = record(conn, caller, action, &id.to_string(), Some(hash), now)?;
@@ -151,7 +155,7 @@ fn record(
     action: &str,
     subject: &str,
     reason_hash: Option<String>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<i64, AppError> {
     let actor = caller.actor();
     let act = Act {

@@ -2,7 +2,7 @@
 
 use crate::app::AppError;
 use crate::app::records::personal_record;
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::personal_record::Note;
 use crate::privacy::Pii;
@@ -19,7 +19,7 @@ pub(crate) fn add(
     ring: &Keyring,
     order: OrderId,
     note: Note,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     match personal_record::find(conn, ring, order) {
         Ok(mut person) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::personal_record::PersonalRecord;
 use crate::privacy::Pii;
@@ -67,7 +67,7 @@ pub(crate) fn of(
     conn: &mut AnyConn,
     ring: Option<&Keyring>,
     orders: Vec<Order>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<Vec<OrderView>, AppError> {
     let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
     let mut items: HashMap<String, Vec<ItemRow>> = HashMap::new();
@@ -124,7 +124,7 @@ pub(crate) fn one(
     conn: &mut AnyConn,
     ring: Option<&Keyring>,
     order: Order,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<OrderView, AppError> {
     of(conn, ring, vec![order], now)?.pop().ok_or(AppError::NotFound)
 }

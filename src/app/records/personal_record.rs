@@ -1,7 +1,7 @@
 //! Opening and changing the sealed person of an order.
 
 use crate::app::AppError;
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::personal_record::PersonalRecord;
 use crate::store::personal_records::{self, PersonalRecordRow, Refused};
@@ -33,7 +33,7 @@ pub(crate) fn withdrawn() -> AppError {
 ///
 /// # Errors
 /// The ring must be fetched anew; the store.
-pub(crate) fn current_epoch(conn: &mut AnyConn, ring: &Keyring, now: Instant) -> Result<i64, AppError> {
+pub(crate) fn current_epoch(conn: &mut AnyConn, ring: &Keyring, now: BusinessTime) -> Result<i64, AppError> {
     let epoch = epochs::current_in_tx(conn, now)?;
     if ring.knows(epoch) {
         Ok(epoch)
@@ -99,7 +99,7 @@ pub(crate) fn replace(
     ring: &Keyring,
     order: OrderId,
     person: &PersonalRecord,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     let epoch = current_epoch(conn, ring, now)?;
     personal_records::replace_in_tx(conn, &seal(ring, epoch, order, person)?)?;

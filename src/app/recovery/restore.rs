@@ -12,12 +12,12 @@ use crate::app::parcels::attempts::{Now, enqueue_ship};
 use crate::app::retention::erasure::{self, Erasure};
 use crate::app::subject_requests::journalled;
 use crate::app::{App, AppError, audit};
-use crate::clock::delta;
+use crate::clock::{BusinessTime, delta};
 use crate::domain::ids::OrderId;
 use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::vault::journal::{self, JournalRow, NewEntry};
 use crate::store::vault::rows;
-use crate::store::{AnyConn, StoreError, epochs, keys, meta, purges, shipments};
+use crate::store::{AnyConn, StoreError, epochs, from_row, keys, meta, purges, shipments};
 use crate::vault::Recovered;
 
 /// A journal entry: this order's person was destroyed; the detail is the reason.
@@ -312,10 +312,10 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                     .unwrap_or_else(|| entry.detail.clone())
                     .parse()
                     .ok()
-                    .and_then(chrono::DateTime::from_timestamp_micros);
+                    .and_then(BusinessTime::from_timestamp_micros);
                 let mut change = Change::at(now).hold(until);
                 if order.first_held_at.is_none() && !entry.detail.is_empty() {
-                    change = change.first_held(entry.at.and_utc());
+                    change = change.first_held(from_row(entry.at));
                 }
                 change_in_tx(conn, id, &change)?;
             }

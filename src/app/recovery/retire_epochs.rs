@@ -11,11 +11,11 @@ use crate::app::parcels::label;
 use crate::app::records::personal_record;
 use crate::app::retention::{leftovers, purge};
 use crate::app::{App, AppError};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::personal_records;
 use crate::store::shipments::{self, TrackingRow};
-use crate::store::{AnyConn, StoreError, epochs, labels, reseal, subject_requests, subject_texts};
+use crate::store::{AnyConn, StoreError, epochs, from_row, labels, reseal, subject_requests, subject_texts};
 use crate::vault::VaultError;
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::record::StoredEvent;
@@ -182,7 +182,7 @@ fn is_corrupt(error: &AppError) -> bool {
 }
 
 /// Re-seals everything of a locked order. `false`: its key is gone already, there is nothing to save.
-fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: Instant) -> Result<bool, AppError> {
+fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: BusinessTime) -> Result<bool, AppError> {
     let person = match personal_record::find(conn, ring, id) {
         Ok(person) => person,
         Err(AppError::Gone(_)) => return Ok(false),
@@ -222,7 +222,7 @@ fn reseal_order(conn: &mut AnyConn, ring: &Keyring, id: OrderId, now: Instant) -
         };
         let text = std::str::from_utf8(&plain).map_err(|_| StoreError::corrupt("courier_remark", &remark.id))?;
         let attempt = u8::try_from(remark.attempt).map_err(|_| StoreError::corrupt("courier_remark", &remark.id))?;
-        let identity = apply::remark_identity(attempt, remark.at.and_utc(), text);
+        let identity = apply::remark_identity(attempt, from_row(remark.at), text);
         remark.remark_print = ring.fingerprint(epoch, Kind::Remark, &identity)?;
         remark.sealed = ring.seal(epoch, Table::CourierRemark, &remark.id, &plain)?;
         remark.epoch = epoch;

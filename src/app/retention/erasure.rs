@@ -1,10 +1,8 @@
 //! An erasure as the vault's journal tells it: why, and how the order had ended. A copy of the orders that is put back
 //! knows neither, and learns both here.
 
-use chrono::DateTime;
-
 use crate::app::AppError;
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
@@ -18,7 +16,7 @@ use crate::store::timeline::{self, EventRow};
 pub(crate) struct Erasure {
     reason: Option<PurgeReason>,
     /// None where the order was still alive: its key was destroyed under it.
-    end: Option<(OrderStatus, Instant)>,
+    end: Option<(OrderStatus, BusinessTime)>,
 }
 
 impl Erasure {
@@ -48,7 +46,7 @@ impl Erasure {
             .and_then(OrderStatus::parse)
             .filter(|status| status.is_ended());
         let at = words.next().and_then(|micros| micros.parse().ok());
-        let at = at.and_then(DateTime::from_timestamp_micros);
+        let at = at.and_then(BusinessTime::from_timestamp_micros);
         Self {
             reason,
             end: status.zip(at),
@@ -74,7 +72,7 @@ pub(crate) fn decide_again_in_tx(
     conn: &mut AnyConn,
     id: OrderId,
     erasure: Erasure,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<bool, AppError> {
     let open = orders::lock_in_tx(conn, id)?.filter(|order| order.purge_decided_at.is_none());
     let Some(mut order) = open else { return Ok(false) };
@@ -102,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_journal_gives_back_what_it_was_told() {
-        let at = DateTime::from_timestamp_micros(1_769_000_000_123_456).unwrap();
+        let at = BusinessTime::from_timestamp_micros(1_769_000_000_123_456).unwrap();
         for end in [
             None,
             Some((OrderStatus::Delivered, at)),

@@ -8,7 +8,7 @@ use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
 use crate::app::recovery::restore;
 use crate::app::{App, AppError, Caller, audit as chain};
-use crate::clock::{Instant, delta};
+use crate::clock::{BusinessTime, delta};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldError, Invalid};
 use crate::privacy::Pii;
@@ -26,10 +26,10 @@ pub async fn hold(
     app: &App,
     caller: &Caller,
     id: OrderId,
-    until: Instant,
+    until: BusinessTime,
     reason: Pii<String>,
 ) -> Result<OrderView, AppError> {
-    let until = Instant::from_timestamp_micros(until.timestamp_micros()).unwrap_or(until);
+    let until = BusinessTime::from_timestamp_micros(until.timestamp_micros()).unwrap_or(until);
     change(app, caller, id, Some(until), Some(reason)).await
 }
 
@@ -42,9 +42,9 @@ pub async fn lift(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView, 
 }
 
 /// Refuses a moment that is past, or further ahead than `longest` from the order's first hold.
-fn check_until(order: &Order, until: Instant, now: Instant, longest: TimeDelta) -> Result<(), AppError> {
+fn check_until(order: &Order, until: BusinessTime, now: BusinessTime, longest: TimeDelta) -> Result<(), AppError> {
     let first = order.first_held_at.unwrap_or(now);
-    let latest = first.checked_add_signed(longest).unwrap_or(Instant::MAX_UTC);
+    let latest = first.checked_add_signed(longest).unwrap_or(BusinessTime::MAX);
     if until > now && until <= latest {
         return Ok(());
     }
@@ -60,7 +60,7 @@ async fn change(
     app: &App,
     caller: &Caller,
     id: OrderId,
-    until: Option<Instant>,
+    until: Option<BusinessTime>,
     reason: Option<Pii<String>>,
 ) -> Result<OrderView, AppError> {
     // Asked before it is journalled, and again under the lock: the journal should not fill with what is refused.

@@ -5,7 +5,7 @@ use crate::app::recovery::restore;
 use crate::app::retention::erasure::{self, Erasure};
 use crate::app::retention::purge::{self, ROUND};
 use crate::app::{App, AppError};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::retention::PurgeReason;
 use crate::store::audit::{self, Act};
@@ -42,7 +42,7 @@ pub async fn take_back(app: &App) -> Result<i64, AppError> {
 }
 
 /// `true`: what was left is destroyed; `false`: the order is decided, and goes with everything else that is.
-fn take_back_in_tx(conn: &mut AnyConn, id: OrderId, now: Instant) -> Result<bool, AppError> {
+fn take_back_in_tx(conn: &mut AnyConn, id: OrderId, now: BusinessTime) -> Result<bool, AppError> {
     if orders::lock_in_tx(conn, id)?.is_some_and(|order| order.purged_at.is_none()) {
         let receipt = purges::receipt(conn, id)?;
         let reason = receipt.and_then(|receipt| PurgeReason::parse(&receipt.reason));

@@ -14,7 +14,7 @@ use crate::app::records::personal_record;
 use crate::app::recovery::restore;
 use crate::app::retention::erasure::Erasure;
 use crate::app::{App, AppError, Caller, audit as chain};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::retention::PurgeReason;
@@ -110,7 +110,7 @@ pub(crate) fn decide_with_keys_in_tx(
     conn: &mut AnyConn,
     ids: &[OrderId],
     reason: PurgeReason,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), StoreError> {
     let unreadable = reseal::unreadable_among(conn, ids)?;
     purges::decide_in_tx(conn, &unreadable, PurgeReason::KeyDestroyed, now)?;
@@ -201,7 +201,7 @@ fn destroy_in_tx(
     decided: &[Decided],
     numbers: &HashMap<OrderId, i64>,
     actor: &str,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     if decided.is_empty() {
         return Ok(());

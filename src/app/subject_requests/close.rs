@@ -4,7 +4,7 @@
 use crate::app::subject_requests::requests::{self, RequestView};
 use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError, Caller, audit as chain};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::RequestId;
 use crate::domain::subject_request::RequestState;
 use crate::privacy::Pii;
@@ -94,7 +94,7 @@ fn record(
     action: &str,
     request: &SubjectRequest,
     reason_hash: Option<String>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     let act = Act {
         actor,

@@ -6,7 +6,7 @@ use crate::app::privacy::reveal::{asked_for, takes_two};
 use crate::app::records::personal_record;
 use crate::app::subject_requests::requests::{self, RequestView};
 use crate::app::{App, AppError, Caller, audit as chain};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RequestId, RowId};
 use crate::domain::personal_record::PersonalRecord;
 use crate::domain::subject_request::RequestState;
@@ -38,7 +38,7 @@ pub enum Exporting {
 #[expect(missing_docs, reason = "the parts of the document, by their names")]
 pub struct Export {
     pub request: RequestView,
-    pub at: Instant,
+    pub at: BusinessTime,
     pub orders: Vec<ExportedOrder>,
 }
 
@@ -57,7 +57,7 @@ pub enum Held {
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of migrations/orders")]
 pub struct Remark {
-    pub at: Instant,
+    pub at: BusinessTime,
     pub attempt: i16,
     pub text: Pii<String>,
 }
@@ -249,7 +249,7 @@ fn record(
     action: &str,
     subject: &str,
     detail: &str,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     let act = Act {
         actor: &caller.actor(),

@@ -8,7 +8,7 @@ use crate::app::records::personal_record;
 use crate::app::recovery::restore;
 use crate::app::subject_requests::restrict;
 use crate::app::{App, AppError};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::subject_request::{RequestKind, RequestState, Restriction, Role};
 use crate::store::subject_requests::{self, SubjectRequest};
@@ -59,12 +59,12 @@ impl Noted {
             state: RequestState::parse(&self.state)?,
             role: Role::parse(&self.role)?,
             by_phone: self.phone,
-            received_at: Instant::from_timestamp_micros(self.received)?,
+            received_at: BusinessTime::from_timestamp_micros(self.received)?,
             due_on: self.due.parse().ok()?,
             due_official: self.official,
-            created_at: Instant::from_timestamp_micros(self.made)?,
+            created_at: BusinessTime::from_timestamp_micros(self.made)?,
             created_by: self.by,
-            closed_at: self.closed.and_then(Instant::from_timestamp_micros),
+            closed_at: self.closed.and_then(BusinessTime::from_timestamp_micros),
             closed_by: self.closer,
             journal: Some(number),
         };
@@ -151,7 +151,7 @@ pub(super) async fn journal_one(app: &App, id: RequestId) -> Result<(), AppError
 ///
 /// # Errors
 /// Store.
-pub(crate) fn replay(conn: &mut AnyConn, entry: &JournalRow, now: Instant) -> Result<(), AppError> {
+pub(crate) fn replay(conn: &mut AnyConn, entry: &JournalRow, now: BusinessTime) -> Result<(), AppError> {
     let corrupt = || {
         tracing::error!(
             number = entry.number,

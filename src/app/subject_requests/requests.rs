@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use crate::app::records::personal_record;
 use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError, Caller, audit as chain};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::invalid::{FieldError, Invalid};
 use crate::domain::order::OrderStatus;
@@ -48,7 +48,7 @@ pub struct NewRequest {
     /// How that was verified.
     pub verified_by: Pii<String>,
     /// When it was received; business time.
-    pub received_at: Instant,
+    pub received_at: BusinessTime,
     /// About whom.
     pub whose: Whose,
 }
@@ -62,9 +62,9 @@ pub struct OrderStands {
     pub status: OrderStatus,
     pub outcome: Outcome,
     pub restriction: Option<Restriction>,
-    pub hold_until: Option<Instant>,
+    pub hold_until: Option<BusinessTime>,
     pub purge_reason: Option<PurgeReason>,
-    pub purged_at: Option<Instant>,
+    pub purged_at: Option<BusinessTime>,
 }
 
 /// What became of an order of a request.
@@ -84,7 +84,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// `refused`: its courier no longer calls its parcel off.
-    fn of(order: &Order, refused: bool, now: Instant) -> Self {
+    fn of(order: &Order, refused: bool, now: BusinessTime) -> Self {
         if order.purged_at.is_some() {
             return Self::Purged;
         }
@@ -253,7 +253,7 @@ pub async fn list(
         .await
 }
 
-fn views(conn: &mut AnyConn, requests: Vec<SubjectRequest>, now: Instant) -> Result<Vec<RequestView>, AppError> {
+fn views(conn: &mut AnyConn, requests: Vec<SubjectRequest>, now: BusinessTime) -> Result<Vec<RequestView>, AppError> {
     let ids: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
     let links = subject_requests::orders_of(conn, &ids)?;
     let filter = Filter {
@@ -318,7 +318,7 @@ pub(super) fn seal(
     ring: &Keyring,
     id: RequestId,
     text: &RequestText,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<TextRow, AppError> {
     let epoch = personal_record::current_epoch(conn, ring, now)?;
     let request_id = id.to_string();

@@ -6,7 +6,7 @@ use crate::app::parcels::attempts::{By, Now, current, note_event, step};
 use crate::app::records::personal_record;
 use crate::app::retention::purge;
 use crate::app::{App, AppError};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::shipment::ShipmentState;
@@ -29,7 +29,7 @@ pub(crate) fn mark_in_tx(
     order: &Order,
     restriction: Restriction,
     by: Option<(&str, RequestId)>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Result<(), AppError> {
     if !restriction.adds_to(order.restriction) {
         return Ok(());

@@ -13,6 +13,7 @@ fn read(courier: &dyn Courier, push: &Push) -> Result<Vec<CourierEvent>, Webhook
         body: &push.body,
         token: push.token.as_deref(),
         now: now(),
+        received_at: now(),
     };
     for (outcome, good) in [(WebhookOutcome::Accepted, true), (WebhookOutcome::Failed, false)] {
         let answer = courier.acknowledge(&request, outcome);

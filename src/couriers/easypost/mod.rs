@@ -374,7 +374,7 @@ impl Courier for Easypost {
             return Err(WebhookError::NotAuthentic);
         }
         let body: Value = serde_json::from_slice(request.body).map_err(|_| WebhookError::Malformed)?;
-        wire::read_event(&body, request.now).ok_or(WebhookError::Malformed)
+        wire::read_event(&body, request.received_at).ok_or(WebhookError::Malformed)
     }
 
     /// Any 2xx is enough; everything else is sent again for about a day.

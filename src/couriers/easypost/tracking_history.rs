@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::couriers::News;
 use crate::couriers::client::safe_code;
 use crate::couriers::easypost::status;
@@ -21,7 +21,7 @@ const LONGEST: usize = 200;
 pub(super) struct Step {
     pub(super) news: News,
     pub(super) code: String,
-    pub(super) at: Instant,
+    pub(super) at: BusinessTime,
     pub(super) remark: Option<Pii<String>>,
 }
 
@@ -51,7 +51,7 @@ impl Been {
 struct Detail<'a> {
     status: &'a str,
     detail: Option<&'a str>,
-    at: Option<Instant>,
+    at: Option<BusinessTime>,
     remark: Option<&'a str>,
 }
 
@@ -78,7 +78,7 @@ fn code(status: &str, detail: Option<&str>) -> String {
 
 /// The whole story, oldest first; its last step is where the parcel is now. `otherwise` is the time of a tracker that
 /// has none. Empty where the tracker has no status, or no time can be told.
-pub(super) fn story(tracker: &Value, otherwise: Option<Instant>) -> Vec<Step> {
+pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Step> {
     let said_at = ["updated_at", "created_at"]
         .into_iter()
         .find_map(|key| text(tracker, key).and_then(moment));

@@ -4,10 +4,12 @@
 use serde_json::{Value, json};
 
 use super::tracking_history::story;
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::couriers::rates::{Rate, cheapest};
 use crate::couriers::rest::{self, is_id, is_tracking_no, items, text};
-use crate::couriers::{BookError, Booked, BookingRequest, CallError, CourierEvent, ParcelRef, customs_declaration};
+use crate::couriers::{
+    BookError, Booked, BookingRequest, CallError, CourierEvent, ParcelRef, as_happened, customs_declaration,
+};
 use crate::domain::contact::Address;
 use crate::domain::ids::BookingReference;
 use crate::privacy::Pii;
@@ -174,7 +176,7 @@ pub(super) fn lost_shipment(error: &CallError) -> Option<BookError> {
 /// All that a tracker tells of a parcel that was asked for.
 pub(super) fn events_of(tracker: &Value, parcel: &ParcelRef) -> Vec<CourierEvent> {
     let tracking_no = tracking_no(tracker);
-    let steps = story(tracker, parcel.first_sent_at).into_iter();
+    let steps = story(tracker, parcel.first_sent_at.map(as_happened)).into_iter();
     steps
         .map(|step| CourierEvent {
             reference: Some(parcel.reference.clone()),
@@ -191,7 +193,7 @@ pub(super) fn events_of(tracker: &Value, parcel: &ParcelRef) -> Vec<CourierEvent
 }
 
 /// Reads an event: where the parcel is now, of news about a tracker; nothing of any other. `None`: not an event.
-pub(super) fn read_event(body: &Value, now: Instant) -> Option<Vec<CourierEvent>> {
+pub(super) fn read_event(body: &Value, now: BusinessTime) -> Option<Vec<CourierEvent>> {
     let result = body.get("result")?;
     let is_tracker = match text(body, "description") {
         Some(kind) => kind.starts_with("tracker."),

@@ -368,7 +368,7 @@ impl Courier for Karrio {
             return Err(WebhookError::NotAuthentic);
         }
         let body: Value = serde_json::from_slice(request.body).map_err(|_| WebhookError::Malformed)?;
-        wire::read_event(&body, request.now).ok_or(WebhookError::Malformed)
+        wire::read_event(&body, request.received_at).ok_or(WebhookError::Malformed)
     }
 
     /// Karrio sends nothing twice, and switches a webhook off after more than five failures in a row.

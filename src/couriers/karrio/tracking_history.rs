@@ -4,7 +4,7 @@
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, Moment};
 use crate::couriers::News;
 use crate::couriers::client::safe_code;
 use crate::couriers::karrio::status;
@@ -20,12 +20,12 @@ const LONGEST: usize = 200;
 pub(super) struct Step {
     pub(super) news: News,
     pub(super) code: String,
-    pub(super) at: Instant,
+    pub(super) at: BusinessTime,
     pub(super) remark: Option<Pii<String>>,
 }
 
 /// When an event happened: its moment, else its date and time as if in UTC, for a zone is not said.
-fn when(event: &Value) -> Option<Instant> {
+fn when(event: &Value) -> Option<BusinessTime> {
     if let Some(at) = text(event, "timestamp").and_then(moment) {
         return Some(at);
     }
@@ -38,16 +38,18 @@ fn when(event: &Value) -> Option<Instant> {
             .into_iter()
             .find_map(|format| NaiveTime::parse_from_str(time, format).ok())
     });
-    Some(date.and_time(time.unwrap_or(NaiveTime::MIN)).and_utc())
+    Some(BusinessTime::from_utc(
+        date.and_time(time.unwrap_or(NaiveTime::MIN)).and_utc(),
+    ))
 }
 
 /// The events, oldest first; those without a time stay with their neighbours.
-fn in_order(tracker: &Value) -> Vec<(Option<Instant>, &Value)> {
+fn in_order(tracker: &Value) -> Vec<(Option<BusinessTime>, &Value)> {
     let mut events: Vec<_> = items(tracker, "events")
         .iter()
         .map(|event| (when(event), event))
         .collect();
-    let timed: Vec<Instant> = events.iter().filter_map(|(at, _)| *at).collect();
+    let timed: Vec<BusinessTime> = events.iter().filter_map(|(at, _)| *at).collect();
     if timed.first() > timed.last() {
         events.reverse();
     }
@@ -66,7 +68,7 @@ fn code(status: &str, reason: Option<&str>) -> String {
 
 /// The whole story, oldest first; its last step is where the parcel is now. `otherwise` is the time of a tracker without
 /// events. Empty where the tracker has no status, or no time can be told.
-pub(super) fn story(tracker: &Value, otherwise: Option<Instant>) -> Vec<Step> {
+pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Step> {
     let delivered = tracker.get("delivered").and_then(Value::as_bool) == Some(true);
     let status = match text(tracker, "status") {
         None | Some("unknown") if delivered => "delivered",
@@ -148,7 +150,7 @@ mod tests {
             assert_eq!(news(&tracker), expected);
             let steps = story(&tracker, None);
             assert_eq!(
-                steps.last().unwrap().at.to_rfc3339(),
+                steps.last().unwrap().at.utc().to_rfc3339(),
                 "2026-11-23T13:15:00.000003+00:00"
             );
         }

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 
 use super::status;
 use super::tracking_history::{Step, story};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::couriers::client::safe_code;
 use crate::couriers::rates::{Rate, cheapest};
 use crate::couriers::rest::{self, is_id, is_tracking_no, items, moment, text};
-use crate::couriers::{Booked, BookingRequest, CallError, CourierEvent, News, ParcelRef, customs_declaration};
+use crate::couriers::{
+    Booked, BookingRequest, CallError, CourierEvent, News, ParcelRef, as_happened, customs_declaration,
+};
 use crate::domain::contact::Address;
 use crate::domain::ids::BookingReference;
 use crate::privacy::Pii;
@@ -167,7 +169,9 @@ impl Shipment {
             "cancelled" => Some(News::CalledOff),
             said => status::bought(said),
         };
-        let at = text(&self.body, "created_at").and_then(moment).or(parcel.first_sent_at);
+        let at = text(&self.body, "created_at")
+            .and_then(moment)
+            .or(parcel.first_sent_at.map(as_happened));
         let (Some(news), Some(at)) = (news, at) else {
             return Vec::new();
         };
@@ -265,7 +269,7 @@ pub(super) fn is_about(tracker: &Value, shipment: &Shipment) -> bool {
 /// All that a tracker tells of a parcel that was asked for.
 pub(super) fn events_of(tracker: &Value, parcel: &ParcelRef) -> Vec<CourierEvent> {
     let tracking_no = tracking_no(tracker);
-    let steps = story(tracker, parcel.first_sent_at).into_iter();
+    let steps = story(tracker, parcel.first_sent_at.map(as_happened)).into_iter();
     steps.map(|step| event(step, parcel, tracking_no.clone())).collect()
 }
 
@@ -285,7 +289,7 @@ fn event(step: Step, parcel: &ParcelRef, tracking_no: Option<Pii<String>>) -> Co
 
 /// Reads a webhook: where the parcel is now, of news about a tracker; a purchase and a cancellation, of news about a
 /// shipment; nothing of any other. `None`: not a webhook of Karrio's.
-pub(super) fn read_event(body: &Value, now: Instant) -> Option<Vec<CourierEvent>> {
+pub(super) fn read_event(body: &Value, now: BusinessTime) -> Option<Vec<CourierEvent>> {
     let (kind, data) = (text(body, "event")?, body.get("data")?);
     let (step, provider_ref, reference) = match kind {
         "tracker_created" | "tracker_updated" => (story(data, Some(now)).pop()?, None, None),

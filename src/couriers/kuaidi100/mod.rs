@@ -195,7 +195,7 @@ impl Kuaidi100 {
             new_tracking_no: None,
             new_provider_ref: None,
             code: client::safe_code(&code).unwrap_or("unknown").to_owned(),
-            at: self.clock.wall_now(),
+            at: self.clock.business_now(),
             remark: None,
         }])
     }
@@ -226,7 +226,7 @@ impl Kuaidi100 {
                 _ => Err(calls::refused(&answer)),
             };
         }
-        let mut events = push::history(answer.whole(), self.clock.wall_now());
+        let mut events = push::history(answer.whole(), self.clock.business_now());
         // An answer about another number says nothing of this parcel.
         events.retain(|event| event.tracking_no.as_ref().is_none_or(|number| number == asked));
         for event in &mut events {
@@ -372,7 +372,7 @@ impl Courier for Kuaidi100 {
             return Err(WebhookError::NotAuthentic);
         }
         let reference = request.token.and_then(BookingReference::parse);
-        push::events(&param, form.task, reference, request.now).ok_or(WebhookError::Malformed)
+        push::events(&param, form.task, reference, request.received_at).ok_or(WebhookError::Malformed)
     }
 
     fn same_booking(&self, known: &str, named: &str) -> bool {

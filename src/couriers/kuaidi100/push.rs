@@ -4,12 +4,12 @@
 //! state and no time, so its time is when it came (see [`REPEATED`]). Whoever collects is named in it with a phone number:
 //! neither is read.
 
-use chrono::{FixedOffset, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::{FixedOffset, NaiveDateTime, TimeDelta, TimeZone};
 use serde_json::Value;
 
 use super::status;
 use super::wire::{BEIJING_SECONDS, Ids, company, number, text};
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, Moment};
 use crate::couriers::client::safe_code;
 use crate::couriers::{CourierEvent, News};
 use crate::domain::ids::BookingReference;
@@ -54,7 +54,7 @@ impl Form {
 }
 
 /// An event about nothing yet.
-fn blank(code: &str, at: Instant) -> CourierEvent {
+fn blank(code: &str, at: BusinessTime) -> CourierEvent {
     CourierEvent {
         reference: None,
         provider_ref: None,
@@ -74,7 +74,7 @@ pub(super) fn events(
     param: &str,
     task: Option<String>,
     reference: Option<BookingReference>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Option<Vec<CourierEvent>> {
     let param: Value = serde_json::from_str(param).ok()?;
     if param.get("lastResult").is_some() {
@@ -83,7 +83,7 @@ pub(super) fn events(
     callback(&param, task, reference, now)
 }
 
-fn tracking(param: &Value, reference: Option<BookingReference>, now: Instant) -> Option<Vec<CourierEvent>> {
+fn tracking(param: &Value, reference: Option<BookingReference>, now: BusinessTime) -> Option<Vec<CourierEvent>> {
     let result = param.get("lastResult")?;
     let mut events = history(result, now);
     // 暂停: nothing was heard for too long. It moves nothing, and is told for the log.
@@ -102,7 +102,7 @@ fn tracking(param: &Value, reference: Option<BookingReference>, now: Instant) ->
 
 /// The nodes of a tracking result, oldest first. The newest has the result's own `state`: nodes are often wrong about
 /// themselves. Where that is a basic one and the node names an advanced one of its kind, the node only says more.
-pub(super) fn history(result: &Value, now: Instant) -> Vec<CourierEvent> {
+pub(super) fn history(result: &Value, now: BusinessTime) -> Vec<CourierEvent> {
     let tracking_no = number(result, &["nu"]);
     let state = text(result, &["state"]);
     let nodes = match result.get("data") {
@@ -137,7 +137,7 @@ pub(super) fn history(result: &Value, now: Instant) -> Vec<CourierEvent> {
     events
 }
 
-fn one_node(node: &Value, at: Instant) -> CourierEvent {
+fn one_node(node: &Value, at: BusinessTime) -> CourierEvent {
     let codes = ["statusCode", "status"];
     let known = codes
         .iter()
@@ -153,14 +153,16 @@ fn one_node(node: &Value, at: Instant) -> CourierEvent {
 }
 
 /// `time`, or `ftime`: Beijing's, without saying so.
-fn moment(node: &Value) -> Option<Instant> {
+fn moment(node: &Value) -> Option<BusinessTime> {
     let zone = FixedOffset::east_opt(BEIJING_SECONDS)?;
     ["time", "ftime"].iter().find_map(|name| {
         let text = text(node, &[name])?;
         let local = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S"]
             .iter()
             .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())?;
-        Some(zone.from_local_datetime(&local).single()?.with_timezone(&Utc))
+        Some(BusinessTime::from_utc(
+            zone.from_local_datetime(&local).single()?.to_utc(),
+        ))
     })
 }
 
@@ -169,7 +171,7 @@ fn callback(
     param: &Value,
     task: Option<String>,
     reference: Option<BookingReference>,
-    now: Instant,
+    now: BusinessTime,
 ) -> Option<Vec<CourierEvent>> {
     let data = match param.get("data")? {
         Value::String(text) => serde_json::from_str(text).ok()?,

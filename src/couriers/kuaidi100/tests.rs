@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use super::{Kuaidi100, Kuaidi100Config, Kuaidi100Error};
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, Moment, WallTime};
 use crate::couriers::{BookingRequest, Courier, CourierEvent, Parcel, ParcelRef, Sender, WebhookError, WebhookRequest};
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::ids::{BookingReference, OrderId};
@@ -21,8 +21,8 @@ use crate::domain::invalid::FieldErrors;
 use crate::privacy::{Pii, Secret};
 use imitation::{CUSTOMER, Imitation, KEY, SALT, SECRET};
 
-fn at(text: &str) -> Instant {
-    DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+fn at<T: Moment>(text: &str) -> T {
+    T::from_utc(DateTime::parse_from_rfc3339(text).unwrap().to_utc())
 }
 
 fn secret(text: &str) -> Secret<String> {
@@ -45,7 +45,7 @@ fn config(imitation: &Imitation) -> Kuaidi100Config {
 }
 
 fn clock() -> Clock {
-    Clock::manual(at("2026-11-23T08:00:00Z"))
+    Clock::manual(at::<WallTime>("2026-11-23T08:00:00Z"))
 }
 
 fn adapter(imitation: &Imitation) -> Kuaidi100 {
@@ -114,6 +114,7 @@ fn read(
         token: token.map(BookingReference::as_str),
         peer: None,
         now: at("2026-11-23T08:00:00Z"),
+        received_at: at("2026-11-23T08:00:00Z"),
     })
 }
 

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::clock::Instant;
+use crate::clock::{Moment, WallTime};
 use crate::couriers::{BookError, BookingRequest};
 use crate::domain::contact::{Address, Country};
 use crate::privacy::Pii;
@@ -56,9 +56,10 @@ struct Pickup {
 impl Pickup {
     /// What 顺丰 must be told: today from the next full hour for two hours, between 9:00 and 19:00; after 17:00
     /// tomorrow morning.
-    fn at(now: Instant) -> Self {
+    fn at(now: WallTime) -> Self {
         use chrono::Timelike;
-        let hour = chrono::FixedOffset::east_opt(BEIJING_SECONDS).map_or(9, |zone| now.with_timezone(&zone).hour());
+        let hour =
+            chrono::FixedOffset::east_opt(BEIJING_SECONDS).map_or(9, |zone| now.utc().with_timezone(&zone).hour());
         let (day_type, start) = if hour < 17 {
             ("今天", (hour + 1).max(9))
         } else {
@@ -78,7 +79,7 @@ pub(super) struct Terms<'a> {
     pub(super) company: &'a str,
     pub(super) salt: &'a str,
     pub(super) callback_url: &'a str,
-    pub(super) now: Instant,
+    pub(super) now: WallTime,
 }
 
 /// `param` of `bOrder`.
@@ -236,10 +237,9 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
 
     fn pickup(utc: &str) -> (&'static str, String, String) {
-        let pickup = Pickup::at(DateTime::parse_from_rfc3339(utc).unwrap().to_utc());
+        let pickup = Pickup::at(utc.parse().unwrap());
         (pickup.day_type, pickup.pickup_start_time, pickup.pickup_end_time)
     }
 

@@ -139,7 +139,7 @@ impl Sf {
     async fn routes_of(&self, parcels: &[&ParcelRef]) -> Result<Vec<CourierEvent>, CallError> {
         let search = requests::SearchRoutes::of(parcels);
         match self.gateway.call("EXP_RECE_SEARCH_ROUTES", &search).await {
-            Ok(answer) => Ok(routes::answered(&answer, parcels, self.gateway.clock.wall_now())),
+            Ok(answer) => Ok(routes::answered(&answer, parcels, self.gateway.clock.business_now())),
             Err(failure) => Err(failure.of_call()),
         }
     }
@@ -282,7 +282,7 @@ impl Courier for Sf {
         if !self.is_authentic(request) {
             return Err(WebhookError::NotAuthentic);
         }
-        routes::pushed(request.body, request.now).ok_or(WebhookError::Malformed)
+        routes::pushed(request.body, request.received_at).ok_or(WebhookError::Malformed)
     }
 
     /// In the style of the push, and always with 200: SF's documents put success and failure into the body, and say nothing

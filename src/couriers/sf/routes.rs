@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::status::{Node, of_order_state, order_state_code};
 use super::{lenient_json, wire};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::couriers::{CourierEvent, ParcelRef};
 use crate::domain::ids::BookingReference;
 use crate::privacy::Pii;
@@ -20,7 +20,7 @@ use crate::privacy::Pii;
 const BEIJING: TimeDelta = TimeDelta::hours(8);
 
 /// The news in an answer to a question about these parcels, oldest first. What was not asked for is not believed.
-pub(super) fn answered(answer: &Value, asked: &[&ParcelRef], now: Instant) -> Vec<CourierEvent> {
+pub(super) fn answered(answer: &Value, asked: &[&ParcelRef], now: BusinessTime) -> Vec<CourierEvent> {
     let mut events = Vec::new();
     for parcel in lenient_json::list(answer, "routeResps") {
         let waybill = lenient_json::text(&parcel, "mailNo").filter(|number| wire::is_waybill(number));
@@ -45,7 +45,7 @@ pub(super) fn answered(answer: &Value, asked: &[&ParcelRef], now: Instant) -> Ve
 }
 
 /// One node of a route.
-fn of_node(node: &Value, waybill: Option<String>, now: Instant) -> CourierEvent {
+fn of_node(node: &Value, waybill: Option<String>, now: BusinessTime) -> CourierEvent {
     let remark = lenient_json::text(node, "remark");
     let reason_name = lenient_json::text(node, "reasonName");
     let code = |name: &str| lenient_json::text(node, name);
@@ -97,7 +97,7 @@ pub(super) fn style(body: &[u8]) -> Style {
 }
 
 /// The news in a push, oldest first; `None` when it is no push that SF documents.
-pub(super) fn pushed(body: &[u8], now: Instant) -> Option<Vec<CourierEvent>> {
+pub(super) fn pushed(body: &[u8], now: BusinessTime) -> Option<Vec<CourierEvent>> {
     let mut events: Vec<CourierEvent> = match taken_apart(body)? {
         Push::Xml(text) => {
             let routes = xml_routes(&text)?;
@@ -157,7 +157,7 @@ fn plain(text: &str) -> Option<Push> {
 }
 
 /// An element of a route push.
-fn of_route(route: &Value, now: Instant) -> Option<CourierEvent> {
+fn of_route(route: &Value, now: BusinessTime) -> Option<CourierEvent> {
     let waybill = lenient_json::text(route, "mailno").filter(|number| wire::is_waybill(number));
     let reference = lenient_json::text(route, "orderid").and_then(|id| BookingReference::parse(&id));
     if waybill.is_none() && reference.is_none() {
@@ -170,7 +170,7 @@ fn of_route(route: &Value, now: Instant) -> Option<CourierEvent> {
 }
 
 /// An element of an order-state push. Name and number of the courier's employee stay unread.
-fn of_order(state: &Value, sent: Instant) -> Option<CourierEvent> {
+fn of_order(state: &Value, sent: BusinessTime) -> Option<CourierEvent> {
     let waybill = lenient_json::text(state, "waybillNo").filter(|number| wire::is_waybill(number));
     let reference = lenient_json::text(state, "orderNo").and_then(|id| BookingReference::parse(&id));
     if waybill.is_none() && reference.is_none() {
@@ -265,7 +265,7 @@ fn route(element: &BytesStart<'_>) -> Option<Map<String, Value>> {
 }
 
 /// A moment as SF writes it: Beijing time in several spellings, or seconds or milliseconds since 1970.
-fn beijing(text: &str) -> Option<Instant> {
+fn beijing(text: &str) -> Option<BusinessTime> {
     let epoch = || {
         let number: i64 = text.parse().ok()?;
         match text.len() {
@@ -290,7 +290,7 @@ fn beijing(text: &str) -> Option<Instant> {
     // What no parcel can have: a time so far off would hide everything that comes later.
     (2000..2100)
         .contains(&at.year())
-        .then(|| DateTime::from_timestamp_micros(at.timestamp_micros()))
+        .then(|| BusinessTime::from_timestamp_micros(at.timestamp_micros()))
         .flatten()
 }
 
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn times_are_beijings_in_every_spelling_and_absurd_ones_are_none() {
-        let expected = DateTime::parse_from_rfc3339("2020-05-11T08:56:54Z").unwrap().to_utc();
+        let expected: BusinessTime = "2020-05-11T08:56:54Z".parse().unwrap();
         for text in [
             "2020-05-11 16:56:54",
             "2020-05-11 16:56:54.000",

@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use super::{Sf, SfConfig};
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, Moment, WallTime};
 use crate::couriers::{BookingRequest, Parcel, ParcelRef, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::ids::{BookingReference, OrderId};
@@ -25,8 +25,8 @@ use imitation::{Act, Call, Imitation};
 const TOKEN: &str = "first-push-token-0123456789";
 const NEXT_TOKEN: &str = "second-push-token-987654321";
 
-fn now() -> Instant {
-    DateTime::from_timestamp(1_795_000_000, 0).unwrap()
+fn now<T: Moment>() -> T {
+    T::from_utc(DateTime::from_timestamp(1_795_000_000, 0).unwrap())
 }
 
 fn config(base_url: &str) -> SfConfig {
@@ -43,7 +43,7 @@ fn config(base_url: &str) -> SfConfig {
 }
 
 fn made(config: SfConfig) -> Sf {
-    Sf::new(config, Clock::manual(now())).unwrap()
+    Sf::new(config, Clock::manual(now::<WallTime>())).unwrap()
 }
 
 /// An imitation that does what the script says, and the adapter that speaks to it.

@@ -7,7 +7,7 @@ use base64::Engine;
 use standardwebhooks::Webhook;
 use subtle::ConstantTimeEq;
 
-use crate::clock::Instant;
+use crate::clock::WallTime;
 use crate::privacy::Secret;
 
 pub(super) use standardwebhooks::{
@@ -42,12 +42,12 @@ impl Signer {
     }
 
     /// The signature header of a message, sent at `at` (seconds count); `None` when the body is not UTF-8.
-    pub(super) fn sign(&self, id: &str, at: Instant, body: &[u8]) -> Option<String> {
+    pub(super) fn sign(&self, id: &str, at: WallTime, body: &[u8]) -> Option<String> {
         self.0.sign(id, at.timestamp(), body).ok()
     }
 
     /// Whether one of the `signatures` is ours over exactly these bytes, and `timestamp` is recent.
-    pub(super) fn is_authentic(&self, id: &str, timestamp: &str, signatures: &str, body: &[u8], now: Instant) -> bool {
+    pub(super) fn is_authentic(&self, id: &str, timestamp: &str, signatures: &str, body: &[u8], now: WallTime) -> bool {
         let Ok(sent_at) = timestamp.parse::<i64>() else {
             return false;
         };
@@ -67,7 +67,7 @@ impl Signer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
+    use chrono::TimeDelta;
 
     fn secret(text: &str) -> Secret<String> {
         Secret::new(text.to_owned())
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_published_example_is_signed_as_published() {
-        let at = DateTime::from_timestamp(1_614_265_330, 0).unwrap();
+        let at = WallTime::from_timestamp_micros(1_614_265_330_000_000).unwrap();
         let signed =
             Signer::new(&secret(GOOD))
                 .unwrap()
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_changed_body_id_or_time_or_another_secret_is_not_authentic() {
         let signer = Signer::new(&secret(GOOD)).unwrap();
-        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let now = WallTime::from_timestamp_micros(1_700_000_000_000_000).unwrap();
         let good = signer.sign("msg_1", now, b"{}").unwrap();
         let check = |id: &str, time: &str, sig: &str, body: &[u8]| signer.is_authentic(id, time, sig, body, now);
         assert!(check("msg_1", "1700000000", &good, b"{}"));
@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn a_message_is_authentic_for_five_minutes_either_way_and_no_longer() {
         let signer = Signer::new(&secret(GOOD)).unwrap();
-        let sent = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let sent = WallTime::from_timestamp_micros(1_700_000_000_000_000).unwrap();
         let good = signer.sign("msg_1", sent, b"{}").unwrap();
         for (offset, holds) in [(-301, false), (-300, true), (300, true), (301, false)] {
-            let now = DateTime::from_timestamp(1_700_000_000 + offset, 0).unwrap();
+            let now = sent + TimeDelta::seconds(offset);
             assert_eq!(
                 signer.is_authentic("msg_1", "1700000000", &good, b"{}", now),
                 holds,

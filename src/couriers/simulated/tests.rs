@@ -209,6 +209,7 @@ impl Received {
             token: None,
             peer: None,
             now: clock.wall_now(),
+            received_at: clock.business_now(),
         };
         courier.read_webhook(&request).map(|mut events| events.remove(0))
     }

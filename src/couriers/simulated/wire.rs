@@ -3,9 +3,10 @@
 //! Nothing here does I/O. What comes in is not believed: codes are checked before they may reach a log, and a status
 //! this service does not know is passed on as "nothing changed", never guessed at.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{BusinessTime, Moment};
 use crate::couriers::client::safe_code;
 use crate::couriers::{Booked, BookingRequest, CourierEvent, News};
 use crate::domain::contact::Address;
@@ -195,7 +196,7 @@ impl From<EventBody> for CourierEvent {
             new_provider_ref: None,
             news: TrackingStatus::parse(&body.status).map_or(News::Unchanged, News::Moved),
             code: safe_code(&body.code).unwrap_or("unknown").to_owned(),
-            at: DateTime::from_timestamp_micros(body.occurred_at.timestamp_micros()).unwrap_or(body.occurred_at),
+            at: BusinessTime::from_utc(body.occurred_at.trunc_subsecs(6)),
             remark: body.remark.filter(|remark| !remark.expose().is_empty()),
         }
     }
@@ -228,6 +229,6 @@ mod tests {
 
     #[test]
     fn times_are_cut_to_what_both_engines_keep() {
-        assert_eq!(event("delivered", "S80").at.timestamp_subsec_nanos(), 123_456_000);
+        assert_eq!(event("delivered", "S80").at.utc().timestamp_subsec_nanos(), 123_456_000);
     }
 }

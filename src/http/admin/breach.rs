@@ -170,10 +170,10 @@ impl AffectedBody {
             client: order.client,
             reference: order.reference,
             minor: order.minor,
-            created_at: order.created_at,
+            created_at: order.created_at.into(),
             fields: affected.fields,
             person,
-            purged_at: order.purged_at,
+            purged_at: order.purged_at.map(Into::into),
             seen_by_key: affected.seen,
         }
     }
@@ -185,8 +185,8 @@ impl TouchedBody {
         let telling = Telling::of(app, counts);
         let shown = page.page(touched.orders, |affected| affected.order.id);
         Self {
-            from: touched.window.from,
-            to: touched.window.to,
+            from: touched.window.from.into(),
+            to: touched.window.to.into(),
             counts: CountsBody {
                 orders: counts.orders,
                 held: counts.orders - counts.purged - counts.unreadable,

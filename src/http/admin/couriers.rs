@@ -71,9 +71,9 @@ impl CourierBody {
             name: view.name,
             state: breaker.state.as_str(),
             region: view.region,
-            since: called.then_some(breaker.since),
-            last_success_at: breaker.last_success_at,
-            last_failure_at: breaker.last_failure_at,
+            since: called.then_some(breaker.since.into()),
+            last_success_at: breaker.last_success_at.map(Into::into),
+            last_failure_at: breaker.last_failure_at.map(Into::into),
             last_error: breaker.last_error,
             error_rate: view.error_rate,
             queue: QueueBody {
@@ -81,7 +81,10 @@ impl CourierBody {
                 waiting: view.queue.waiting,
                 unknown: view.queue.unknown,
             },
-            next_probe_at: breaker.paused_until.filter(|_| breaker.state != State::Closed),
+            next_probe_at: breaker
+                .paused_until
+                .filter(|_| breaker.state != State::Closed)
+                .map(Into::into),
         }
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::app::retention::hold;
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, moment};
 use crate::http::docs::documented::{ByKey, OfOne, WithBody};
@@ -37,7 +37,7 @@ pub struct HoldBody {
 }
 
 impl HoldBody {
-    fn read(self) -> Result<(Pii<String>, Instant), Problem> {
+    fn read(self) -> Result<(Pii<String>, BusinessTime), Problem> {
         let mut errors = FieldErrors::new();
         let reason = reason::parse(&self.reason, &mut errors);
         let until = errors.take("/until", moment(&self.until));

@@ -80,10 +80,10 @@ impl JobBody {
             kind: job.kind.as_str(),
             subject: job.subject,
             state: job.state,
-            run_at: job.run_at,
+            run_at: job.run_at.into(),
             failures: job.failures,
             last_error: job.last_error,
-            created_at: job.created_at,
+            created_at: job.created_at.into(),
         }
     }
 }

@@ -91,8 +91,8 @@ impl KeyBody {
             id: key.id,
             name: key.name,
             client: key.client,
-            created_at: key.created_at,
-            revoked_at: key.revoked_at,
+            created_at: key.created_at.into(),
+            revoked_at: key.revoked_at.map(Into::into),
         }
     }
 }

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::app::orders::cancel as calling_off;
 use crate::app::orders::query::{ByValue, Detail};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
@@ -112,7 +112,7 @@ pub struct SearchBody {
 
 impl SearchBody {
     /// What is asked for, checked.
-    fn read(self, unconfirmed_since: Instant) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
+    fn read(self, unconfirmed_since: BusinessTime) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
         let mut errors = FieldErrors::new();
         let phone = self
             .phone
@@ -262,7 +262,7 @@ mod tests {
     use crate::http::extract::json::parse;
 
     fn read(body: &str) -> Result<(Filter, ByValue, PageRequest<OrderId>), Problem> {
-        parse::<SearchBody>(body.as_bytes())?.read(chrono::DateTime::UNIX_EPOCH)
+        parse::<SearchBody>(body.as_bytes())?.read(BusinessTime::UNIX_EPOCH)
     }
 
     #[test]

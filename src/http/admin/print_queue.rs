@@ -141,7 +141,7 @@ pub(in crate::http) async fn claim(
             .iter()
             .map(|view| OrderBody::of(view, Audience::Floor))
             .collect(),
-        lease_expires_at: claimed.lease_expires_at,
+        lease_expires_at: claimed.lease_expires_at.into(),
     }))
 }
 

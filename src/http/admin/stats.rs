@@ -71,7 +71,7 @@ impl StatsBody {
         };
         Self {
             by_status,
-            oldest_unprinted: stats.oldest_unprinted,
+            oldest_unprinted: stats.oldest_unprinted.map(Into::into),
             shipments_unknown: stats.shipments_unknown,
             shipments_failed: stats.shipments_failed,
             jobs_ready: stats.jobs_ready,

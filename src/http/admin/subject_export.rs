@@ -179,7 +179,7 @@ impl ExportBody {
     fn of(export: Export) -> Self {
         Self {
             format: "safelight-subject-export/1",
-            exported_at: export.at,
+            exported_at: export.at.into(),
             request: RequestBody::of(&export.request),
             orders: export.orders.into_iter().map(ExportedOrderBody::of).collect(),
         }
@@ -226,12 +226,12 @@ impl ExportedOrderBody {
             amount: order.amount.amount(),
             currency: order.amount.currency().code(),
             courier: order.courier,
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-            ended_at: order.ended_at,
-            purge_due_at: order.purge_due_at,
-            hold_until: order.hold_until,
-            restricted_at: order.restricted_at,
+            created_at: order.created_at.into(),
+            updated_at: order.updated_at.into(),
+            ended_at: order.ended_at.map(Into::into),
+            purge_due_at: order.purge_due_at.map(Into::into),
+            hold_until: order.hold_until.map(Into::into),
+            restricted_at: order.restricted_at.map(Into::into),
             person,
             recipient,
             consent: ConsentBody::of(consent),
@@ -246,7 +246,7 @@ impl ExportedOrderBody {
             courier_remarks: remarks
                 .into_iter()
                 .map(|remark| RemarkBody {
-                    at: remark.at,
+                    at: remark.at.into(),
                     attempt: remark.attempt,
                     text: remark.text.into_exposed(),
                 })
@@ -303,7 +303,7 @@ impl ExportedShipmentBody {
             service: attempt.service,
             tracking_numbers,
             tracking_status: attempt.progress.map(|progress| progress.status.as_str()),
-            booked_at: attempt.booked_at,
+            booked_at: attempt.booked_at.map(Into::into),
             courier: attempt.courier,
         }
     }
@@ -338,7 +338,7 @@ impl RequestLineBody {
             id: request.id.to_string(),
             kind: request.kind.as_str(),
             state: request.state.as_str(),
-            received_at: request.received_at,
+            received_at: request.received_at.into(),
         }
     }
 }

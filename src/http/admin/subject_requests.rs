@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::app::subject_requests::close;
 use crate::app::subject_requests::requests::{self, NewRequest, OrderStands, RequestView, Whose};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text, moment};
@@ -67,7 +67,7 @@ struct NewRequesterBody {
 }
 
 impl NewRequestBody {
-    fn read(self, now: Instant) -> Result<NewRequest, Problem> {
+    fn read(self, now: BusinessTime) -> Result<NewRequest, Problem> {
         let mut errors = FieldErrors::new();
         let spellings = |all: &[&'static str]| one_of(all);
         let kind = RequestKind::parse(&self.kind)
@@ -205,9 +205,9 @@ impl RequestOrderBody {
             status: order.status.as_str(),
             outcome: order.outcome.as_str(),
             restriction: order.restriction.map(|restriction| restriction.as_str()),
-            hold_until: order.hold_until,
+            hold_until: order.hold_until.map(Into::into),
             purge_reason: order.purge_reason.map(|reason| reason.as_str()),
-            purged_at: order.purged_at,
+            purged_at: order.purged_at.map(Into::into),
         }
     }
 }
@@ -227,15 +227,15 @@ impl RequestBody {
                 role: request.role.as_str(),
                 verified_by: exposed(text.and_then(|text| text.verified_by.as_ref())),
             },
-            received_at: request.received_at,
+            received_at: request.received_at.into(),
             due_on: request.due_on,
             due_official: request.due_official,
             days_left: view.days_left,
             order_ids: view.orders.iter().map(|order| order.id.to_string()).collect(),
             orders: view.orders.iter().map(RequestOrderBody::of).collect(),
-            created_at: request.created_at,
-            completed_at: closed_as(RequestState::Completed),
-            refused_at: closed_as(RequestState::Refused),
+            created_at: request.created_at.into(),
+            completed_at: closed_as(RequestState::Completed).map(Into::into),
+            refused_at: closed_as(RequestState::Refused).map(Into::into),
             refusal_reason: exposed(text.and_then(|text| text.refusal.as_ref())),
         }
     }

@@ -1,7 +1,7 @@
 //! The filters of order lists, the same in a query and in a body. What cannot be a value of ours is refused: a misspelt
 //! filter must not list everything, and must not reach a database that chokes on it.
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::invalid::{FieldErrors, Invalid, moment};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
@@ -19,7 +19,7 @@ pub(in crate::http) struct Filters {
     pub(in crate::http) courier: Option<String>,
     pub(in crate::http) shipment_state: Option<String>,
     /// `end_unconfirmed`, and since when that is trouble.
-    pub(in crate::http) trouble: Option<(String, Instant)>,
+    pub(in crate::http) trouble: Option<(String, BusinessTime)>,
     pub(in crate::http) created_after: Option<String>,
     pub(in crate::http) created_before: Option<String>,
 }
@@ -103,15 +103,18 @@ mod tests {
             status: Some("printed".to_owned()),
             courier: Some("simulated".to_owned()),
             shipment_state: Some("booked".to_owned()),
-            trouble: Some(("end_unconfirmed".to_owned(), chrono::DateTime::UNIX_EPOCH)),
+            trouble: Some(("end_unconfirmed".to_owned(), BusinessTime::UNIX_EPOCH)),
             created_after: Some("2026-11-23T16:00:00+08:00".to_owned()),
             created_before: None,
         };
         let filter = filters.read().unwrap();
         assert_eq!(filter.status, Some(OrderStatus::Printed));
         assert_eq!(filter.shipment_state, Some(ShipmentState::Booked));
-        assert_eq!(filter.end_unconfirmed_since, Some(chrono::DateTime::UNIX_EPOCH));
-        assert_eq!(filter.created_after.unwrap().to_rfc3339(), "2026-11-23T08:00:00+00:00");
+        assert_eq!(filter.end_unconfirmed_since, Some(BusinessTime::UNIX_EPOCH));
+        assert_eq!(
+            DateTime::<Utc>::from(filter.created_after.unwrap()).to_rfc3339(),
+            "2026-11-23T08:00:00+00:00"
+        );
     }
 
     #[test]
@@ -121,7 +124,7 @@ mod tests {
             status: Some("13800138000".to_owned()),
             courier: Some("a\u{0}".to_owned()),
             shipment_state: Some(String::new()),
-            trouble: Some(("much".to_owned(), chrono::DateTime::UNIX_EPOCH)),
+            trouble: Some(("much".to_owned(), BusinessTime::UNIX_EPOCH)),
             created_after: Some("9999-12-31T23:59:59Z".to_owned()),
             created_before: Some("138-00".to_owned()),
         };

@@ -2,7 +2,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::contact::RecipientParts;
 use crate::domain::ids::{AttemptId, BookingReference, OrderId};
 use crate::domain::invalid::FieldErrors;
@@ -16,8 +16,8 @@ use crate::store::orders::Order;
 const NUMBER: &str = "SF1234560001";
 const PHOTO: &str = "oss://id-photos/a.jpg";
 
-fn at(minute: i64) -> Instant {
-    let start: Instant = "2026-11-23T08:00:00Z".parse().unwrap();
+fn at(minute: i64) -> BusinessTime {
+    let start: BusinessTime = "2026-11-23T08:00:00Z".parse().unwrap();
     start + TimeDelta::minutes(minute)
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::checkout::{NewItemParts, NewOrder, NewOrderParts};
 use crate::domain::invalid::FieldErrors;
 use crate::http::errors::app_error;
@@ -94,7 +94,7 @@ impl NewOrderBody {
     ///
     /// # Errors
     /// 422 with everything that is wrong.
-    pub(super) fn read(&self, now: Instant) -> Result<NewOrder, Problem> {
+    pub(super) fn read(&self, now: BusinessTime) -> Result<NewOrder, Problem> {
         let mut errors = FieldErrors::new();
         NewOrder::parse(&self.parts(), now, &mut errors).ok_or_else(|| app_error::invalid(errors.into_vec()))
     }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::http::extract::json::parse;
 
-    fn now() -> Instant {
+    fn now() -> BusinessTime {
         "2026-11-23T08:00:00Z".parse().unwrap()
     }
 

@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::store::schema::{journal, vault_meta};
 use crate::store::vault::rows;
 use crate::store::{AnyConn, StoreError, dialect, to_row};
@@ -65,7 +65,11 @@ fn lock(conn: &mut AnyConn, key: &str) -> Result<i64, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn append_in_tx(conn: &mut AnyConn, entries: Vec<NewEntry>, at: Instant) -> Result<Vec<JournalRow>, StoreError> {
+pub fn append_in_tx(
+    conn: &mut AnyConn,
+    entries: Vec<NewEntry>,
+    at: BusinessTime,
+) -> Result<Vec<JournalRow>, StoreError> {
     let last = lock(conn, LAST)?;
     let rows: Vec<JournalRow> = (last.saturating_add(1)..)
         .zip(entries)

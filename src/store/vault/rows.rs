@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, WallTime};
 use crate::store::schema::{vault_keys, vault_meta};
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
@@ -30,7 +30,7 @@ pub struct WrappedKey {
     pub id: i64,
     /// `None` once destroyed.
     pub wrapped: Option<Vec<u8>>,
-    pub starts_at: Instant,
+    pub starts_at: BusinessTime,
 }
 
 /// Every key of a purpose, oldest first.
@@ -62,8 +62,8 @@ pub fn add_key_in_tx(
     purpose: &str,
     id: i64,
     wrapped: Vec<u8>,
-    starts_at: Instant,
-    now: Instant,
+    starts_at: BusinessTime,
+    now: BusinessTime,
 ) -> Result<(), StoreError> {
     let row = [KeyRow {
         purpose: purpose.to_owned(),
@@ -92,7 +92,7 @@ pub fn rewrap_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, wrapped: Vec
 ///
 /// # Errors
 /// The database.
-pub fn note_lost_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, now: Instant) -> Result<(), StoreError> {
+pub fn note_lost_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, now: BusinessTime) -> Result<(), StoreError> {
     let row = [KeyRow {
         purpose: purpose.to_owned(),
         id,
@@ -109,7 +109,7 @@ pub fn note_lost_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, now: Inst
 ///
 /// # Errors
 /// The database.
-pub fn destroy_keys_below(conn: &mut AnyConn, purpose: &str, below: i64, now: Instant) -> Result<usize, StoreError> {
+pub fn destroy_keys_below(conn: &mut AnyConn, purpose: &str, below: i64, now: WallTime) -> Result<usize, StoreError> {
     Ok(diesel::update(
         vault_keys::table
             .filter(vault_keys::purpose.eq(purpose))
@@ -127,7 +127,7 @@ pub fn destroy_keys_below(conn: &mut AnyConn, purpose: &str, below: i64, now: In
 ///
 /// # Errors
 /// The database.
-pub fn destroy_keys(conn: &mut AnyConn, purpose: &str, ids: &[i64], now: Instant) -> Result<usize, StoreError> {
+pub fn destroy_keys(conn: &mut AnyConn, purpose: &str, ids: &[i64], now: BusinessTime) -> Result<usize, StoreError> {
     if ids.is_empty() {
         return Ok(0);
     }

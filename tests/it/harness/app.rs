@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta};
+use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::app::access::api_keys;
 use safelight::app::orders::intake::{Intake, IntakeSettings, Writers};
 use safelight::app::recovery::restore::{self, StartError};
 use safelight::app::{self, App, Settings};
-use safelight::clock::{Clock, Instant};
+use safelight::clock::{BusinessTime, Clock};
 use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
 use safelight::couriers::simulated::{Simulated, SimulatedConfig};
 use safelight::couriers::{Configured, Couriers, Parcel, Sender, client};
@@ -118,8 +118,8 @@ pub(crate) fn run(engine: Engine, options: Options, body: impl AsyncFnOnce(&Test
     });
 }
 
-fn start_of_time() -> Instant {
-    DateTime::parse_from_rfc3339("2026-11-23T08:00:00Z").unwrap().to_utc()
+fn start_of_time() -> BusinessTime {
+    "2026-11-23T08:00:00Z".parse().unwrap()
 }
 
 fn settings(fallbacks: &[&str]) -> Settings {

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use chrono::TimeDelta;
 use reqwest::Method;
-use safelight::clock::Instant;
+use safelight::clock::BusinessTime;
 use safelight::domain::ids::RowId;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
@@ -18,7 +18,7 @@ pub(crate) struct News {
     pub(crate) reference: Option<String>,
     pub(crate) tracking_no: Option<String>,
     pub(crate) status: &'static str,
-    pub(crate) at: Instant,
+    pub(crate) at: BusinessTime,
     pub(crate) remark: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use crate::app::parcels::attempts::{self, By, Now, duplicate_parcel, note_event,
 use crate::app::parcels::events::matching::{Holder, find_attempt, holder};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::couriers::{Booked, CourierEvent, News};
 use crate::domain::ids::{AttemptId, RowId};
 use crate::domain::job::JobKind;
@@ -78,7 +78,13 @@ pub(crate) fn match_or_park(
 }
 
 /// Keeps an event sealed until its booking becomes known.
-fn park(conn: &mut AnyConn, ring: &Keyring, courier: &str, event: &CourierEvent, now: Instant) -> Result<(), AppError> {
+fn park(
+    conn: &mut AnyConn,
+    ring: &Keyring,
+    courier: &str,
+    event: &CourierEvent,
+    now: BusinessTime,
+) -> Result<(), AppError> {
     let Some(number) = &event.tracking_no else {
         tracing::warn!(
             courier,
@@ -377,7 +383,7 @@ pub(crate) fn advance(
     attempt: &mut Attempt,
     event: &CourierEvent,
     trust: Trust,
-    now: Instant,
+    now: BusinessTime,
     window: Duration,
 ) -> Result<Option<Moved>, AppError> {
     let status = match event.news {
@@ -476,7 +482,7 @@ fn called_off(
 }
 
 /// What makes two remarks the same: the parcel, the moment and the words.
-pub(crate) fn remark_identity(attempt: u8, at: Instant, text: &str) -> String {
+pub(crate) fn remark_identity(attempt: u8, at: BusinessTime, text: &str) -> String {
     format!("{attempt}|{}|{text}", at.timestamp_micros())
 }
 

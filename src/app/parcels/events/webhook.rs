@@ -40,6 +40,7 @@ pub async fn receive(
         token,
         peer,
         now: app.clock.wall_now(),
+        received_at: app.clock.business_now(),
     };
     let events = match adapter.read_webhook(&request) {
         Ok(events) => events,

@@ -159,6 +159,7 @@ fn the_published_webhook_is_authentic_and_read_and_not_a_byte_of_it_may_change()
             body,
             token: None,
             now: now(),
+            received_at: now(),
         })
     };
     let event = read(&body).unwrap().remove(0);

@@ -337,6 +337,7 @@ fn hear(body: &Value) -> Result<Vec<CourierEvent>, WebhookError> {
         body: &body,
         token: None,
         now: now(),
+        received_at: now(),
     })
 }
 

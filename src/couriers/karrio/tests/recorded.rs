@@ -149,6 +149,7 @@ fn recorded_webhooks_are_read_to_the_right_place() {
             body: &body,
             token: None,
             now: now(),
+            received_at: now(),
         });
         let event = events.unwrap().remove(0);
         assert_eq!(event.news, expected, "{name}");

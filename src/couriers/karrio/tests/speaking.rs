@@ -271,6 +271,7 @@ fn hear(secret: &str, body: &str) -> Result<Vec<CourierEvent>, WebhookError> {
         body: body.as_bytes(),
         token: None,
         now: now(),
+        received_at: now(),
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::config;
 use super::imitation::{Imitation, callback};
-use crate::clock::Clock;
+use crate::clock::{Clock, WallTime};
 use crate::couriers::contract::server::{Reply, Request};
 use crate::couriers::contract::{self, Again, Push, Subject};
 use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
@@ -52,7 +52,7 @@ impl Subject for Imitation {
             timeout,
             ..config(self)
         };
-        Arc::new(Kuaidi100::new(config, Clock::manual(contract::now())).unwrap())
+        Arc::new(Kuaidi100::new(config, Clock::manual(contract::now::<WallTime>())).unwrap())
     }
 
     fn books(&self, request: &Request) -> bool {

@@ -1,5 +1,6 @@
 //! The samples beside this repository, where they are there: each read to the right outcome. Skips visibly without them.
 
+use crate::clock::{BusinessTime, Moment};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -79,6 +80,7 @@ fn every_sample_is_read_to_the_right_outcome() {
                     token: None,
                     peer: None,
                     now,
+                    received_at: BusinessTime::from_utc(now.utc()),
                 };
                 let ours = courier.acknowledge(&request, WebhookOutcome::Accepted).body;
                 assert_eq!(ours.as_bytes(), bytes.trim_ascii_end());

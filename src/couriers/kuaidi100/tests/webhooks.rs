@@ -255,6 +255,7 @@ fn what_is_not_signed_with_our_salt_is_not_believed() {
         token: Some("../../etc"),
         peer: None,
         now: at("2026-11-23T08:00:00Z"),
+        received_at: at("2026-11-23T08:00:00Z"),
     };
     assert_eq!(courier.read_webhook(&foreign).unwrap()[0].reference, None);
 }
@@ -290,6 +291,7 @@ fn only_the_exact_words_acknowledge() {
         token: None,
         peer: None,
         now: at("2026-11-23T08:00:00Z"),
+        received_at: at("2026-11-23T08:00:00Z"),
     };
     let accepted = courier.acknowledge(&request, WebhookOutcome::Accepted);
     assert_eq!(

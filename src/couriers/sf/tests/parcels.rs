@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::imitation::{Act, Imitation};
@@ -189,7 +188,7 @@ async fn news_are_asked_for_ten_parcels_at_a_time_with_the_last_digits_of_their_
             (News::Moved(TrackingStatus::PickedUp), "54")
         );
     }
-    let at = DateTime::parse_from_rfc3339("2026-11-23T08:00:00Z").unwrap();
+    let at = "2026-11-23T08:00:00Z".parse().unwrap();
     assert_eq!(events[0].at, at);
 }
 
@@ -386,7 +385,11 @@ fn nothing_of_a_person_or_a_secret_is_printed() {
     }
     for bad in ["", "ftp://x", "x", "http://x?a=1"] {
         assert!(
-            Sf::new(config(bad), crate::clock::Clock::manual(now())).is_err(),
+            Sf::new(
+                config(bad),
+                crate::clock::Clock::manual(now::<crate::clock::WallTime>())
+            )
+            .is_err(),
             "{bad}"
         );
     }

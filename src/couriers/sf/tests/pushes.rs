@@ -1,6 +1,5 @@
 //! What SF pushes: believed by its token, read in three styles, acknowledged in the same.
 
-use chrono::DateTime;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -17,6 +16,7 @@ fn request<'a>(body: &'a [u8], token: Option<&'a str>) -> WebhookRequest<'a> {
         token,
         peer: None,
         now: now(),
+        received_at: now(),
     }
 }
 
@@ -76,7 +76,7 @@ fn routes_are_read_from_json_oldest_first_in_beijing_time() {
     let event = &events[0];
     assert_eq!((event.reference.as_ref(), &*event.code), (Some(&reference), "50"));
     assert_eq!(event.tracking_no, Some(Pii::new("SF7444400031887".to_owned())));
-    assert_eq!(event.at, DateTime::parse_from_rfc3339("2020-05-11T08:56:54Z").unwrap());
+    assert_eq!(event.at, "2020-05-11T08:56:54Z".parse().unwrap());
     assert_eq!(event.remark, Some(Pii::new("顺丰速运 已收取快件".to_owned())));
     // One element alone, a foreign order id, members in other cases.
     let one = json!({"body": {"waybillRoute": {"mailNo": 100_000_000_001_u64, "orderId": "OTHER", "opCode": 80,
@@ -170,10 +170,7 @@ fn the_state_of_orders_is_read_and_calls_a_parcel_off() {
         let events = read(&push(code)).unwrap();
         assert_eq!((events[0].news, &*events[0].code), (news, code));
         assert_eq!(events[0].reference.as_ref(), Some(&reference));
-        assert_eq!(
-            events[0].at,
-            DateTime::parse_from_rfc3339("2020-05-11T08:56:54Z").unwrap()
-        );
+        assert_eq!(events[0].at, "2020-05-11T08:56:54Z".parse().unwrap());
     }
 }
 

@@ -111,6 +111,7 @@ fn every_sample_of_a_route_is_read_and_acknowledged_as_published() {
         token: Some(TOKEN),
         peer: None,
         now: now(),
+        received_at: now(),
     };
     let courier = made(config("http://127.0.0.1:9"));
     let events = courier.read_webhook(&request).unwrap();

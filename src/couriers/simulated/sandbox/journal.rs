@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::faults::Faults;
 use super::ledger::Ledger;
 use super::parcel_lifecycle::End;
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 
 /// The most lines that share one `fsync`: bounds the memory of a burst, far above what arrives during one.
 const LARGEST_BATCH: usize = 4096;
@@ -30,12 +30,12 @@ pub(super) enum Line {
     Booked {
         ordinal: u64,
         reference: String,
-        at: Instant,
+        at: BusinessTime,
         end: End,
     },
     Cancelled {
         ordinal: u64,
-        at: Instant,
+        at: BusinessTime,
     },
     /// The webhook of a stage was answered with 2xx.
     Acknowledged {
@@ -73,7 +73,7 @@ enum Command {
     /// The writer gives the ordinal, so that ordinals stand in the file in order.
     Book {
         reference: String,
-        at: Instant,
+        at: BusinessTime,
         end: End,
         reply: oneshot::Sender<Result<u64, NotStored>>,
     },
@@ -155,7 +155,7 @@ impl Journal {
     }
 
     /// Books a parcel; its ordinal, once it is on the disk.
-    pub(super) async fn book(&self, reference: String, at: Instant, end: End) -> Result<u64, NotStored> {
+    pub(super) async fn book(&self, reference: String, at: BusinessTime, end: End) -> Result<u64, NotStored> {
         let (reply, answer) = oneshot::channel();
         self.0
             .send(Command::Book {
@@ -348,10 +348,9 @@ fn store(tail: &mut Tail, lines: &[Line], ledger: &Mutex<Ledger>) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
 
-    fn at() -> Instant {
-        DateTime::UNIX_EPOCH
+    fn at() -> BusinessTime {
+        BusinessTime::UNIX_EPOCH
     }
 
     #[tokio::test]

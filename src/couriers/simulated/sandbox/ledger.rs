@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::journal::Line;
 use super::parcel_lifecycle::{End, PICKED_UP_AFTER, Stage};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::shipment::TrackingStatus;
 
 /// Tracking numbers have twelve digits.
@@ -16,17 +16,17 @@ pub(super) struct Parcel {
     pub(super) ordinal: u64,
     pub(super) reference: String,
     /// Business time.
-    pub(super) booked_at: Instant,
+    pub(super) booked_at: BusinessTime,
     pub(super) end: End,
     /// Business time.
-    pub(super) cancelled_at: Option<Instant>,
+    pub(super) cancelled_at: Option<BusinessTime>,
     /// A bit for each stage whose webhook was acknowledged.
     pub(super) acknowledged: u8,
 }
 
 impl Parcel {
     /// A stage of this parcel's life and when it happens; none after it was called off.
-    pub(super) fn stage(&self, index: usize) -> Option<(&'static Stage, Instant)> {
+    pub(super) fn stage(&self, index: usize) -> Option<(&'static Stage, BusinessTime)> {
         let stage = self.end.stages().get(index)?;
         let at = stage.at(self.booked_at);
         self.cancelled_at
@@ -35,21 +35,21 @@ impl Parcel {
     }
 
     /// What has happened until `now`, oldest first.
-    pub(super) fn history(&self, now: Instant) -> impl Iterator<Item = (&'static Stage, Instant)> + '_ {
+    pub(super) fn history(&self, now: BusinessTime) -> impl Iterator<Item = (&'static Stage, BusinessTime)> + '_ {
         (0..self.end.stages().len())
             .filter_map(|index| self.stage(index))
             .filter(move |(_, at)| *at <= now)
     }
 
     /// The last thing that happened.
-    pub(super) fn status(&self, now: Instant) -> TrackingStatus {
+    pub(super) fn status(&self, now: BusinessTime) -> TrackingStatus {
         self.history(now)
             .last()
             .map_or(TrackingStatus::Accepted, |(stage, _)| stage.status)
     }
 
     /// Whether it is with the courier, too late to be called off.
-    pub(super) fn is_picked_up(&self, now: Instant) -> bool {
+    pub(super) fn is_picked_up(&self, now: BusinessTime) -> bool {
         self.cancelled_at.is_none()
             && self
                 .booked_at
@@ -178,7 +178,7 @@ fn index(ordinal: u64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::{DateTime, TimeDelta};
+    use chrono::TimeDelta;
 
     fn ledger_with(count: u64, installation: u64) -> Ledger {
         let mut ledger = Ledger::new(installation);
@@ -186,7 +186,7 @@ mod tests {
             let line = Line::Booked {
                 ordinal,
                 reference: "R".into(),
-                at: DateTime::UNIX_EPOCH,
+                at: BusinessTime::UNIX_EPOCH,
                 end: End::Delivered,
             };
             ledger.apply(&line).unwrap();
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_cancelled_parcel_keeps_its_past_and_has_no_future() {
         let mut ledger = ledger_with(1, 0);
-        let hour = |n| DateTime::UNIX_EPOCH + TimeDelta::hours(n);
+        let hour = |n| BusinessTime::UNIX_EPOCH + TimeDelta::hours(n);
         assert!(!ledger.get(1).unwrap().is_picked_up(hour(1)) && ledger.get(1).unwrap().is_picked_up(hour(2)));
         ledger
             .apply(&Line::Cancelled {
@@ -240,7 +240,7 @@ mod tests {
         let skipped = Line::Booked {
             ordinal: 3,
             reference: "R".into(),
-            at: DateTime::UNIX_EPOCH,
+            at: BusinessTime::UNIX_EPOCH,
             end: End::Lost,
         };
         assert_eq!(ledger.apply(&skipped), Err(Contradiction));

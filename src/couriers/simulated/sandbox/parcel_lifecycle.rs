@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::domain::shipment::TrackingStatus::{
     self, Accepted, Delivered, Exception, InTransit, Lost, OutForDelivery, PickedUp, Rejected, Returned, Returning,
 };
@@ -97,10 +97,10 @@ impl End {
 
 impl Stage {
     /// When it happens to a parcel booked at `booked_at`.
-    pub(super) fn at(&self, booked_at: Instant) -> Instant {
+    pub(super) fn at(&self, booked_at: BusinessTime) -> BusinessTime {
         booked_at
             .checked_add_signed(TimeDelta::hours(self.hours))
-            .unwrap_or(Instant::MAX_UTC)
+            .unwrap_or(BusinessTime::MAX)
     }
 }
 
@@ -108,7 +108,6 @@ impl Stage {
 mod tests {
     use super::*;
     use crate::domain::shipment::Progress;
-    use chrono::DateTime;
 
     const ENDS: [(End, TrackingStatus); 4] = [
         (End::Delivered, Delivered),
@@ -124,7 +123,7 @@ mod tests {
             for stage in end.stages() {
                 let news = Progress {
                     status: stage.status,
-                    at: stage.at(DateTime::UNIX_EPOCH),
+                    at: stage.at(BusinessTime::UNIX_EPOCH),
                 };
                 known = Progress::after(known, news);
                 assert_eq!(known, Some(news), "{end:?} {stage:?}");
@@ -139,8 +138,8 @@ mod tests {
         for (end, _) in ENDS {
             let picked_up = end.stages().iter().find(|s| s.status == PickedUp).unwrap();
             assert_eq!(
-                picked_up.at(DateTime::UNIX_EPOCH),
-                DateTime::UNIX_EPOCH + PICKED_UP_AFTER
+                picked_up.at(BusinessTime::UNIX_EPOCH),
+                BusinessTime::UNIX_EPOCH + PICKED_UP_AFTER
             );
         }
     }

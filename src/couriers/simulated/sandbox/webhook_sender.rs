@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant as WallInstant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Instant;
+use crate::clock::{BusinessTime, WallTime};
 use crate::couriers::simulated::sandbox::Shared;
 use crate::couriers::simulated::sandbox::faults::{Call, FaultKind};
 use crate::couriers::simulated::sandbox::journal::{Line, lock};
@@ -50,12 +50,12 @@ pub(super) struct News<'a> {
     tracking_no: String,
     status: &'static str,
     code: &'static str,
-    occurred_at: Instant,
+    occurred_at: BusinessTime,
     remark: &'static str,
 }
 
 impl<'a> News<'a> {
-    pub(super) fn new(ledger: &Ledger, parcel: &'a Parcel, stage: &'static Stage, occurred_at: Instant) -> Self {
+    pub(super) fn new(ledger: &Ledger, parcel: &'a Parcel, stage: &'static Stage, occurred_at: BusinessTime) -> Self {
         Self {
             reference: Some(&parcel.reference),
             tracking_no: ledger.tracking_no(parcel.ordinal),
@@ -71,7 +71,7 @@ impl<'a> News<'a> {
 struct Message<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    timestamp: Instant,
+    timestamp: BusinessTime,
     data: News<'a>,
 }
 
@@ -103,7 +103,7 @@ fn bit(stage: usize) -> u8 {
 
 impl Delivery {
     /// The stage to be reported next and when it happens; `None`: all is reported.
-    fn next(&self, parcel: &Parcel) -> Option<(usize, Instant)> {
+    fn next(&self, parcel: &Parcel) -> Option<(usize, BusinessTime)> {
         let open = |stage: &usize| self.acknowledged & bit(*stage) == 0;
         let happens = |stage: usize| parcel.stage(stage).map(|(_, at)| (stage, at));
         (0..parcel.end.stages().len())
@@ -119,7 +119,7 @@ pub(super) struct Post {
     shared: Arc<Shared>,
     client: reqwest::Client,
     deliveries: HashMap<u64, Delivery>,
-    due: BinaryHeap<Reverse<(Instant, u64)>>,
+    due: BinaryHeap<Reverse<(BusinessTime, u64)>>,
     waiting: BinaryHeap<Reverse<(WallInstant, u64)>>,
     under_way: JoinSet<(u64, usize, bool)>,
 }
@@ -221,7 +221,7 @@ impl Post {
         }
     }
 
-    fn pop_due(&mut self, now: Instant) -> Option<u64> {
+    fn pop_due(&mut self, now: BusinessTime) -> Option<u64> {
         if self
             .waiting
             .peek()
@@ -236,7 +236,7 @@ impl Post {
     }
 
     /// Sends the next webhook of a parcel, or puts the parcel where it has to wait.
-    fn consider(&mut self, ordinal: u64, now: Instant, url: &str) {
+    fn consider(&mut self, ordinal: u64, now: BusinessTime, url: &str) {
         let shared = Arc::clone(&self.shared);
         let ledger = lock(&shared.ledger);
         let (Some(parcel), Some(delivery)) = (ledger.get(ordinal), self.deliveries.get_mut(&ordinal)) else {
@@ -372,7 +372,7 @@ impl Letter {
 }
 
 /// The signature; a forged one is well-formed and over other bytes.
-fn signature(signer: &Signer, id: &str, now: Instant, body: &[u8], forged: bool) -> Option<String> {
+fn signature(signer: &Signer, id: &str, now: WallTime, body: &[u8], forged: bool) -> Option<String> {
     if forged {
         signer.sign(id, now, b"another body")
     } else {
@@ -384,13 +384,13 @@ fn signature(signer: &Signer, id: &str, now: Instant, body: &[u8], forged: bool)
 mod tests {
     use super::super::parcel_lifecycle::End;
     use super::*;
-    use chrono::{DateTime, TimeDelta};
+    use chrono::TimeDelta;
 
-    fn parcel(cancelled_at: Option<Instant>) -> Parcel {
+    fn parcel(cancelled_at: Option<BusinessTime>) -> Parcel {
         Parcel {
             ordinal: 1,
             reference: "R".into(),
-            booked_at: DateTime::UNIX_EPOCH,
+            booked_at: BusinessTime::UNIX_EPOCH,
             end: End::Delivered,
             cancelled_at,
             acknowledged: 0,
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn after_a_cancellation_nothing_more_is_reported() {
-        let cancelled = parcel(Some(DateTime::UNIX_EPOCH + TimeDelta::hours(1)));
+        let cancelled = parcel(Some(BusinessTime::UNIX_EPOCH + TimeDelta::hours(1)));
         assert_eq!(order_of(&mut Delivery::default(), &cancelled), [0]);
         assert_eq!(
             order_of(

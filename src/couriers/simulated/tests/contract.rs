@@ -10,6 +10,7 @@ use serde_json::json;
 use standardwebhooks::Webhook;
 
 use super::{SECRET, World, adapter};
+use crate::clock::WallTime;
 use crate::couriers::contract::server::{Reply, Request};
 use crate::couriers::contract::{self, Again, Push, Subject};
 use crate::couriers::{Booked, Courier};
@@ -45,7 +46,7 @@ impl Subject for World {
 
     fn webhook(&self, booked: &Booked, reference: &BookingReference) -> Push {
         let number = booked.tracking_no.as_ref().unwrap().expose();
-        let at = contract::now();
+        let at: WallTime = contract::now();
         let body = json!({"type": "parcel.updated", "timestamp": at, "data": {"reference": reference.as_str(),
             "tracking_no": number, "status": "picked_up", "code": "S20", "occurred_at": at, "remark": null}})
         .to_string();

@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 
 use super::{LOOPBACK, Receiver, World, a_reference, adapter, booking, eventually, moved, secret};
-use crate::clock::{Clock, Scale};
+use crate::clock::{BusinessTime, Clock, Moment, Scale, WallTime};
 use crate::couriers::simulated::sandbox::{Faults, SandboxConfig, start};
 use crate::couriers::{Courier, CourierEvent, News, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
 use crate::domain::shipment::TrackingStatus::{self, Accepted, Delivered, InTransit, OutForDelivery, PickedUp};
@@ -126,6 +126,7 @@ async fn an_authentic_message_of_another_kind_is_malformed() {
             token: None,
             peer: None,
             now,
+            received_at: BusinessTime::from_utc(now.utc()),
         };
         assert_eq!(
             world.courier.read_webhook(&request),
@@ -144,6 +145,7 @@ async fn a_webhook_is_acknowledged_with_200_and_a_failure_with_503() {
         token: None,
         peer: None,
         now: world.clock.wall_now(),
+        received_at: world.clock.business_now(),
     };
     let answer = |status, body: &str| WebhookAnswer {
         status,
@@ -257,7 +259,7 @@ async fn at_a_day_a_second_hundreds_of_lives_are_reported_whole_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     #[expect(clippy::disallowed_methods, reason = "a scaled clock starts now")]
     let clock = Clock::scaled(Scale {
-        origin: Utc::now(),
+        origin: WallTime::from_utc(Utc::now()),
         speed: 86_400,
     });
     let config = SandboxConfig {

@@ -11,7 +11,7 @@ use super::super::journal::{Line, lock};
 use super::super::ledger::{Ledger, Parcel};
 use super::super::webhook_sender::News;
 use super::{Reply, disturbed, read};
-use crate::clock::Instant;
+use crate::clock::BusinessTime;
 use crate::privacy::Pii;
 
 /// Parcels on a page, without and with `limit`.
@@ -21,7 +21,7 @@ const LARGEST_PAGE: usize = 500;
 /// The most parcels one `POST /track` may name.
 const TRACK_AT_MOST: usize = 100;
 
-fn parcel_json(ledger: &Ledger, parcel: &Parcel, now: Instant) -> Value {
+fn parcel_json(ledger: &Ledger, parcel: &Parcel, now: BusinessTime) -> Value {
     json!({
         "tracking_no": ledger.tracking_no(parcel.ordinal),
         "ordinal": parcel.ordinal,
@@ -122,7 +122,7 @@ pub(super) async fn track(shared: Data<Shared>, body: Bytes) -> Reply {
     news_reply(&ledger, &parcels, shared.clock.business_now())
 }
 
-fn news_reply(ledger: &Ledger, parcels: &[&Parcel], now: Instant) -> Reply {
+fn news_reply(ledger: &Ledger, parcels: &[&Parcel], now: BusinessTime) -> Reply {
     let news: Vec<News<'_>> = parcels
         .iter()
         .flat_map(|parcel| {
