@@ -36,6 +36,7 @@ mod kuaidi100;
 mod label;
 mod late_writers;
 mod leak;
+mod old_data;
 mod polling;
 mod process;
 mod proof;

@@ -11,7 +11,7 @@ use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::app::access::api_keys;
 use safelight::app::orders::intake::{Intake, IntakeSettings, Writers};
-use safelight::app::recovery::restore::{self, StartError};
+use safelight::app::recovery::restore::{self, StartError, Started};
 use safelight::app::{self, App, Settings};
 use safelight::clock::{BusinessTime, Clock};
 use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
@@ -22,6 +22,7 @@ use safelight::domain::invalid::FieldErrors;
 use safelight::domain::scope::Scopes;
 use safelight::jobs;
 use safelight::privacy::Secret;
+use safelight::store::migrate::{self, Which};
 use safelight::store::{AnyConn, Database};
 use safelight::vault::master::MasterKey;
 use safelight::vault::mirror::Mirror;
@@ -222,6 +223,18 @@ fn make_key(app: &App, client: &str, scopes: &str) -> String {
     made.bearer.expose().clone()
 }
 
+/// The simulated courier, with what it remembers in the databases' folder.
+fn open_courier(databases: &Databases, clock: &Clock, faults: &[&str]) -> RunningSandbox {
+    let config = SandboxConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        state_file: databases.folder.path().join("courier.jsonl"),
+        webhook_url: None,
+        webhook_secret: Secret::new(planted::WEBHOOK_SECRET.to_owned()),
+        faults: Faults::from_flags(faults).unwrap(),
+    };
+    sandbox::start(config, clock.clone()).unwrap()
+}
+
 impl TestApp {
     async fn start(engine: Engine, options: Options) -> Self {
         let logged_from = logs::listen();
@@ -230,18 +243,7 @@ impl TestApp {
             databases.mirror = Some(databases.folder.path().join("journal.mirror"));
         }
         let clock = Clock::manual(start_of_time());
-        let secret = || Secret::new(planted::WEBHOOK_SECRET.to_owned());
-        let courier = sandbox::start(
-            SandboxConfig {
-                listen: ([127, 0, 0, 1], 0).into(),
-                state_file: databases.folder.path().join("courier.jsonl"),
-                webhook_url: None,
-                webhook_secret: secret(),
-                faults: Faults::from_flags(options.faults).unwrap(),
-            },
-            clock.clone(),
-        )
-        .unwrap();
+        let courier = open_courier(&databases, &clock, options.faults);
         let (app, fakes) = assemble(&databases, &clock, &courier, &options);
         app.vault.make_ahead(&app.orders).unwrap();
         restore::check_pair(&app).unwrap();
@@ -270,6 +272,29 @@ impl TestApp {
         let served = Self::serve(app, databases, self.courier.clone(), keys, Options::default()).await;
         served.sent.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(served)
+    }
+
+    /// Puts databases that another binary left in service, as `safelight serve` would at that moment, with their keys.
+    pub(crate) async fn over(databases: Databases, now: Instant, keys: Keys) -> (Self, Started) {
+        let logged_from = logs::listen();
+        let clock = Clock::manual(now);
+        let courier = open_courier(&databases, &clock, &[]);
+        let options = Options::default();
+        for (url, which) in [
+            (databases.vault_url(), Which::Vault),
+            (databases.orders_url(), Which::Orders),
+        ] {
+            migrate::run(&mut AnyConn::open(&url).unwrap(), which).unwrap();
+        }
+        let (app, _) = assemble(&databases, &clock, &courier, &options);
+        app.vault.make_ahead(&app.orders).unwrap();
+        let started = restore::check_pair(&app).unwrap();
+        if started.replayed > 0 {
+            app::retention::purge::sweep(&app, "system").await.unwrap();
+        }
+        let mut served = Self::serve(app, databases, Arc::new(courier), Some(keys), options).await;
+        served.logged_from = logged_from;
+        (served, started)
     }
 
     /// The verbs over such databases, for what is done while no service runs on them.

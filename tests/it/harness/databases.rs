@@ -1,6 +1,7 @@
 //! Fresh databases for a test: files in a folder of its own, or two databases of the throwaway PostgreSQL whose
 //! maintenance URL `SAFELIGHT_TEST_POSTGRES` names. They are copies of a pair that is migrated once a run.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -59,6 +60,30 @@ impl Databases {
     /// As a new installation finds them.
     pub(crate) fn bare(engine: Engine) -> Self {
         Self::new(engine, false)
+    }
+
+    /// Copies of the databases that another binary left in `fixture`, the orders by that name, with their master key and
+    /// their courier's memory.
+    pub(crate) fn left_in(fixture: &Path, engine: Engine, orders: &str) -> Self {
+        let databases = Self::bare(engine);
+        let copy = |name: &str, to: PathBuf| std::fs::copy(fixture.join(name), to).unwrap();
+        for (name, url) in [(orders, databases.orders_url()), ("vault", databases.vault_url())] {
+            match &url {
+                DatabaseUrl::Sqlite(path) => {
+                    copy(&format!("{name}.db"), path.clone());
+                }
+                DatabaseUrl::Postgres(_) => {
+                    let sql = std::fs::read_to_string(fixture.join(format!("{name}.sql"))).unwrap();
+                    AnyConn::open(&url).unwrap().batch_execute(&sql).unwrap();
+                }
+            }
+        }
+        copy("courier.jsonl", databases.folder.path().join("courier.jsonl"));
+        let master = databases.folder.path().join("vault/master.key");
+        copy("master.key", master.clone());
+        // A version control keeps no modes, and a key that others may read is refused.
+        std::fs::set_permissions(master, std::fs::Permissions::from_mode(0o600)).unwrap();
+        databases
     }
 
     /// Two databases of a PostgreSQL that the test runs itself, and that takes them with it.
