@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(filter.shipment_state, Some(ShipmentState::Booked));
         assert_eq!(filter.end_unconfirmed_since, Some(BusinessTime::UNIX_EPOCH));
         assert_eq!(
-            DateTime::<Utc>::from(filter.created_after.unwrap()).to_rfc3339(),
+            chrono::DateTime::<chrono::Utc>::from(filter.created_after.unwrap()).to_rfc3339(),
             "2026-11-23T08:00:00+00:00"
         );
     }
