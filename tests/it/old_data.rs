@@ -11,7 +11,7 @@ use reqwest::Method;
 use safelight::app::audit;
 use safelight::app::recovery::retire_epochs;
 use safelight::app::retention::prove::{self, scan};
-use safelight::clock::Instant;
+use safelight::clock::BusinessTime;
 use safelight::domain::order::OrderStatus;
 use safelight::domain::shipment::ShipmentState;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Left {
     }
 
     /// When the old binary was stopped.
-    fn made_at(&self) -> Instant {
+    fn made_at(&self) -> BusinessTime {
         let text = self.manifest["made_at"].as_str().unwrap();
         DateTime::parse_from_rfc3339(text).unwrap().to_utc()
     }

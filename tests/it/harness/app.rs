@@ -275,7 +275,7 @@ impl TestApp {
     }
 
     /// Puts databases that another binary left in service, as `safelight serve` would at that moment, with their keys.
-    pub(crate) async fn over(databases: Databases, now: Instant, keys: Keys) -> (Self, Started) {
+    pub(crate) async fn over(databases: Databases, now: BusinessTime, keys: Keys) -> (Self, Started) {
         let logged_from = logs::listen();
         let clock = Clock::manual(now);
         let courier = open_courier(&databases, &clock, &[]);
