@@ -4,6 +4,7 @@
 pub mod access;
 pub mod audit;
 pub mod error;
+pub mod group_commit;
 pub mod orders;
 pub mod parcels;
 pub mod privacy;

@@ -24,7 +24,7 @@ use crate::vault::master::MasterKey;
 use crate::vault::mirror::Mirror;
 
 /// What can go wrong with the vault.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum VaultError {
     /// The vault cannot be reached and the cached keys are too old: what needs keys waits.
     #[error("the vault is not available: {0}")]

@@ -7,7 +7,7 @@ use crate::store::StoreError;
 use crate::vault::VaultError;
 
 /// Why a verb was not done. Nothing in it is personal.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum AppError {
     /// There is no such thing, or the caller may not know of it.
     #[error("not found")]

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::app::access::api_keys::Authenticator;
-use crate::app::orders::intake::{Intake, IntakeSettings, Writers};
+use crate::app::group_commit::{BatchSettings, Writers};
+use crate::app::orders::intake::Intake;
+use crate::app::parcels::events::inbox::Inbox;
 use crate::app::recovery::restore;
 use crate::app::retention::purge;
 use crate::app::worker_heartbeat::Heartbeat;
@@ -54,8 +56,8 @@ pub(super) struct Running {
     address: Option<std::net::SocketAddr>,
     server: Option<actix_web::dev::ServerHandle>,
     worker: Option<Worker>,
-    intake: Option<Intake>,
-    writers: Option<Writers>,
+    queues: Option<(Intake, Inbox)>,
+    writers: Vec<Writers>,
     background: tokio::task::JoinSet<()>,
     stop: CancellationToken,
 }
@@ -118,8 +120,8 @@ impl Running {
             address,
             server: None,
             worker,
-            intake: None,
-            writers: None,
+            queues: None,
+            writers: Vec::new(),
             background,
             stop,
         };
@@ -128,19 +130,21 @@ impl Running {
                 let (app, folder) = (running.app.clone(), folder.clone());
                 tokio::task::spawn_blocking(move || first_key::make(&app, &folder)).await??;
             }
-            let (intake, writers) = Intake::start(&running.app, intake_settings(config))?;
+            let (intake, intake_writers) = Intake::start(&running.app, intake_settings(config))?;
+            let (inbox, inbox_writers) = Inbox::start(&running.app, inbox_settings(config))?;
             let parts = ServerParts::new(
                 config,
                 &running.app,
                 intake.clone(),
+                inbox.clone(),
                 Authenticator::default(),
                 &folder,
                 running.worker.is_some().then(|| heartbeat.clone()),
             )?;
             let server = server::bind(parts, listener, 2)?;
             running.server = Some(server.handle());
-            running.intake = Some(intake);
-            running.writers = Some(writers);
+            running.queues = Some((intake, inbox));
+            running.writers = vec![intake_writers, inbox_writers];
             running.background.spawn(async move {
                 if let Err(error) = server.await {
                     tracing::error!(%error, "the HTTP server ended with an error");
@@ -180,12 +184,11 @@ impl Running {
         tokio::join!(http, worker);
         self.stop.cancel();
         while self.background.join_next().await.is_some() {}
-        drop(self.intake.take());
-        if let Some(writers) = self.writers.take() {
-            let joined = tokio::task::spawn_blocking(move || writers.join()).await;
-            if joined.is_err() {
-                tracing::error!("the intake writers could not be waited for");
-            }
+        drop(self.queues.take());
+        let writers = self.writers;
+        let joined = tokio::task::spawn_blocking(move || writers.into_iter().for_each(Writers::join)).await;
+        if joined.is_err() {
+            tracing::error!("Writer threads could not be joined; the process exits without waiting for them");
         }
     }
 }
@@ -203,17 +206,29 @@ fn job_settings(config: &Config) -> JobSettings {
     }
 }
 
-fn intake_settings(config: &Config) -> IntakeSettings {
+fn intake_settings(config: &Config) -> BatchSettings {
     let size = |value| usize::try_from(value).unwrap_or(1);
-    let writers = match config.database.url {
-        // SQLite has one writer: a second thread would only wait for the first.
-        DatabaseUrl::Sqlite(_) => 1,
-        DatabaseUrl::Postgres(_) => size(config.intake.writers),
-    };
-    IntakeSettings {
+    BatchSettings {
         queue: size(config.intake.queue),
         batch: size(config.intake.batch),
-        writers,
+        writers: writers(config, size(config.intake.writers)),
+    }
+}
+
+/// A courier that resends a day's news at once is taken in within seconds; what does not fit is sent again.
+fn inbox_settings(config: &Config) -> BatchSettings {
+    BatchSettings {
+        queue: 4096,
+        batch: 64,
+        writers: writers(config, 2),
+    }
+}
+
+/// SQLite has one writer: a second thread would only wait for the first.
+const fn writers(config: &Config, on_postgres: usize) -> usize {
+    match config.database.url {
+        DatabaseUrl::Sqlite(_) => 1,
+        DatabaseUrl::Postgres(_) => on_postgres,
     }
 }
 

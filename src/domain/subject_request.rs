@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use crate::clock::{BusinessTime, Moment};
+use crate::clock::BusinessTime;
 use crate::domain::invalid::Invalid;
 use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;

@@ -13,7 +13,7 @@ use actix_web::{App as Routes, HttpServer};
 use crate::app::App;
 use crate::app::access::api_keys::Authenticator;
 use crate::app::orders::intake::Intake;
-use crate::app::parcels::events::inbox::{Inbox, InboxSettings};
+use crate::app::parcels::events::inbox::Inbox;
 use crate::app::privacy::notice::Notice;
 use crate::app::worker_heartbeat::Heartbeat;
 use crate::config::{Config, DatabaseUrl};
@@ -38,13 +38,6 @@ const SHUTDOWN_SECONDS: u64 = 8;
 
 /// Connections of one worker thread at a time; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 4096;
-
-/// A courier that resends a day's news at once is taken in within seconds; what does not fit is sent again.
-const INBOX: InboxSettings = InboxSettings {
-    queue: 4096,
-    batch: 64,
-    writers: 1,
-};
 
 /// Everything that handlers are given. Cheap to clone; clones share all of it.
 #[derive(Debug, Clone)]
@@ -75,11 +68,12 @@ impl ServerParts {
     /// in this process, where they run here.
     ///
     /// # Errors
-    /// Two metrics have one name; the operating system gives no thread.
+    /// Two metrics have one name.
     pub fn new(
         config: &Config,
         app: &App,
         intake: Intake,
+        inbox: Inbox,
         recogniser: Authenticator,
         folder: &Path,
         worker: Option<Heartbeat>,
@@ -97,12 +91,6 @@ impl ServerParts {
         let health = Health::new(app.clone(), worker, disk);
         let proxies = config.http.trusted_proxies.clone();
         let notice = Notice::of(app);
-        let writers = match config.database.url {
-            DatabaseUrl::Sqlite(_) => 1,
-            DatabaseUrl::Postgres(_) => 2,
-        };
-        let inbox = Inbox::start(app, InboxSettings { writers, ..INBOX })
-            .map_err(|error| prometheus::Error::Msg(error.to_string()))?;
         Self::of(app, intake, inbox, recogniser, limits, proxies, health, notice)
     }
 

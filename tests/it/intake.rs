@@ -60,7 +60,7 @@ on_both_engines! {
                 answer.is(201);
             }
         }
-        assert!(app.logged().contains("writing its orders one by one"), "it was not in a batch with others");
+        assert!(app.logged().contains("writing its items one by one"), "it was not in a batch with others");
         for table in ["orders", "order_person", "order_items", "order_events", "idempotency_keys"] {
             assert_eq!(rows::count(&mut app.conn(), table), 63, "{table}");
         }

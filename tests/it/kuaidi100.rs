@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use reqwest::Method;
-use safelight::app::parcels::events::inbox::{Inbox, InboxSettings};
+use safelight::app::group_commit::BatchSettings;
+use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::parcels::events::webhook::{self, Received};
 use safelight::clock::Clock;
 use safelight::couriers::Configured;
@@ -304,7 +305,7 @@ with_kuaidi100! {
         let (second, ours) = booked(app, &imitation).await;
         let (third, innocent) = booked(app, &imitation).await;
         let mixed = Order { number: theirs.number.clone(), ..ours.clone() };
-        let inbox = Inbox::start(&app.app, InboxSettings { queue: 16, batch: 16, writers: 1 }).unwrap();
+        let (inbox, _writers) = Inbox::start(&app.app, BatchSettings { queue: 16, batch: 16, writers: 1 }).unwrap();
         let push = async |reference: &str, form: String| {
             let token = Some(reference).filter(|reference| !reference.is_empty());
             match webhook::receive(&app.app, &inbox, "kuaidi100", &[], form.as_bytes(), token, None).await.unwrap() {

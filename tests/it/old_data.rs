@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use chrono::{DateTime, TimeDelta};
+use chrono::TimeDelta;
 use reqwest::Method;
 use safelight::app::audit;
 use safelight::app::recovery::retire_epochs;
@@ -53,7 +53,7 @@ impl Left {
     /// When the old binary was stopped.
     fn made_at(&self) -> BusinessTime {
         let text = self.manifest["made_at"].as_str().unwrap();
-        DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+        text.parse().unwrap()
     }
 
     /// A key that the old binary made.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use reqwest::Method;
-use safelight::app::parcels::events::inbox::{Inbox, InboxSettings};
+use safelight::app::group_commit::BatchSettings;
+use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::parcels::events::webhook::{self, Received};
 use safelight::clock::Clock;
 use safelight::couriers::Configured;
@@ -426,7 +427,7 @@ with_sf_on_both_engines! {
             pushes.push(json!({"Body": {"WaybillRoute": nodes}}).to_string());
             ids.push(id);
         }
-        let inbox = Inbox::start(&app.app, InboxSettings { queue: 4, batch: 2, writers: 1 }).unwrap();
+        let (inbox, _writers) = Inbox::start(&app.app, BatchSettings { queue: 4, batch: 2, writers: 1 }).unwrap();
         let push = async |body: &str| {
             let peer = Some("127.0.0.1".parse().unwrap());
             match webhook::receive(&app.app, &inbox, "sf", &[], body.as_bytes(), Some(TOKEN), peer).await.unwrap() {

@@ -1,16 +1,10 @@
-//! The writers: a few threads that each take what is waiting and write it in one transaction, so that many orders share
-//! one commit. What arrives while a commit is under way goes into the next.
+//! New orders on their way in: written together, so that many share one commit (`group_commit`).
 //!
-//! A submission is answered only after COMMIT. A batch that fails is run again one order at a time, so that only the
-//! culprit fails. A COMMIT that gets no answer is 503 for the whole batch: the idempotency key makes trying again safe.
+//! A COMMIT that gets no answer is 503 for the whole batch: the idempotency key makes trying again safe.
 
 use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
-use tokio::sync::oneshot;
-
+use crate::app::group_commit::{self, BatchSettings, Batched, Entry, Queue, Writers};
 use crate::app::records::order_view::{OrderView, PersonalRecordView};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError, with_keys};
@@ -25,7 +19,6 @@ use crate::store::intake::{NewOrderRows, Outcome, by_reference, insert_batch_in_
 use crate::store::orders::{ItemRow, Order, OrderRow};
 use crate::store::timeline::EventRow;
 use crate::store::{AnyConn, StoreError, to_row};
-use crate::vault::VaultError;
 use crate::vault::keyring::Keyring;
 
 /// An order on its way in.
@@ -38,146 +31,54 @@ pub(crate) struct Submission {
     pub(crate) courier: String,
     pub(crate) order: NewOrder,
     pub(crate) now: BusinessTime,
-    pub(crate) reply: oneshot::Sender<Result<Written, AppError>>,
 }
 
-/// How much is written at once.
-#[derive(Debug, Clone, Copy)]
-pub struct IntakeSettings {
-    /// Orders that may wait; more are answered 503.
-    pub queue: usize,
-    /// Orders in one transaction at most.
-    pub batch: usize,
-    /// Writer threads. One serves SQLite, which has one writer anyway.
-    pub writers: usize,
-}
-
-/// The door to the writers. Dropping the last clone lets them finish what waits and end.
+/// The way to the writers. Dropping the last clone lets them finish what waits and end.
 #[derive(Debug, Clone)]
-pub struct Intake {
-    queue: SyncSender<Submission>,
-}
-
-/// The writer threads, to be joined when the last [`Intake`] is gone.
-#[derive(Debug)]
-pub struct Writers(Vec<JoinHandle<()>>);
-
-impl Writers {
-    /// Waits until everything that was accepted is written and answered.
-    pub fn join(self) {
-        for writer in self.0 {
-            if writer.join().is_err() {
-                tracing::error!("an intake writer panicked");
-            }
-        }
-    }
-}
+pub struct Intake(Queue<Orders>);
 
 impl Intake {
     /// Starts the writers.
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(app: &App, settings: IntakeSettings) -> std::io::Result<(Self, Writers)> {
-        let (queue, waiting) = sync_channel(settings.queue.max(1));
-        let waiting = Arc::new(Mutex::new(waiting));
-        let writers = (0..settings.writers.max(1))
-            .map(|number| {
-                let (app, waiting) = (app.clone(), waiting.clone());
-                std::thread::Builder::new()
-                    .name(format!("intake-{number}"))
-                    .spawn(move || {
-                        while let Some(batch) = next_batch(&waiting, settings.batch.max(1)) {
-                            write(&app, batch);
-                        }
-                    })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok((Self { queue }, Writers(writers)))
+    pub fn start(app: &App, settings: BatchSettings) -> std::io::Result<(Self, Writers)> {
+        let (queue, writers) = group_commit::start(&Orders(app.clone()), settings)?;
+        Ok((Self(queue), writers))
     }
 
-    /// Hands an order to the writers.
+    /// Hands an order to the writers; returns when it is committed.
     ///
     /// # Errors
-    /// Too many wait already, or the service is stopping.
-    pub(crate) fn submit(&self, submission: Submission) -> Result<(), AppError> {
-        self.queue.try_send(submission).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => AppError::Overloaded { part: "intake" },
-        })
+    /// Too many wait already, or the service is stopping; key or reference taken; store or vault.
+    pub(crate) async fn submit(&self, submission: Submission) -> Result<Written, AppError> {
+        self.0.submit(submission).await
     }
 }
 
-/// Waits for one submission, then takes what else is there; `None` when no more will come.
-fn next_batch(waiting: &Mutex<Receiver<Submission>>, limit: usize) -> Option<Vec<Submission>> {
-    let queue = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut batch = vec![queue.recv().ok()?];
-    while batch.len() < limit {
-        match queue.try_recv() {
-            Ok(next) => batch.push(next),
-            Err(_) => break,
-        }
-    }
-    Some(batch)
-}
+/// New orders as they are written together.
+#[derive(Debug, Clone)]
+struct Orders(App);
 
-/// Writes a batch and answers every submission of it.
-fn write(app: &App, batch: Vec<Submission>) {
-    let mut rest = batch;
-    while !rest.is_empty() {
-        // Two that share a key or a reference cannot go into one statement: the later one waits for the next round.
+impl Batched for Orders {
+    type Item = Submission;
+    type Written = Written;
+
+    const NAME: &'static str = "intake";
+
+    /// Two that share a key or a reference cannot go into one statement.
+    fn split(&self, items: Vec<Entry<Self>>) -> (Vec<Entry<Self>>, Vec<Entry<Self>>) {
         let mut keys = HashSet::new();
         let mut references = HashSet::new();
-        let (round, later): (Vec<_>, Vec<_>) = rest.into_iter().partition(|new| {
+        items.into_iter().partition(|Entry { item: new, .. }| {
             let fresh_key = keys.insert((new.client.clone(), new.key.clone()));
             let fresh_reference = references.insert((new.client.clone(), new.order.reference.clone()));
             fresh_key && fresh_reference
-        });
-        rest = later;
-        match write_round(app, &round) {
-            Ok(answers) => round
-                .into_iter()
-                .zip(answers)
-                .for_each(|(new, answer)| reply(new, answer)),
-            // The whole database or the vault is in trouble: trying one by one would only take longer to say so.
-            Err(error) if is_general(&error) => {
-                tracing::error!(%error, orders = round.len(), "a batch of orders could not be written");
-                round.into_iter().for_each(|new| reply(new, Err(again(&error))));
-            }
-            Err(error) if round.len() == 1 => round.into_iter().for_each(|new| reply(new, Err(again(&error)))),
-            Err(error) => {
-                tracing::warn!(%error, orders = round.len(), "a batch failed; writing its orders one by one");
-                for new in round {
-                    let answer = match write_round(app, std::slice::from_ref(&new)) {
-                        Ok(mut answers) => answers.pop().unwrap_or(Err(AppError::Overloaded { part: "database" })),
-                        Err(error) => Err(error),
-                    };
-                    reply(new, answer);
-                }
-            }
-        }
+        })
     }
-}
 
-fn reply(new: Submission, answer: Result<Written, AppError>) {
-    // Nobody waits any more when the connection was closed; the order is in all the same.
-    let _gone = new.reply.send(answer);
-}
-
-fn is_general(error: &AppError) -> bool {
-    matches!(
-        error,
-        AppError::Vault(VaultError::Unavailable(_))
-            | AppError::Store(StoreError::Unavailable(_) | StoreError::CommitUnknown(_))
-    )
-}
-
-/// The same error for one more submission of the batch.
-fn again(error: &AppError) -> AppError {
-    match error {
-        AppError::Vault(VaultError::Unavailable(cause)) => VaultError::Unavailable(cause.clone()).into(),
-        AppError::Store(StoreError::CommitUnknown(cause)) => StoreError::CommitUnknown(cause.clone()).into(),
-        AppError::Store(StoreError::Unavailable(cause)) => StoreError::Unavailable(cause.clone()).into(),
-        other => AppError::Internal(other.to_string()),
+    fn write(&self, items: &[&Submission]) -> Result<Vec<Result<Written, AppError>>, AppError> {
+        write_round(&self.0, items)
     }
 }
 
@@ -189,7 +90,7 @@ enum Fate {
 }
 
 /// Writes submissions that share neither key nor reference, in one transaction.
-fn write_round(app: &App, round: &[Submission]) -> Result<Vec<Result<Written, AppError>>, AppError> {
+fn write_round(app: &App, round: &[&Submission]) -> Result<Vec<Result<Written, AppError>>, AppError> {
     app.vault.ensure_today(&app.orders)?;
     let days = app.vault.idempotency_days();
     let fates = with_keys(&app.vault, |ring| {
@@ -215,7 +116,7 @@ fn write_round_in_tx(
     conn: &mut AnyConn,
     ring: &Keyring,
     days: [i64; 2],
-    round: &[Submission],
+    round: &[&Submission],
     now: BusinessTime,
 ) -> Result<Vec<Fate>, AppError> {
     let epoch = personal_record::current_epoch(conn, ring, now)?;

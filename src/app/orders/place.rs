@@ -1,7 +1,5 @@
 //! Placing an order: checked, keyed, and handed to the writers; answered only after its commit.
 
-use tokio::sync::oneshot;
-
 use crate::app::orders::intake::{Intake, Submission, Written};
 use crate::app::parcels::fallback;
 use crate::app::records::order_view::OrderView;
@@ -37,8 +35,7 @@ pub async fn place(
     fallback::check_configured(app, &courier)?;
     let (to, consent) = (&order.recipient.address, order.consent.cross_border);
     fallback::check_consent(app, &courier, to, consent, "/courier")?;
-    let (reply, answer) = oneshot::channel();
-    intake.submit(Submission {
+    let submission = Submission {
         id: OrderId::generate(),
         client: caller.client.clone(),
         actor: caller.actor(),
@@ -46,9 +43,8 @@ pub async fn place(
         courier,
         order,
         now: app.clock.business_now(),
-        reply,
-    })?;
-    match answer.await.map_err(|_| AppError::Overloaded { part: "intake" })?? {
+    };
+    match intake.submit(submission).await? {
         Written::New(view) => Ok(Placed::New(view)),
         Written::Known(id) => Ok(Placed::Replayed(Box::new(app.order(None, id).await?))),
     }

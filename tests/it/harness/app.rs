@@ -10,7 +10,9 @@ use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::app::access::api_keys;
-use safelight::app::orders::intake::{Intake, IntakeSettings, Writers};
+use safelight::app::group_commit::{BatchSettings, Writers};
+use safelight::app::orders::intake::Intake;
+use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::recovery::restore::{self, StartError, Started};
 use safelight::app::{self, App, Settings};
 use safelight::clock::{BusinessTime, Clock};
@@ -95,7 +97,7 @@ pub(crate) struct TestApp {
     client: reqwest::Client,
     server: actix_web::dev::ServerHandle,
     intake: Option<Intake>,
-    writers: Option<Writers>,
+    writers: Vec<Writers>,
     logged_from: usize,
     sent: AtomicU32,
 }
@@ -312,14 +314,21 @@ impl TestApp {
         let clock = app.clock.clone();
         let (intake, writers) = Intake::start(
             &app,
-            IntakeSettings {
+            BatchSettings {
                 queue: options.intake_queue,
                 batch: 64,
                 writers: 2,
             },
         )
         .unwrap();
-        let (server, address) = super::server::serve(&app, intake.clone(), &databases.folder.path().join("data"));
+        let events = BatchSettings {
+            queue: 4096,
+            batch: 64,
+            writers: 1,
+        };
+        let (inbox, inbox_writers) = Inbox::start(&app, events).unwrap();
+        let (server, address) =
+            super::server::serve(&app, intake.clone(), inbox, &databases.folder.path().join("data"));
         if options.courier_reports {
             courier
                 .set_webhook_url(Some(format!("http://{address}/webhooks/simulated")))
@@ -340,7 +349,7 @@ impl TestApp {
                 }
             }
         };
-        let (intake, writers) = (Some(intake), Some(writers));
+        let (intake, writers) = (Some(intake), vec![writers, inbox_writers]);
         let sent = AtomicU32::new(0);
         Self {
             clock,
@@ -363,11 +372,10 @@ impl TestApp {
     pub(crate) async fn finish(mut self) {
         self.server.stop(true).await;
         drop(self.intake.take());
-        if let Some(writers) = self.writers.take() {
-            actix_web::rt::task::spawn_blocking(move || writers.join())
-                .await
-                .unwrap();
-        }
+        let writers = self.writers;
+        actix_web::rt::task::spawn_blocking(move || writers.into_iter().for_each(Writers::join))
+            .await
+            .unwrap();
         // A copy in service shares it: the last one stops it.
         if let Some(courier) = Arc::into_inner(self.courier) {
             courier.stop().await;

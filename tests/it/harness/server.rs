@@ -7,12 +7,13 @@ use actix_web::dev::ServerHandle;
 use safelight::app::App;
 use safelight::app::access::api_keys::Authenticator;
 use safelight::app::orders::intake::Intake;
+use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::worker_heartbeat::Heartbeat;
 use safelight::config::{Config, LoadOptions};
 use safelight::http::server::{self, ServerParts};
 
 /// Serves the app on a free port. The worker is taken to be alive: tests run its jobs by hand.
-pub(crate) fn serve(app: &App, intake: Intake, folder: &Path) -> (ServerHandle, SocketAddr) {
+pub(crate) fn serve(app: &App, intake: Intake, inbox: Inbox, folder: &Path) -> (ServerHandle, SocketAddr) {
     let config = Config::load(&LoadOptions {
         file: None,
         working_dir: folder.to_owned(),
@@ -22,7 +23,16 @@ pub(crate) fn serve(app: &App, intake: Intake, folder: &Path) -> (ServerHandle, 
     .unwrap();
     let heartbeat = Heartbeat::default();
     heartbeat.beat(app.clock.wall_now());
-    let parts = ServerParts::new(&config, app, intake, Authenticator::default(), folder, Some(heartbeat)).unwrap();
+    let parts = ServerParts::new(
+        &config,
+        app,
+        intake,
+        inbox,
+        Authenticator::default(),
+        folder,
+        Some(heartbeat),
+    )
+    .unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let server = server::bind(parts, listener, 1).unwrap();

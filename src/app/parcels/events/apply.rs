@@ -48,6 +48,14 @@ impl Trust {
     }
 }
 
+/// An authentic event on its way in.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(super) courier: &'static str,
+    pub(super) event: CourierEvent,
+    pub(super) trust: Trust,
+}
+
 /// Takes one authentic event in: applied, parked, or dropped because its order is purged.
 ///
 /// # Errors

@@ -5,8 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::app::parcels::attempts::Now;
-use crate::app::parcels::events::apply::{self, Moved};
-use crate::app::parcels::events::inbox::Arrival;
+use crate::app::parcels::events::apply::{self, Arrival, Moved};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::couriers::{CourierEvent, News};
@@ -29,11 +28,11 @@ pub(super) fn apply<'a>(
     conn: &mut AnyConn,
     ring: &Keyring,
     app: &App,
-    batch: &'a [Arrival],
+    batch: &[&'a Arrival],
     now: Now,
 ) -> Result<Vec<&'a Arrival>, AppError> {
     if batch.len() < 2 {
-        return Ok(batch.iter().collect());
+        return Ok(batch.to_vec());
     }
     let named = Named::read(conn, ring, batch)?;
     let mut known = read_known(conn, ring, &named.orders)?;
@@ -46,7 +45,7 @@ pub(super) fn apply<'a>(
     let mut others = Vec::new();
     // Parcels of which an event must be taken one by one: those after it too.
     let mut left = BTreeSet::new();
-    for arrival in batch {
+    for &arrival in batch {
         let order = named.order_of(arrival);
         match order.and_then(|order| known.get_mut(&order)) {
             Some(parcel) if !left.contains(&parcel.order.id) && parcel.is_plainly_meant(arrival) => {
@@ -70,7 +69,7 @@ struct Named {
 }
 
 impl Named {
-    fn read(conn: &mut AnyConn, ring: &Keyring, batch: &[Arrival]) -> Result<Self, AppError> {
+    fn read(conn: &mut AnyConn, ring: &Keyring, batch: &[&Arrival]) -> Result<Self, AppError> {
         let unreferenced = || batch.iter().filter(|arrival| arrival.event.reference.is_none());
         let mut orders: BTreeSet<OrderId> = batch
             .iter()

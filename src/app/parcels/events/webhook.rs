@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::app::parcels::events::apply::Trust;
+use crate::app::parcels::events::apply::{Arrival, Trust};
 use crate::app::parcels::events::inbox::Inbox;
 use crate::app::{App, AppError};
 use crate::couriers::{WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
@@ -55,9 +55,13 @@ pub async fn receive(
     };
     let mut outcome = WebhookOutcome::Accepted;
     let trust = Trust::in_pushes_of(app, adapter.name());
-    let taken = events
-        .into_iter()
-        .map(|event| inbox.ingest(adapter.name(), event, trust));
+    let taken = events.into_iter().map(|event| {
+        inbox.ingest(Arrival {
+            courier: adapter.name(),
+            event,
+            trust,
+        })
+    });
     for taken in futures_util::future::join_all(taken).await {
         if let Err(error) = taken {
             tracing::error!(%error, courier, "a courier's event could not be taken in; it will be sent again");
