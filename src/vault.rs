@@ -17,8 +17,8 @@ use chrono::TimeDelta;
 
 use crate::clock::{BusinessTime, Clock, WallTime, delta};
 use crate::store::vault::journal::{self, JournalRow, NewEntry};
-use crate::store::vault::rows;
-use crate::store::{AnyConn, Database, StoreError, dialect, epochs, meta};
+use crate::store::vault::{VaultConn, VaultDatabase, keys as vault_keys, meta as vault_meta};
+use crate::store::{Database, StoreError, epochs, meta};
 use crate::vault::keyring::Keyring;
 use crate::vault::master::MasterKey;
 use crate::vault::mirror::Mirror;
@@ -82,7 +82,7 @@ const IDEMPOTENCY: &str = "idempotency";
 /// The vault, opened with its master key. Blocking: call it from where blocking is allowed.
 #[derive(Debug)]
 pub struct Vault {
-    db: Database,
+    db: VaultDatabase,
     master: MasterKey,
     clock: Clock,
     settings: VaultSettings,
@@ -95,7 +95,7 @@ pub struct Vault {
 
 impl Vault {
     /// A vault whose database is migrated already.
-    pub fn new(db: Database, master: MasterKey, clock: Clock, settings: VaultSettings) -> Self {
+    pub fn new(db: VaultDatabase, master: MasterKey, clock: Clock, settings: VaultSettings) -> Self {
         Self {
             db,
             master,
@@ -207,8 +207,8 @@ impl Vault {
             .map_err(unavailable)
     }
 
-    /// The vault's database, for health checks.
-    pub fn database(&self) -> &Database {
+    /// The vault's database.
+    pub fn database(&self) -> &VaultDatabase {
         &self.db
     }
 
@@ -219,7 +219,7 @@ impl Vault {
     pub fn pair_with(&self, orders: &Database) -> Result<(), VaultError> {
         let mine: String = self.db.write_blocking(|conn| {
             let fresh = crate::domain::ids::RowId::generate().to_string();
-            rows::get_or_set_in_tx(conn, rows::PAIR, &fresh)
+            vault_meta::get_or_set_in_tx(conn, vault_meta::PAIR, &fresh)
         })?;
         let theirs: String = orders.write_blocking(|conn| meta::get_or_set_in_tx(conn, meta::PAIR, &mine))?;
         if mine == theirs {
@@ -260,8 +260,8 @@ impl Vault {
                         break;
                     }
                     let wrapped = self.master.wrap_new(EPOCH, id);
-                    rows::add_key_in_tx(conn, EPOCH, id, wrapped, starts_at, now)?;
-                    let made = rows::keys(conn, EPOCH)?;
+                    vault_keys::add_key_in_tx(conn, EPOCH, id, wrapped, starts_at, now)?;
+                    let made = vault_keys::keys(conn, EPOCH)?;
                     if made.len() == keys.len() {
                         break;
                     }
@@ -269,7 +269,7 @@ impl Vault {
                 }
                 for day in [today, today.saturating_add(1)] {
                     let wrapped = self.master.wrap_new(IDEMPOTENCY, day);
-                    rows::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
+                    vault_keys::add_key_in_tx(conn, IDEMPOTENCY, day, wrapped, now, now)?;
                 }
                 Ok::<_, VaultError>(Some(keys))
             })
@@ -288,9 +288,9 @@ impl Vault {
 
     /// The epochs' keys, to which this process alone may add until the transaction ends. Not where they were wrapped with
     /// another master key meanwhile: a key that this one wrapped would open with neither.
-    fn keys_to_add_to(&self, conn: &mut AnyConn) -> Result<Vec<rows::WrappedKey>, VaultError> {
-        dialect::lock_vault_keys(conn)?;
-        let keys = rows::keys(conn, EPOCH)?;
+    fn keys_to_add_to(&self, conn: &mut VaultConn<'_>) -> Result<Vec<vault_keys::WrappedKey>, VaultError> {
+        vault_keys::lock_all_in_tx(conn)?;
+        let keys = vault_keys::keys(conn, EPOCH)?;
         if let Some((id, wrapped)) = keys.iter().rev().find_map(|key| Some((key.id, key.wrapped.as_ref()?))) {
             self.master.unwrap(EPOCH, id, wrapped)?;
         }
@@ -308,7 +308,7 @@ impl Vault {
             .write_blocking(|conn| {
                 let newest = self.keys_to_add_to(conn)?.last().map_or(0, |key| key.id);
                 let id = newest.saturating_add(1);
-                rows::add_key_in_tx(conn, EPOCH, id, self.master.wrap_new(EPOCH, id), now, now)?;
+                vault_keys::add_key_in_tx(conn, EPOCH, id, self.master.wrap_new(EPOCH, id), now, now)?;
                 Ok::<_, VaultError>(newest)
             })
             .map_err(|error| self.in_service(error))?;
@@ -325,7 +325,7 @@ impl Vault {
         let now = self.clock.business_now();
         let destroyed = self
             .db
-            .write_blocking(|conn| rows::destroy_keys(conn, EPOCH, retired, now))
+            .write_blocking(|conn| vault_keys::destroy_keys(conn, EPOCH, retired, now))
             .map_err(unavailable)?;
         // Also where there was nothing to destroy: whoever destroyed it may have died before the log was emptied.
         self.truncate_wal()?;
@@ -338,7 +338,7 @@ impl Vault {
     /// Empties SQLite's log: an old page in it would still hold a key. Asked for ten seconds while a reader is in the way.
     fn truncate_wal(&self) -> Result<(), VaultError> {
         for _ in 0..100 {
-            if self.db.truncate_wal_blocking().map_err(unavailable)? {
+            if self.db.plain().truncate_wal_blocking().map_err(unavailable)? {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -356,16 +356,16 @@ impl Vault {
     /// The vault cannot be reached, or a key opens with neither.
     pub fn rewrap(&self, previous: &MasterKey) -> Result<usize, VaultError> {
         let count = self.db.write_blocking(|conn| {
-            dialect::lock_vault_keys(conn)?;
+            vault_keys::lock_all_in_tx(conn)?;
             let mut count = 0;
             for purpose in [EPOCH, IDEMPOTENCY] {
-                for key in rows::keys(conn, purpose)? {
+                for key in vault_keys::keys(conn, purpose)? {
                     let Some(wrapped) = key.wrapped else { continue };
                     if self.master.unwrap(purpose, key.id, &wrapped).is_ok() {
                         continue;
                     }
                     let plain = previous.unwrap(purpose, key.id, &wrapped)?;
-                    rows::rewrap_key_in_tx(conn, purpose, key.id, self.master.wrap(purpose, key.id, &plain))?;
+                    vault_keys::rewrap_key_in_tx(conn, purpose, key.id, self.master.wrap(purpose, key.id, &plain))?;
                     count += 1;
                 }
             }
@@ -383,7 +383,7 @@ impl Vault {
         let oldest = self.today().saturating_sub(1);
         let now = self.clock.wall_now();
         self.db
-            .write_blocking(|conn| rows::destroy_keys_below(conn, IDEMPOTENCY, oldest, now))
+            .write_blocking(|conn| vault_keys::destroy_keys_below(conn, IDEMPOTENCY, oldest, now))
             .map_err(unavailable)?;
         Ok(oldest)
     }
@@ -492,9 +492,11 @@ impl Vault {
     fn load(&self, now: WallTime) -> Result<Arc<Keyring>, VaultError> {
         let (epochs, days) = self
             .db
-            .read_blocking(|conn| Ok::<_, StoreError>((rows::keys(conn, EPOCH)?, rows::keys(conn, IDEMPOTENCY)?)))
+            .read_blocking(|conn| {
+                Ok::<_, StoreError>((vault_keys::keys(conn, EPOCH)?, vault_keys::keys(conn, IDEMPOTENCY)?))
+            })
             .map_err(unavailable)?;
-        let unwrap = |purpose, keys: Vec<rows::WrappedKey>| {
+        let unwrap = |purpose, keys: Vec<vault_keys::WrappedKey>| {
             keys.into_iter()
                 .filter_map(|key| key.wrapped.map(|wrapped| (key.id, wrapped)))
                 .map(|(id, wrapped)| Ok((id, self.master.unwrap(purpose, id, &wrapped)?)))

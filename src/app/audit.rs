@@ -9,8 +9,8 @@ use crate::app::{App, AppError};
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act, EntryRow};
 use crate::store::vault::journal::NewEntry;
-use crate::store::vault::rows;
-use crate::store::{AnyConn, StoreError, dialect, meta};
+use crate::store::vault::meta as vault_meta;
+use crate::store::{AnyConn, StoreError, meta};
 use crate::vault::VaultError;
 
 /// What a check of the chain found.
@@ -54,7 +54,7 @@ enum Standing {
 fn standing(conn: &mut AnyConn, witnessed: Option<&str>) -> Result<Standing, StoreError> {
     const BATCH: i64 = 500;
     let (known, hash) = match witnessed {
-        Some(head) => parse_head(head).ok_or_else(|| StoreError::corrupt("vault_meta", rows::AUDIT_HEAD))?,
+        Some(head) => parse_head(head).ok_or_else(|| StoreError::corrupt("vault_meta", vault_meta::AUDIT_HEAD))?,
         None => (0, ""),
     };
     let own = meta::get(conn, meta::AUDIT_HEAD)?;
@@ -114,7 +114,7 @@ pub async fn note_head(app: &App) -> Result<(), AppError> {
     let witnessed = || async {
         let vault = app.vault.database();
         vault
-            .read(|conn| rows::get(conn, rows::AUDIT_HEAD))
+            .read(|conn| vault_meta::get(conn, vault_meta::AUDIT_HEAD))
             .await
             .map_err(vault_trouble)
     };
@@ -146,11 +146,11 @@ async fn tell(app: &App, known: Option<String>, head: String) -> Result<bool, Va
     app.vault
         .database()
         .write(move |conn| {
-            rows::get_or_set_in_tx(conn, rows::AUDIT_HEAD, known.as_deref().unwrap_or(NOTHING))?;
-            let now = dialect::lock_fact(conn, dialect::Facts::Vault, rows::AUDIT_HEAD)?;
+            vault_meta::get_or_set_in_tx(conn, vault_meta::AUDIT_HEAD, known.as_deref().unwrap_or(NOTHING))?;
+            let now = vault_meta::lock_in_tx(conn, vault_meta::AUDIT_HEAD)?;
             let unchanged = now.as_deref() == Some(known.as_deref().unwrap_or(NOTHING));
             if unchanged {
-                rows::set_in_tx(conn, rows::AUDIT_HEAD, &head)?;
+                vault_meta::set_in_tx(conn, vault_meta::AUDIT_HEAD, &head)?;
             }
             Ok(unchanged)
         })
@@ -168,7 +168,7 @@ fn vault_trouble(error: StoreError) -> VaultError {
 fn witnessed_blocking(app: &App) -> Result<Option<String>, AppError> {
     let vault = app.vault.database();
     Ok(vault
-        .read_blocking(|conn| rows::get(conn, rows::AUDIT_HEAD))
+        .read_blocking(|conn| vault_meta::get(conn, vault_meta::AUDIT_HEAD))
         .map_err(vault_trouble)?)
 }
 
@@ -249,8 +249,8 @@ fn go_on(app: &App, actor: &str, action: &'static str) -> Result<String, AppErro
     app.vault
         .database()
         .write_blocking(|conn| {
-            rows::get_or_set_in_tx(conn, rows::AUDIT_HEAD, &head)?;
-            rows::set_in_tx(conn, rows::AUDIT_HEAD, &head)
+            vault_meta::get_or_set_in_tx(conn, vault_meta::AUDIT_HEAD, &head)?;
+            vault_meta::set_in_tx(conn, vault_meta::AUDIT_HEAD, &head)
         })
         .map_err(vault_trouble)?;
     Ok(detail)
@@ -265,7 +265,7 @@ pub async fn verify(app: &App) -> Result<Verified, AppError> {
     let witnessed = app
         .vault
         .database()
-        .read(|conn| rows::get(conn, rows::AUDIT_HEAD))
+        .read(|conn| vault_meta::get(conn, vault_meta::AUDIT_HEAD))
         .await
         .map_err(vault_trouble)?;
     app.orders

@@ -10,7 +10,7 @@ use crate::cli::serve::lock_for_restore;
 use crate::cli::{Failure, out};
 use crate::config::{Config, DatabaseUrl};
 use crate::store::migrate::{self, Which};
-use crate::store::vault::rows;
+use crate::store::vault::{VaultDatabase, meta as vault_meta};
 use crate::store::{Database, dialect, meta};
 
 /// Which database, and where the copy is.
@@ -50,14 +50,14 @@ impl Options {
         if !copy.read_blocking(dialect::is_whole).unwrap_or(false) {
             return Err("is damaged".to_owned());
         }
-        let Some(pair) = pair_of(&copy, mine) else {
+        let Some(pair) = pair_of(copy.url(), mine) else {
             let name = if self.vault { "a vault" } else { "an orders database" };
             return Err(format!("is no copy of {name} that a service has used"));
         };
         copy.read_blocking(|conn| migrate::refuse_newer(conn, mine))
             .map_err(|error| format!("does not fit: {error}"))?;
         let is_there = !matches!(other_url, DatabaseUrl::Sqlite(path) if !path.exists());
-        if is_there && pair_of(&Database::new(other_url.clone(), 1), other).is_some_and(|theirs| theirs != pair) {
+        if is_there && pair_of(other_url, other).is_some_and(|theirs| theirs != pair) {
             let name = if self.vault { "orders database" } else { "vault" };
             return Err(format!("belongs to another {name} than this one's"));
         }
@@ -73,11 +73,12 @@ fn url_of(config: &Config, which: Which) -> &DatabaseUrl {
 }
 
 /// The pair that a database of that kind belongs to; `None` where it is of another kind, was never in use, or cannot be read.
-fn pair_of(database: &Database, which: Which) -> Option<String> {
-    let pair = database.read_blocking(|conn| match which {
-        Which::Orders => meta::get(conn, meta::PAIR),
-        Which::Vault => rows::get(conn, rows::PAIR),
-    });
+fn pair_of(url: &DatabaseUrl, which: Which) -> Option<String> {
+    let url = url.clone();
+    let pair = match which {
+        Which::Orders => Database::new(url, 1).read_blocking(|conn| meta::get(conn, meta::PAIR)),
+        Which::Vault => VaultDatabase::new(url, 1).read_blocking(|conn| vault_meta::get(conn, vault_meta::PAIR)),
+    };
     pair.ok().flatten()
 }
 

@@ -15,7 +15,7 @@ use crate::couriers::{Configured, Couriers, Parcel, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::invalid::FieldErrors;
 use crate::store::migrate::{self, Which};
-use crate::store::vault::rows;
+use crate::store::vault::{VaultDatabase, keys as vault_keys};
 use crate::store::{Database, StoreError, meta};
 use crate::vault::master::MasterKey;
 use crate::vault::mirror::Mirror;
@@ -73,8 +73,8 @@ pub(super) fn vault(config: &Config, may_make: bool) -> Result<Vault, Failure> {
     vault_with(config, vault_db, clock, may_make)
 }
 
-fn vault_with(config: &Config, db: Database, clock: Clock, may_make: bool) -> Result<Vault, Failure> {
-    let has_keys = db.read_blocking(|conn| Ok::<_, StoreError>(!rows::keys(conn, "epoch")?.is_empty()))?;
+fn vault_with(config: &Config, db: VaultDatabase, clock: Clock, may_make: bool) -> Result<Vault, Failure> {
+    let has_keys = db.read_blocking(|conn| Ok::<_, StoreError>(!vault_keys::keys(conn, "epoch")?.is_empty()))?;
     let master = MasterKey::load_or_make(&config.vault.master_key_file, may_make || !has_keys)?;
     let settings = VaultSettings {
         epoch_length: config.vault.epoch_length,
@@ -89,17 +89,17 @@ fn vault_with(config: &Config, db: Database, clock: Clock, may_make: bool) -> Re
     })
 }
 
-fn databases(config: &Config) -> (Database, Database) {
+fn databases(config: &Config) -> (Database, VaultDatabase) {
     let size = config.database.pool_size;
     // The vault is asked rarely: its keys are cached.
     (
         Database::new(config.database.url.clone(), size),
-        Database::new(config.vault.url.clone(), size.min(4)),
+        VaultDatabase::new(config.vault.url.clone(), size.min(4)),
     )
 }
 
-fn migrate_both(orders: &Database, vault: &Database) -> Result<usize, StoreError> {
-    let vault_done = vault.read_blocking(|conn| migrate::run(conn, Which::Vault))?;
+fn migrate_both(orders: &Database, vault: &VaultDatabase) -> Result<usize, StoreError> {
+    let vault_done = vault.plain().read_blocking(|conn| migrate::run(conn, Which::Vault))?;
     let orders_done = orders.read_blocking(|conn| migrate::run(conn, Which::Orders))?;
     Ok(vault_done + orders_done)
 }

@@ -85,7 +85,7 @@ impl Health {
     async fn look(&self) -> Checks {
         let (orders, vault) = tokio::join!(
             schema_of(&self.app.orders, Which::Orders),
-            schema_of(self.app.vault.database(), Which::Vault),
+            schema_of(self.app.vault.database().plain(), Which::Vault),
         );
         let (database, migrations) = match orders {
             Ok(()) => ("ok", "ok"),

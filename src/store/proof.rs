@@ -5,8 +5,7 @@ use diesel::sql_types::{BigInt, Text};
 
 use crate::privacy::classes::{Purge, classes};
 use crate::store::purges::ReceiptRow;
-use crate::store::schema::{journal, order_person, orders, purge_receipts, vault_keys};
-use crate::store::vault::journal::JournalRow;
+use crate::store::schema::{order_person, orders, purge_receipts};
 use crate::store::{AnyConn, StoreError};
 
 #[derive(QueryableByName)]
@@ -121,29 +120,6 @@ pub fn receipts_after(conn: &mut AnyConn, after: &str, limit: i64) -> Result<Vec
         .load(conn)?)
 }
 
-/// Entries of the vault's journal (its database) with these numbers.
-///
-/// # Errors
-/// The database.
-pub fn journalled(conn: &mut AnyConn, numbers: &[i64]) -> Result<Vec<JournalRow>, StoreError> {
-    Ok(journal::table
-        .filter(journal::number.eq_any(numbers))
-        .select(JournalRow::as_select())
-        .load(conn)?)
-}
-
-/// The details of every entry of a kind in the vault's journal (its database).
-///
-/// # Errors
-/// The database.
-pub fn journalled_details(conn: &mut AnyConn, kind: &str) -> Result<Vec<String>, StoreError> {
-    Ok(journal::table
-        .filter(journal::kind.eq(kind))
-        .order(journal::number)
-        .select(journal::detail)
-        .load(conn)?)
-}
-
 /// How many orders wait for their destruction although their purge is decided.
 ///
 /// # Errors
@@ -179,18 +155,5 @@ pub fn entries_with_receipts(conn: &mut AnyConn, after: i64, limit: i64) -> Resu
         .distinct()
         .order(purge_receipts::audit_seq)
         .limit(limit)
-        .load(conn)?)
-}
-
-/// Epoch keys that exist in the vault (its database), by id.
-///
-/// # Errors
-/// The database.
-pub fn epoch_keys(conn: &mut AnyConn) -> Result<Vec<i64>, StoreError> {
-    Ok(vault_keys::table
-        .filter(vault_keys::purpose.eq("epoch"))
-        .filter(vault_keys::wrapped.is_not_null())
-        .order(vault_keys::id)
-        .select(vault_keys::id)
         .load(conn)?)
 }

@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use safelight::clock::Clock;
 use safelight::domain::ids::OrderId;
-use safelight::store::{Database, personal_records};
+use safelight::store::vault::VaultDatabase;
+use safelight::store::personal_records;
 use safelight::vault::keyring::{Keyring, Table};
 use safelight::vault::master::MasterKey;
 use safelight::vault::{Vault, VaultSettings};
@@ -38,7 +39,7 @@ pub(crate) fn vault_under(databases: &Databases, name: &str) -> Vault {
         key_cache: day,
     };
     Vault::new(
-        Database::new(databases.vault_url(), 1),
+        VaultDatabase::new(databases.vault_url(), 1),
         master,
         Clock::system(),
         settings,

@@ -16,7 +16,7 @@ use crate::clock::{BusinessTime, delta};
 use crate::domain::ids::OrderId;
 use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::vault::journal::{self, JournalRow, NewEntry};
-use crate::store::vault::rows;
+use crate::store::vault::keys as vault_keys;
 use crate::store::{AnyConn, StoreError, epochs, from_row, keys, meta, purges, shipments};
 use crate::vault::Recovered;
 
@@ -133,7 +133,7 @@ fn read(app: &App) -> Result<Pair, AppError> {
         Ok::<_, StoreError>((
             journal::counter(conn)?,
             journal::last(conn)?,
-            rows::keys(conn, "epoch")?,
+            vault_keys::keys(conn, "epoch")?,
         ))
     })?;
     let unknown_epochs = living
@@ -226,7 +226,7 @@ pub fn accept_older(app: &App) -> Result<Option<String>, AppError> {
             journal::turn_in_tx(conn, pair.orders_counter)?;
             // Their keys are gone: the numbers must never be given to other keys.
             for id in &pair.unknown_epochs {
-                rows::note_lost_key_in_tx(conn, "epoch", *id, now)?;
+                vault_keys::note_lost_key_in_tx(conn, "epoch", *id, now)?;
             }
             Ok::<_, StoreError>(())
         })?;

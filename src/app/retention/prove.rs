@@ -10,6 +10,7 @@ use crate::app::retention::erasure::Erasure;
 use crate::app::retention::purge;
 use crate::app::{App, AppError, audit};
 use crate::store::vault::journal::{self, JournalRow};
+use crate::store::vault::keys as vault_keys;
 use crate::store::{StoreError, audit as audit_rows, epochs, proof};
 
 pub use leaks::{all_looked_for, scan};
@@ -92,7 +93,7 @@ fn some(count: i64, what: &str) -> Vec<String> {
 
 async fn retired_keys(app: &App) -> Result<Check, AppError> {
     let retired = app.orders.read(epochs::retired).await?;
-    let existing = app.vault.database().read(proof::epoch_keys).await?;
+    let existing = app.vault.database().read(vault_keys::living_epochs).await?;
     let findings = retired
         .iter()
         .filter(|epoch| existing.contains(epoch))
@@ -142,7 +143,7 @@ async fn journalled(app: &App) -> Result<Check, AppError> {
     let lost: Vec<(i64, i64)> = app
         .vault
         .database()
-        .read(|conn| proof::journalled_details(conn, restore::LOST))
+        .read(|conn| journal::details_of(conn, restore::LOST))
         .await?
         .iter()
         .filter_map(|detail| detail.split_once(".."))
@@ -162,7 +163,7 @@ async fn journalled(app: &App) -> Result<Check, AppError> {
         let entries = app
             .vault
             .database()
-            .read(move |conn| proof::journalled(conn, &numbers))
+            .read(move |conn| journal::numbered(conn, &numbers))
             .await?;
         let entries: HashMap<i64, JournalRow> = entries.into_iter().map(|entry| (entry.number, entry)).collect();
         for receipt in receipts {

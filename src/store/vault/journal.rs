@@ -5,8 +5,8 @@ use diesel::prelude::*;
 
 use crate::clock::BusinessTime;
 use crate::store::schema::{journal, vault_meta};
-use crate::store::vault::rows;
-use crate::store::{AnyConn, StoreError, dialect, to_row};
+use crate::store::vault::{VaultConn, meta};
+use crate::store::{StoreError, dialect, to_row};
 
 /// The number of the newest entry.
 const LAST: &str = "journal";
@@ -36,11 +36,11 @@ pub struct NewEntry {
     pub detail: String,
 }
 
-fn number(conn: &mut AnyConn, key: &str) -> Result<i64, StoreError> {
+fn number(conn: &mut VaultConn<'_>, key: &str) -> Result<i64, StoreError> {
     let text: Option<String> = vault_meta::table
         .find(key)
         .select(vault_meta::value)
-        .first(conn)
+        .first(conn.sql())
         .optional()?;
     match text {
         Some(text) => text.parse().map_err(|_| StoreError::corrupt("vault_meta", key)),
@@ -48,16 +48,16 @@ fn number(conn: &mut AnyConn, key: &str) -> Result<i64, StoreError> {
     }
 }
 
-fn set(conn: &mut AnyConn, key: &str, value: i64) -> Result<(), StoreError> {
+fn set(conn: &mut VaultConn<'_>, key: &str, value: i64) -> Result<(), StoreError> {
     diesel::update(vault_meta::table.find(key))
         .set(vault_meta::value.eq(value.to_string()))
-        .execute(conn)?;
+        .execute(conn.sql())?;
     Ok(())
 }
 
-fn lock(conn: &mut AnyConn, key: &str) -> Result<i64, StoreError> {
-    rows::get_or_set_in_tx(conn, key, "0")?;
-    dialect::lock_fact(conn, dialect::Facts::Vault, key)?;
+fn lock(conn: &mut VaultConn<'_>, key: &str) -> Result<i64, StoreError> {
+    meta::get_or_set_in_tx(conn, key, "0")?;
+    meta::lock_in_tx(conn, key)?;
     number(conn, key)
 }
 
@@ -66,7 +66,7 @@ fn lock(conn: &mut AnyConn, key: &str) -> Result<i64, StoreError> {
 /// # Errors
 /// The database.
 pub fn append_in_tx(
-    conn: &mut AnyConn,
+    conn: &mut VaultConn<'_>,
     entries: Vec<NewEntry>,
     at: BusinessTime,
 ) -> Result<Vec<JournalRow>, StoreError> {
@@ -81,7 +81,7 @@ pub fn append_in_tx(
             detail: entry.detail,
         })
         .collect();
-    dialect::insert_journal(conn, &rows)?;
+    dialect::insert_journal(conn.sql(), &rows)?;
     if let Some(newest) = rows.last() {
         set(conn, LAST, newest.number)?;
     }
@@ -92,10 +92,10 @@ pub fn append_in_tx(
 ///
 /// # Errors
 /// The database.
-pub fn import_in_tx(conn: &mut AnyConn, rows: &[JournalRow]) -> Result<usize, StoreError> {
+pub fn import_in_tx(conn: &mut VaultConn<'_>, rows: &[JournalRow]) -> Result<usize, StoreError> {
     let last = lock(conn, LAST)?;
     let missing: Vec<JournalRow> = rows.iter().filter(|row| row.number > last).cloned().collect();
-    dialect::insert_journal(conn, &missing)?;
+    dialect::insert_journal(conn.sql(), &missing)?;
     if let Some(newest) = missing.last() {
         set(conn, LAST, newest.number)?;
     }
@@ -106,7 +106,7 @@ pub fn import_in_tx(conn: &mut AnyConn, rows: &[JournalRow]) -> Result<usize, St
 ///
 /// # Errors
 /// The database.
-pub fn last(conn: &mut AnyConn) -> Result<i64, StoreError> {
+pub fn last(conn: &mut VaultConn<'_>) -> Result<i64, StoreError> {
     number(conn, LAST)
 }
 
@@ -114,27 +114,32 @@ pub fn last(conn: &mut AnyConn) -> Result<i64, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn after(conn: &mut AnyConn, after: i64, limit: i64) -> Result<Vec<JournalRow>, StoreError> {
+pub fn after(conn: &mut VaultConn<'_>, after: i64, limit: i64) -> Result<Vec<JournalRow>, StoreError> {
     Ok(journal::table
         .filter(journal::number.gt(after))
         .order(journal::number)
         .limit(limit)
         .select(JournalRow::as_select())
-        .load(conn)?)
+        .load(conn.sql())?)
 }
 
 /// The detail of the newest entry of that kind about that subject, from the number `from` on.
 ///
 /// # Errors
 /// The database.
-pub fn last_about(conn: &mut AnyConn, kind: &str, subject: &str, from: i64) -> Result<Option<String>, StoreError> {
+pub fn last_about(
+    conn: &mut VaultConn<'_>,
+    kind: &str,
+    subject: &str,
+    from: i64,
+) -> Result<Option<String>, StoreError> {
     Ok(journal::table
         .filter(journal::number.ge(from))
         .filter(journal::kind.eq(kind))
         .filter(journal::subject.eq(subject))
         .order(journal::number.desc())
         .select(journal::detail)
-        .first(conn)
+        .first(conn.sql())
         .optional()?)
 }
 
@@ -142,7 +147,7 @@ pub fn last_about(conn: &mut AnyConn, kind: &str, subject: &str, from: i64) -> R
 ///
 /// # Errors
 /// The database.
-pub fn counter(conn: &mut AnyConn) -> Result<i64, StoreError> {
+pub fn counter(conn: &mut VaultConn<'_>) -> Result<i64, StoreError> {
     number(conn, COUNTER)
 }
 
@@ -150,7 +155,7 @@ pub fn counter(conn: &mut AnyConn) -> Result<i64, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn turn_in_tx(conn: &mut AnyConn, floor: i64) -> Result<i64, StoreError> {
+pub fn turn_in_tx(conn: &mut VaultConn<'_>, floor: i64) -> Result<i64, StoreError> {
     let next = lock(conn, COUNTER)?.saturating_add(1).max(floor);
     set(conn, COUNTER, next)?;
     Ok(next)
@@ -160,9 +165,32 @@ pub fn turn_in_tx(conn: &mut AnyConn, floor: i64) -> Result<i64, StoreError> {
 ///
 /// # Errors
 /// The database.
-pub fn skip_to_in_tx(conn: &mut AnyConn, number: i64) -> Result<(), StoreError> {
+pub fn skip_to_in_tx(conn: &mut VaultConn<'_>, number: i64) -> Result<(), StoreError> {
     if lock(conn, LAST)? < number {
         set(conn, LAST, number)?;
     }
     Ok(())
+}
+
+/// The entries with these numbers.
+///
+/// # Errors
+/// The database.
+pub fn numbered(conn: &mut VaultConn<'_>, numbers: &[i64]) -> Result<Vec<JournalRow>, StoreError> {
+    Ok(journal::table
+        .filter(journal::number.eq_any(numbers))
+        .select(JournalRow::as_select())
+        .load(conn.sql())?)
+}
+
+/// The details of every entry of a kind.
+///
+/// # Errors
+/// The database.
+pub fn details_of(conn: &mut VaultConn<'_>, kind: &str) -> Result<Vec<String>, StoreError> {
+    Ok(journal::table
+        .filter(journal::kind.eq(kind))
+        .order(journal::number)
+        .select(journal::detail)
+        .load(conn.sql())?)
 }

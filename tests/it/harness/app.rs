@@ -25,6 +25,7 @@ use safelight::domain::scope::Scopes;
 use safelight::jobs;
 use safelight::privacy::Secret;
 use safelight::store::migrate::{self, Which};
+use safelight::store::vault::VaultDatabase;
 use safelight::store::{AnyConn, Database};
 use safelight::vault::master::MasterKey;
 use safelight::vault::mirror::Mirror;
@@ -176,7 +177,7 @@ fn assemble(
     let orders = Database::new(databases.orders_url(), 6);
     let master = MasterKey::load_or_make(&databases.folder.path().join("vault/master.key"), true).unwrap();
     let vault = Vault::new(
-        Database::new(databases.vault_url(), 2),
+        VaultDatabase::new(databases.vault_url(), 2),
         master,
         clock.clone(),
         VaultSettings {

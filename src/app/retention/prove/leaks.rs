@@ -32,7 +32,7 @@ pub fn all_looked_for(values: usize, too_short: &[usize]) -> Check {
 /// Store; a file cannot be read.
 pub async fn scan(app: &App, needles: Vec<Needle>, logs: Vec<PathBuf>) -> Result<Vec<Check>, AppError> {
     let mut checks = Vec::new();
-    for (name, database) in [("orders", &app.orders), ("vault", app.vault.database())] {
+    for (name, database) in [("orders", &app.orders), ("vault", app.vault.database().plain())] {
         checks.push(rows(name, database, &needles)?);
         if let DatabaseUrl::Sqlite(path) = database.url() {
             checks.push(files(

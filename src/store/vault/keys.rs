@@ -1,16 +1,12 @@
-//! The vault database's rows: wrapped keys and small facts. Which steps to take in what order is `vault`'s to know.
+//! The wrapped keys. Which steps to take in what order is `vault`'s to know.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::clock::{BusinessTime, WallTime};
-use crate::store::schema::{vault_keys, vault_meta};
-use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
-
-/// The id that pairs this vault with its orders database.
-pub const PAIR: &str = "pair";
-/// The newest entry of the audit chain that the vault has heard of: `<seq> <hash>`.
-pub const AUDIT_HEAD: &str = "audit_head";
+use crate::store::schema::vault_keys;
+use crate::store::vault::VaultConn;
+use crate::store::{StoreError, dialect, from_row, to_row};
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = vault_keys)]
@@ -37,12 +33,12 @@ pub struct WrappedKey {
 ///
 /// # Errors
 /// The database.
-pub fn keys(conn: &mut AnyConn, purpose: &str) -> Result<Vec<WrappedKey>, StoreError> {
+pub fn keys(conn: &mut VaultConn<'_>, purpose: &str) -> Result<Vec<WrappedKey>, StoreError> {
     let rows: Vec<KeyRow> = vault_keys::table
         .filter(vault_keys::purpose.eq(purpose))
         .order(vault_keys::id)
         .select(KeyRow::as_select())
-        .load(conn)?;
+        .load(conn.sql())?;
     Ok(rows
         .into_iter()
         .map(|row| WrappedKey {
@@ -58,7 +54,7 @@ pub fn keys(conn: &mut AnyConn, purpose: &str) -> Result<Vec<WrappedKey>, StoreE
 /// # Errors
 /// The database.
 pub fn add_key_in_tx(
-    conn: &mut AnyConn,
+    conn: &mut VaultConn<'_>,
     purpose: &str,
     id: i64,
     wrapped: Vec<u8>,
@@ -73,7 +69,7 @@ pub fn add_key_in_tx(
         created_at: to_row(now),
         destroyed_at: None,
     }];
-    dialect::insert_or_pass!(conn, vault_keys::table, &row[..]);
+    dialect::insert_or_pass!(conn.sql(), vault_keys::table, &row[..]);
     Ok(())
 }
 
@@ -81,10 +77,10 @@ pub fn add_key_in_tx(
 ///
 /// # Errors
 /// The database.
-pub fn rewrap_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, wrapped: Vec<u8>) -> Result<(), StoreError> {
+pub fn rewrap_key_in_tx(conn: &mut VaultConn<'_>, purpose: &str, id: i64, wrapped: Vec<u8>) -> Result<(), StoreError> {
     diesel::update(vault_keys::table.find((purpose, id)))
         .set(vault_keys::wrapped.eq(Some(wrapped)))
-        .execute(conn)?;
+        .execute(conn.sql())?;
     Ok(())
 }
 
@@ -92,7 +88,12 @@ pub fn rewrap_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, wrapped: Vec
 ///
 /// # Errors
 /// The database.
-pub fn note_lost_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, now: BusinessTime) -> Result<(), StoreError> {
+pub fn note_lost_key_in_tx(
+    conn: &mut VaultConn<'_>,
+    purpose: &str,
+    id: i64,
+    now: BusinessTime,
+) -> Result<(), StoreError> {
     let row = [KeyRow {
         purpose: purpose.to_owned(),
         id,
@@ -101,7 +102,7 @@ pub fn note_lost_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, now: Busi
         created_at: to_row(now),
         destroyed_at: Some(to_row(now)),
     }];
-    dialect::insert_or_pass!(conn, vault_keys::table, &row[..]);
+    dialect::insert_or_pass!(conn.sql(), vault_keys::table, &row[..]);
     Ok(())
 }
 
@@ -109,7 +110,12 @@ pub fn note_lost_key_in_tx(conn: &mut AnyConn, purpose: &str, id: i64, now: Busi
 ///
 /// # Errors
 /// The database.
-pub fn destroy_keys_below(conn: &mut AnyConn, purpose: &str, below: i64, now: WallTime) -> Result<usize, StoreError> {
+pub fn destroy_keys_below(
+    conn: &mut VaultConn<'_>,
+    purpose: &str,
+    below: i64,
+    now: WallTime,
+) -> Result<usize, StoreError> {
     Ok(diesel::update(
         vault_keys::table
             .filter(vault_keys::purpose.eq(purpose))
@@ -120,14 +126,19 @@ pub fn destroy_keys_below(conn: &mut AnyConn, purpose: &str, below: i64, now: Wa
         vault_keys::wrapped.eq(None::<Vec<u8>>),
         vault_keys::destroyed_at.eq(to_row(now)),
     ))
-    .execute(conn)?)
+    .execute(conn.sql())?)
 }
 
 /// Destroys these keys of a purpose: their bytes are overwritten with nothing. Returns how many still had bytes.
 ///
 /// # Errors
 /// The database.
-pub fn destroy_keys(conn: &mut AnyConn, purpose: &str, ids: &[i64], now: BusinessTime) -> Result<usize, StoreError> {
+pub fn destroy_keys(
+    conn: &mut VaultConn<'_>,
+    purpose: &str,
+    ids: &[i64],
+    now: BusinessTime,
+) -> Result<usize, StoreError> {
     if ids.is_empty() {
         return Ok(0);
     }
@@ -141,38 +152,26 @@ pub fn destroy_keys(conn: &mut AnyConn, purpose: &str, ids: &[i64], now: Busines
         vault_keys::wrapped.eq(None::<Vec<u8>>),
         vault_keys::destroyed_at.eq(to_row(now)),
     ))
-    .execute(conn)?)
+    .execute(conn.sql())?)
 }
 
-/// Writes a fact unless there is one already; returns the one that is there afterwards.
+/// Epoch keys that exist and are not destroyed, by id.
 ///
 /// # Errors
 /// The database.
-pub fn get_or_set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<String, StoreError> {
-    let row = [(vault_meta::key.eq(key), vault_meta::value.eq(value))];
-    dialect::insert_or_pass!(conn, vault_meta::table, &row[..]);
-    Ok(vault_meta::table.find(key).select(vault_meta::value).first(conn)?)
+pub fn living_epochs(conn: &mut VaultConn<'_>) -> Result<Vec<i64>, StoreError> {
+    Ok(vault_keys::table
+        .filter(vault_keys::purpose.eq("epoch"))
+        .filter(vault_keys::wrapped.is_not_null())
+        .order(vault_keys::id)
+        .select(vault_keys::id)
+        .load(conn.sql())?)
 }
 
-/// A fact.
+/// Locks all keys against another process that wraps or makes some, until the transaction ends.
 ///
 /// # Errors
 /// The database.
-pub fn get(conn: &mut AnyConn, key: &str) -> Result<Option<String>, StoreError> {
-    Ok(vault_meta::table
-        .find(key)
-        .select(vault_meta::value)
-        .first(conn)
-        .optional()?)
-}
-
-/// Overwrites a fact that exists.
-///
-/// # Errors
-/// The database.
-pub fn set_in_tx(conn: &mut AnyConn, key: &str, value: &str) -> Result<(), StoreError> {
-    diesel::update(vault_meta::table.find(key))
-        .set(vault_meta::value.eq(value))
-        .execute(conn)?;
-    Ok(())
+pub fn lock_all_in_tx(conn: &mut VaultConn<'_>) -> Result<(), StoreError> {
+    dialect::lock_vault_keys(conn.sql())
 }
