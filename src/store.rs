@@ -16,6 +16,7 @@ pub mod intake;
 pub mod jobs;
 pub mod keys;
 pub mod labels;
+pub mod maintenance;
 pub mod meta;
 pub mod migrate;
 pub mod orders;

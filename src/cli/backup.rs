@@ -11,7 +11,7 @@ use crate::cli::{Failure, out};
 use crate::config::{Config, DatabaseUrl};
 use crate::store::migrate::{self, Which};
 use crate::store::vault::{VaultDatabase, meta as vault_meta};
-use crate::store::{Database, dialect, meta};
+use crate::store::{Database, maintenance, meta};
 
 /// Which database, and where the copy is.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ impl Options {
         let (mine, other) = self.which();
         let other_url = url_of(config, other);
         let copy = Database::new(DatabaseUrl::Sqlite(file.to_owned()), 1);
-        if !copy.read_blocking(dialect::is_whole).unwrap_or(false) {
+        if !copy.read_blocking(maintenance::is_whole).unwrap_or(false) {
             return Err("is damaged".to_owned());
         }
         let Some(pair) = pair_of(copy.url(), mine) else {
@@ -103,7 +103,7 @@ pub(super) fn backup(config: &Config, options: &Options) -> Result<(), Failure> 
     let draft = copy.with_extension("db.new");
     remove_if_there(&draft)?;
     let name = draft.to_str().ok_or("the folder's path is not UTF-8")?;
-    Database::new(url.clone(), 1).read_blocking(|conn| dialect::copy_into(conn, name))?;
+    Database::new(url.clone(), 1).read_blocking(|conn| maintenance::copy_into(conn, name))?;
     File::open(&draft)?.sync_all()?;
     std::fs::rename(&draft, &copy)?;
     File::open(&options.dir)?.sync_all()?;

@@ -13,7 +13,7 @@ use parking_lot::{FairMutex, Mutex};
 use tokio::sync::Semaphore;
 
 use crate::config::DatabaseUrl;
-use crate::store::{StoreError, dialect};
+use crate::store::StoreError;
 
 pub use any::AnyConn;
 
@@ -147,7 +147,7 @@ pub struct Database {
     permits: Arc<Semaphore>,
     /// Who writes next, on SQLite. Its own `busy_timeout` sleeps and looks again, so that whoever writes without a pause
     /// (intake) would starve everyone else in this process.
-    turn: Option<Arc<FairMutex<()>>>,
+    pub(in crate::store) turn: Option<Arc<FairMutex<()>>>,
     /// When somebody last wrote whom a caller waits for.
     foreground_at: Arc<Mutex<Option<Instant>>>,
     engine: Engine,
@@ -246,24 +246,6 @@ impl Database {
             .map_err(|_| StoreError::Statement("a database task panicked".to_owned()))?
     }
 
-    /// Empties SQLite's write-ahead log, so that nothing that was deleted stands in it any more. `false`: somebody is in
-    /// the way, ask again. Nobody who writes waits for it longer than it takes to cut the file.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn truncate_wal(&self) -> Result<bool, StoreError> {
-        let turn = self.turn.clone();
-        self.read(move |conn| truncate_wal(turn.as_deref(), conn)).await
-    }
-
-    /// [`truncate_wal`](Self::truncate_wal) for callers that are allowed to block.
-    ///
-    /// # Errors
-    /// As `truncate_wal`.
-    pub fn truncate_wal_blocking(&self) -> Result<bool, StoreError> {
-        self.read_blocking(|conn| truncate_wal(self.turn.as_deref(), conn))
-    }
-
     /// [`read`](Self::read) inside one writing transaction.
     ///
     /// # Errors
@@ -318,15 +300,6 @@ impl Database {
     ) -> Result<T, E> {
         self.read_blocking(|conn| in_turn(self.turn.as_deref(), conn, work))
     }
-}
-
-fn truncate_wal(turn: Option<&FairMutex<()>>, conn: &mut AnyConn) -> Result<bool, StoreError> {
-    // Copied while everybody goes on; only the cut wants the writers of this process to pause.
-    if !dialect::checkpoint_wal(conn)? {
-        return Ok(false);
-    }
-    let _mine = turn.map(FairMutex::lock);
-    dialect::cut_wal(conn)
 }
 
 fn in_turn<T, E: From<StoreError>>(

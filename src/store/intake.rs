@@ -1,9 +1,12 @@
 //! Writes a batch of new orders in one transaction, so that many share one commit.
 
+mod one_statement;
+
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
+use crate::store::dialect::per_engine;
 use crate::store::idempotency::{self, IdempotencyRow};
 use crate::store::orders::{ItemRow, OrderRow};
 use crate::store::personal_records::PersonalRecordRow;
@@ -43,7 +46,7 @@ pub fn insert_batch_in_tx(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<
     if batch.is_empty() {
         return Ok(Vec::new());
     }
-    let free = match dialect::insert_batch(conn, batch)? {
+    let free = match insert_in_one_statement(conn, batch)? {
         Some(free) => free,
         None => table_by_table(conn, batch)?,
     };
@@ -66,7 +69,7 @@ pub fn insert_batch_in_tx(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<
 }
 
 /// The same, a table at a time; children only for orders that are in.
-fn table_by_table(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<dialect::FreeKeys, StoreError> {
+fn table_by_table(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<FreeKeys, StoreError> {
     let keys: Vec<IdempotencyRow> = batch.iter().map(|new| new.idempotency.clone()).collect();
     let fresh: HashSet<Vec<u8>> = idempotency::add_in_tx(conn, &keys)?.into_iter().collect();
     let with_fresh_key = || batch.iter().filter(|new| fresh.contains(&new.idempotency.key_hash));
@@ -100,4 +103,17 @@ pub fn by_reference(conn: &mut AnyConn, client: &str, reference: &str) -> Result
         .select(orders::id)
         .first(conn)
         .optional()?)
+}
+
+/// What a batch of new orders found free: each key that was, and the order that went in under it, if its reference was.
+type FreeKeys = Vec<(Vec<u8>, Option<String>)>;
+
+/// Writes a batch of new orders in one statement, where the engine has one for it; `None` where it has not (SQLite, where a
+/// statement is a function call) and the rows are to be written table by table.
+fn insert_in_one_statement(conn: &mut AnyConn, batch: &[NewOrderRows]) -> Result<Option<FreeKeys>, StoreError> {
+    per_engine!(
+        conn,
+        sqlite | _conn | Ok(None),
+        postgres | conn | Ok(Some(one_statement::insert(batch).load(conn)?))
+    )
 }

@@ -12,6 +12,7 @@ use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
 use crate::domain::shipment::ShipmentState;
 use crate::domain::subject_request::Restriction;
+use crate::store::dialect::{per_engine, update_rows};
 use crate::store::schema::{order_items, orders, shipment_attempts};
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
@@ -192,7 +193,7 @@ pub fn lock_in_tx(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, Stor
 /// The database, or a corrupt row.
 pub fn lock_all_in_tx(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let rows = dialect::lock_orders(conn, &ids)?;
+    let rows = lock_rows(conn, &ids)?;
     rows.into_iter().map(Order::try_from).collect()
 }
 
@@ -435,7 +436,7 @@ impl Change {
 /// # Errors
 /// The database.
 pub fn save_progress_in_tx(conn: &mut AnyConn, orders: &[&Order]) -> Result<(), StoreError> {
-    dialect::update_order_progress(conn, orders)
+    update_order_progress(conn, orders)
 }
 
 /// Writes a change to an order whose row this transaction has locked.
@@ -551,4 +552,35 @@ pub fn stuck(conn: &mut AnyConn, cutoff: BusinessTime, limit: i64) -> Result<Vec
         .select(orders::id)
         .load(conn)?;
     parse_ids(ids)
+}
+
+/// Locks these orders' rows until the transaction ends, in the order of their ids, and reads them.
+fn lock_rows(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<OrderRow>, StoreError> {
+    let these = orders::table.filter(orders::id.eq_any(ids)).order(orders::id);
+    Ok(per_engine!(
+        conn,
+        // The transaction holds the database's only write lock already.
+        sqlite | conn | these.select(OrderRow::as_select()).load(conn)?,
+        postgres | conn | these.select(OrderRow::as_select()).for_update().load(conn)?
+    ))
+}
+
+/// Writes how far these orders are.
+///
+/// # Errors
+/// The database.
+fn update_order_progress(conn: &mut AnyConn, these: &[&Order]) -> Result<(), StoreError> {
+    let progresses: Vec<(String, OrderProgress)> = these
+        .iter()
+        .map(|order| (order.id.to_string(), OrderProgress::of(order)))
+        .collect();
+    update_rows!(conn, orders, &progresses, |progress| [
+        status: Text = progress.status,
+        updated_at: Timestamp = progress.updated_at,
+        moved_at: Timestamp = progress.moved_at,
+        ended_at: TimestampOrNull = progress.ended_at,
+        first_ended_at: TimestampOrNull = progress.first_ended_at,
+        purge_due_at: TimestampOrNull = progress.purge_due_at,
+    ]);
+    Ok(())
 }

@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::domain::ids::OrderId;
-use crate::store::dialect::{self, Fingerprints};
+use crate::store::dialect::{self, Fingerprints, insert_rows};
 use crate::store::orders::{self, Order};
 use crate::store::schema::{courier_remark, order_person};
 use crate::store::{AnyConn, StoreError};
@@ -107,7 +107,7 @@ pub fn orders_by_phone(conn: &mut AnyConn, fingerprints: &[(i64, Vec<u8>)]) -> R
 /// # Errors
 /// The database.
 pub fn add_remarks_in_tx(conn: &mut AnyConn, rows: &[RemarkRow]) -> Result<(), StoreError> {
-    dialect::insert_remarks(conn, rows)
+    insert_remarks(conn, rows)
 }
 
 /// A remark that is known: its order, its epoch, and its fingerprint under that.
@@ -139,4 +139,21 @@ pub fn remarks_of(conn: &mut AnyConn, order: OrderId) -> Result<Vec<RemarkRow>, 
         .order(courier_remark::id)
         .select(RemarkRow::as_select())
         .load(conn)?)
+}
+
+/// Inserts couriers' remarks.
+///
+/// # Errors
+/// The database.
+fn insert_remarks(conn: &mut AnyConn, remarks: &[RemarkRow]) -> Result<(), StoreError> {
+    insert_rows!(conn, courier_remark, remarks, |row| [
+        id: Text = row.id.as_str(),
+        order_id: Text = row.order_id.as_str(),
+        attempt: SmallInt = row.attempt,
+        at: Timestamp = row.at,
+        epoch: BigInt = row.epoch,
+        sealed: Binary = row.sealed.as_slice(),
+        remark_print: Binary = row.remark_print.as_slice(),
+    ]);
+    Ok(())
 }

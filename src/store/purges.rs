@@ -1,5 +1,7 @@
 //! The steps of a purge on the orders' side: what is due, the decision, the destruction with its receipts.
 
+mod statements;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
@@ -77,7 +79,7 @@ pub fn decide_in_tx(
     now: BusinessTime,
 ) -> Result<(), StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    dialect::mark_decided(conn, &ids, reason.as_str(), reason.is_unasked(), to_row(now))
+    statements::mark_decided(conn, &ids, reason.as_str(), reason.is_unasked(), to_row(now))
 }
 
 /// Orders whose purge is decided and not done, longest decided first; not locked.
@@ -110,12 +112,12 @@ pub fn decided_one(conn: &mut AnyConn, id: OrderId) -> Result<Option<Decided>, S
 /// The database, or a corrupt row.
 pub fn lock_decided_in_tx(conn: &mut AnyConn, ids: &[OrderId]) -> Result<Vec<Decided>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let locked = dialect::lock_open_purges(conn, &ids)?;
+    let locked = statements::lock_open_purges(conn, &ids)?;
     decided(conn, &locked)
 }
 
 fn decided(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<Decided>, StoreError> {
-    let rows = dialect::open_purges(conn, ids)?;
+    let rows = statements::open_purges(conn, ids)?;
     rows.into_iter()
         .map(|row| {
             let corrupt = || StoreError::corrupt("orders", &row.id);
@@ -143,8 +145,8 @@ fn decided(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<Decided>, StoreErro
 pub fn destroy_in_tx(conn: &mut AnyConn, receipts: &[ReceiptRow], now: BusinessTime) -> Result<(), StoreError> {
     let ids: Vec<&str> = receipts.iter().map(|receipt| receipt.order_id.as_str()).collect();
     empty_in_tx(conn, &ids)?;
-    dialect::mark_purged(conn, &ids, to_row(now))?;
-    dialect::insert_receipts(conn, receipts)
+    statements::mark_purged(conn, &ids, to_row(now))?;
+    statements::insert_receipts(conn, receipts)
 }
 
 /// Deletes everything derived or personal of these orders, as `privacy.toml` classes it.
@@ -153,7 +155,7 @@ pub fn destroy_in_tx(conn: &mut AnyConn, receipts: &[ReceiptRow], now: BusinessT
 /// The database.
 pub fn empty_in_tx(conn: &mut AnyConn, ids: &[&str]) -> Result<(), StoreError> {
     for (table, columns, how) in classes().purged() {
-        dialect::empty_for_orders(conn, table, columns, how, ids)?;
+        statements::empty_for_orders(conn, table, columns, how, ids)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use crate::clock::{BusinessTime, WallTime};
 use crate::domain::ids::{AttemptId, BookingReference, OrderId, RowId};
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
-use crate::store::dialect::{self, Fingerprints};
+use crate::store::dialect::{self, Fingerprints, update_rows};
 use crate::store::schema::{disclosures, order_tracking, orders, shipment_attempts};
 use crate::store::{AnyConn, StoreError, from_row, to_row};
 
@@ -407,7 +407,7 @@ impl Heard {
 /// # Errors
 /// The database.
 pub fn save_heard_in_tx(conn: &mut AnyConn, attempts: &[&Attempt], now: BusinessTime) -> Result<(), StoreError> {
-    dialect::update_heard(conn, attempts, to_row(now))
+    update_heard(conn, attempts, to_row(now))
 }
 
 /// Writes a change to an attempt whose order's row this transaction has locked.
@@ -584,4 +584,24 @@ pub fn disclosures_of(conn: &mut AnyConn, order: OrderId) -> Result<Vec<Disclosu
         .order(disclosures::id)
         .select(DisclosureRow::as_select())
         .load(conn)?)
+}
+
+/// Writes what was heard of these attempts' parcels.
+///
+/// # Errors
+/// The database.
+fn update_heard(conn: &mut AnyConn, these: &[&Attempt], now: NaiveDateTime) -> Result<(), StoreError> {
+    let heard: Vec<(String, Heard)> = these
+        .iter()
+        .map(|attempt| (attempt.id.to_string(), Heard::of(attempt, now)))
+        .collect();
+    update_rows!(conn, shipment_attempts, &heard, |heard| [
+        tracking_status: TextOrNull = heard.tracking_status,
+        tracking_at: TimestampOrNull = heard.tracking_at,
+        poll_at: TimestampOrNull = heard.poll_at,
+        end_reported: TextOrNull = heard.end_reported,
+        end_reported_at: TimestampOrNull = heard.end_reported_at,
+        updated_at: Timestamp = heard.updated_at,
+    ]);
+    Ok(())
 }

@@ -6,8 +6,9 @@ use diesel::prelude::*;
 use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RowId};
 use crate::domain::order::OrderStatus;
+use crate::store::dialect::insert_rows;
 use crate::store::schema::order_events;
-use crate::store::{AnyConn, StoreError, dialect, to_row};
+use crate::store::{AnyConn, StoreError, to_row};
 
 /// One entry of a timeline.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -59,7 +60,7 @@ pub fn add_in_tx(conn: &mut AnyConn, event: &EventRow) -> Result<(), StoreError>
 /// # Errors
 /// The database.
 pub fn add_all_in_tx(conn: &mut AnyConn, events: &[EventRow]) -> Result<(), StoreError> {
-    dialect::insert_entries(conn, events)
+    insert_entries(conn, events)
 }
 
 /// The code of a release that nobody asked for: the lease was over.
@@ -111,4 +112,21 @@ pub fn of_order(conn: &mut AnyConn, order: OrderId) -> Result<Vec<EventRow>, Sto
         .load(conn)?;
     rows.reverse();
     Ok(rows)
+}
+
+/// Inserts entries of timelines.
+///
+/// # Errors
+/// The database.
+fn insert_entries(conn: &mut AnyConn, entries: &[EventRow]) -> Result<(), StoreError> {
+    insert_rows!(conn, order_events, entries, |row| [
+        order_id: Text = row.order_id.as_str(),
+        id: Text = row.id.as_str(),
+        at: Timestamp = row.at,
+        kind: Text = row.kind.as_str(),
+        status: Text = row.status.as_str(),
+        actor: Text = row.actor.as_str(),
+        code: TextOrNull = row.code.as_deref(),
+    ]);
+    Ok(())
 }

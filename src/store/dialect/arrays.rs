@@ -12,7 +12,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamp};
 
 /// One column of all rows.
-pub(super) enum Column<'a> {
+pub(in crate::store) enum Column<'a> {
     Text(Vec<&'a str>),
     TextOrNull(Vec<Option<&'a str>>),
     Binary(Vec<&'a [u8]>),
@@ -25,7 +25,7 @@ pub(super) enum Column<'a> {
 }
 
 /// A piece of a statement.
-pub(super) enum Part<'a> {
+pub(in crate::store) enum Part<'a> {
     /// SQL: code, never input.
     Sql(Cow<'static, str>),
     /// Arrays, with commas between them.
@@ -33,14 +33,14 @@ pub(super) enum Part<'a> {
 }
 
 /// A statement; `Row` is the SQL type of what it returns.
-pub(super) struct Statement<'a, Row = ()> {
+pub(in crate::store) struct Statement<'a, Row = ()> {
     parts: Vec<Part<'a>>,
     returns: PhantomData<Row>,
 }
 
 impl<'a, Row> Statement<'a, Row> {
     /// The pieces, as they follow each other.
-    pub(super) const fn new(parts: Vec<Part<'a>>) -> Self {
+    pub(in crate::store) const fn new(parts: Vec<Part<'a>>) -> Self {
         Self {
             parts,
             returns: PhantomData,
@@ -48,7 +48,7 @@ impl<'a, Row> Statement<'a, Row> {
     }
 
     /// `before`, the columns, `after`.
-    pub(super) fn over(before: &'static str, columns: Vec<Column<'a>>, after: &'static str) -> Self {
+    pub(in crate::store) fn over(before: &'static str, columns: Vec<Column<'a>>, after: &'static str) -> Self {
         Self::new(vec![
             Part::Sql(before.into()),
             Part::Columns(columns),
@@ -60,7 +60,7 @@ impl<'a, Row> Statement<'a, Row> {
 /// A column of all rows, out of each row.
 macro_rules! column {
     ($kind:ident, $rows:expr, $of:expr) => {
-        Column::$kind($rows.iter().map($of).collect())
+        $crate::store::dialect::arrays::Column::$kind($rows.iter().map($of).collect())
     };
 }
 
@@ -69,21 +69,21 @@ macro_rules! column {
 macro_rules! insert_rows {
     ($conn:expr, $table:ident, $rows:expr, |$row:ident| [$first:ident: $of_first:ident = $value_of_first:expr $(, $name:ident: $kind:ident = $value:expr)* $(,)?]) => {
         match $conn {
-            AnyConn::Sqlite(conn) => {
+            $crate::store::AnyConn::Sqlite(conn) => {
                 for row in $rows {
                     diesel::insert_into($table::table).values(row).execute(conn)?;
                 }
             }
-            AnyConn::Postgres(conn) => {
+            $crate::store::AnyConn::Postgres(conn) => {
                 let columns = vec![
-                    column!($of_first, $rows, |$row| $value_of_first),
-                    $(column!($kind, $rows, |$row| $value)),*
+                    $crate::store::dialect::arrays::column!($of_first, $rows, |$row| $value_of_first),
+                    $($crate::store::dialect::arrays::column!($kind, $rows, |$row| $value)),*
                 ];
                 let into = concat!(
                     "INSERT INTO ", stringify!($table), " (", stringify!($first), $(", ", stringify!($name),)*
                     ") SELECT * FROM unnest("
                 );
-                <Statement>::over(into, columns, ")").execute(conn)?;
+                <$crate::store::dialect::arrays::Statement>::over(into, columns, ")").execute(conn)?;
             }
         }
     };
@@ -93,16 +93,16 @@ macro_rules! insert_rows {
 macro_rules! update_rows {
     ($conn:expr, $table:ident, $rows:expr, |$row:ident| [$first:ident: $of_first:ident = $value_of_first:expr $(, $name:ident: $kind:ident = $value:expr)* $(,)?]) => {
         match $conn {
-            AnyConn::Sqlite(conn) => {
+            $crate::store::AnyConn::Sqlite(conn) => {
                 for (id, row) in $rows {
                     diesel::update($table::table.find(id)).set(row).execute(conn)?;
                 }
             }
-            AnyConn::Postgres(conn) => {
+            $crate::store::AnyConn::Postgres(conn) => {
                 let columns = vec![
-                    column!(Text, $rows, |(id, _)| id.as_str()),
-                    column!($of_first, $rows, |(_, $row)| $value_of_first),
-                    $(column!($kind, $rows, |(_, $row)| $value)),*
+                    $crate::store::dialect::arrays::column!(Text, $rows, |(id, _)| id.as_str()),
+                    $crate::store::dialect::arrays::column!($of_first, $rows, |(_, $row)| $value_of_first),
+                    $($crate::store::dialect::arrays::column!($kind, $rows, |(_, $row)| $value)),*
                 ];
                 let update = concat!(
                     "UPDATE ", stringify!($table), " t SET ", stringify!($first), " = v.", stringify!($first),
@@ -111,13 +111,13 @@ macro_rules! update_rows {
                 let these = concat!(
                     ") AS v (id, ", stringify!($first), $(", ", stringify!($name),)* ") WHERE t.id = v.id"
                 );
-                <Statement>::over(update, columns, these).execute(conn)?;
+                <$crate::store::dialect::arrays::Statement>::over(update, columns, these).execute(conn)?;
             }
         }
     };
 }
 
-pub(super) use {column, insert_rows, update_rows};
+pub(in crate::store) use {column, insert_rows, update_rows};
 
 // Told apart by its text.
 impl<Row: 'static> QueryId for Statement<'_, Row> {

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::store::dialect::Key;
-use crate::store::dialect::arrays::{Column, Part, Statement, column};
+use crate::store::dialect::arrays::{Part, Statement, column};
 use crate::store::{AnyConn, StoreError};
 
 /// Which fingerprints to look in.

@@ -4,9 +4,10 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::clock::BusinessTime;
+use crate::store::dialect::insert_rows;
 use crate::store::schema::{journal, vault_meta};
 use crate::store::vault::{VaultConn, meta};
-use crate::store::{StoreError, dialect, to_row};
+use crate::store::{StoreError, to_row};
 
 /// The number of the newest entry.
 const LAST: &str = "journal";
@@ -81,7 +82,7 @@ pub fn append_in_tx(
             detail: entry.detail,
         })
         .collect();
-    dialect::insert_journal(conn.sql(), &rows)?;
+    insert_journal(conn, &rows)?;
     if let Some(newest) = rows.last() {
         set(conn, LAST, newest.number)?;
     }
@@ -95,7 +96,7 @@ pub fn append_in_tx(
 pub fn import_in_tx(conn: &mut VaultConn<'_>, rows: &[JournalRow]) -> Result<usize, StoreError> {
     let last = lock(conn, LAST)?;
     let missing: Vec<JournalRow> = rows.iter().filter(|row| row.number > last).cloned().collect();
-    dialect::insert_journal(conn.sql(), &missing)?;
+    insert_journal(conn, &missing)?;
     if let Some(newest) = missing.last() {
         set(conn, LAST, newest.number)?;
     }
@@ -193,4 +194,19 @@ pub fn details_of(conn: &mut VaultConn<'_>, kind: &str) -> Result<Vec<String>, S
         .order(journal::number)
         .select(journal::detail)
         .load(conn.sql())?)
+}
+
+/// Inserts entries of the vault's journal.
+///
+/// # Errors
+/// The database.
+fn insert_journal(conn: &mut VaultConn<'_>, entries: &[JournalRow]) -> Result<(), StoreError> {
+    insert_rows!(conn.sql(), journal, entries, |row| [
+        number: BigInt = row.number,
+        at: Timestamp = row.at,
+        kind: Text = row.kind.as_str(),
+        subject: Text = row.subject.as_str(),
+        detail: Text = row.detail.as_str(),
+    ]);
+    Ok(())
 }

@@ -3,65 +3,20 @@
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamp};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamp};
 
-use super::Key;
-use super::arrays::{Column, Statement, column, insert_rows};
 use crate::privacy::classes;
+use crate::store::dialect::{Key, among, insert_rows};
 use crate::store::purges::ReceiptRow;
-use crate::store::schema::{journal, purge_receipts};
-use crate::store::vault::journal::JournalRow;
+use crate::store::schema::purge_receipts;
 use crate::store::{AnyConn, StoreError};
-
-/// Runs a statement about these ids, its last place: SQLite numbers places as they come, whatever they are called. `$these`
-/// is how the engine says "among them", `$locked` how a SELECT locks what it finds and passes over what others hold.
-macro_rules! among {
-    ($conn:expr, $ids:expr, $place:literal, |$these:ident, $locked:ident| $sql:expr, [$($kind:ty: $value:expr),*], $run:ident) => {
-        match $conn {
-            AnyConn::Sqlite(conn) => {
-                let ($these, $locked) = (concat!("IN (SELECT value FROM json_each(", $place, "))"), "");
-                diesel::sql_query($sql)$(.bind::<$kind, _>($value))*.bind::<Text, _>(as_json($ids)?).$run(conn)?
-            }
-            AnyConn::Postgres(conn) => {
-                let ($these, $locked) = (concat!("= ANY(", $place, ")"), " FOR UPDATE SKIP LOCKED");
-                diesel::sql_query($sql)$(.bind::<$kind, _>($value))*.bind::<Array<Text>, _>($ids).$run(conn)?
-            }
-        }
-    };
-}
-
-fn as_json<T: AsRef<str>>(ids: &[T]) -> Result<String, StoreError> {
-    let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
-    serde_json::to_string(&ids).map_err(|error| StoreError::Statement(error.to_string()))
-}
-
-/// What a query finds among these ids: it ends before "among them", `rest` goes on after. Both are code, never input.
-///
-/// # Errors
-/// The database.
-pub fn find_among(
-    conn: &mut AnyConn,
-    query: &'static str,
-    ids: &[String],
-    rest: &'static str,
-) -> Result<Vec<String>, StoreError> {
-    let keys: Vec<Key> = among!(
-        conn,
-        ids,
-        "$1",
-        |these, _locked| format!("{query} {these}{rest}"),
-        [],
-        load
-    );
-    Ok(keys.into_iter().map(|key| key.id).collect())
-}
 
 /// Those of these orders whose purge is decided and not done, each locked until the transaction ends; those that another
 /// transaction holds are passed over.
 ///
 /// # Errors
 /// The database.
-pub fn lock_open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
+pub(super) fn lock_open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String>, StoreError> {
     let keys: Vec<Key> = among!(
         conn,
         ids,
@@ -77,32 +32,32 @@ pub fn lock_open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<String
 
 /// An order whose purge is decided and not done.
 #[derive(QueryableByName)]
-pub struct OpenPurge {
+pub(super) struct OpenPurge {
     /// The order.
     #[diesel(sql_type = Text)]
-    pub id: String,
+    pub(super) id: String,
     /// Why.
     #[diesel(sql_type = Nullable<Text>)]
-    pub purge_reason: Option<String>,
+    pub(super) purge_reason: Option<String>,
     /// When it was decided.
     #[diesel(sql_type = Nullable<Timestamp>)]
-    pub purge_decided_at: Option<NaiveDateTime>,
+    pub(super) purge_decided_at: Option<NaiveDateTime>,
     /// Its status, as stored.
     #[diesel(sql_type = Text)]
-    pub status: String,
+    pub(super) status: String,
     /// When it ended.
     #[diesel(sql_type = Nullable<Timestamp>)]
-    pub ended_at: Option<NaiveDateTime>,
+    pub(super) ended_at: Option<NaiveDateTime>,
     /// The epoch of the sealed person.
     #[diesel(sql_type = Nullable<BigInt>)]
-    pub epoch: Option<i64>,
+    pub(super) epoch: Option<i64>,
 }
 
 /// What is known of those of these orders whose purge is decided and not done.
 ///
 /// # Errors
 /// The database.
-pub fn open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<OpenPurge>, StoreError> {
+pub(super) fn open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<OpenPurge>, StoreError> {
     Ok(among!(
         conn,
         ids,
@@ -122,7 +77,7 @@ pub fn open_purges(conn: &mut AnyConn, ids: &[String]) -> Result<Vec<OpenPurge>,
 ///
 /// # Errors
 /// The database.
-pub fn mark_decided(
+pub(super) fn mark_decided(
     conn: &mut AnyConn,
     ids: &[String],
     reason: &str,
@@ -148,7 +103,7 @@ pub fn mark_decided(
 ///
 /// # Errors
 /// The database.
-pub fn mark_purged(conn: &mut AnyConn, ids: &[&str], at: NaiveDateTime) -> Result<(), StoreError> {
+pub(super) fn mark_purged(conn: &mut AnyConn, ids: &[&str], at: NaiveDateTime) -> Result<(), StoreError> {
     among!(
         conn,
         ids,
@@ -164,7 +119,7 @@ pub fn mark_purged(conn: &mut AnyConn, ids: &[&str], at: NaiveDateTime) -> Resul
 ///
 /// # Errors
 /// The database.
-pub fn empty_for_orders(
+pub(super) fn empty_for_orders(
     conn: &mut AnyConn,
     name: &str,
     table: &classes::Table,
@@ -199,7 +154,7 @@ pub fn empty_for_orders(
 ///
 /// # Errors
 /// The database.
-pub fn insert_receipts(conn: &mut AnyConn, receipts: &[ReceiptRow]) -> Result<(), StoreError> {
+pub(super) fn insert_receipts(conn: &mut AnyConn, receipts: &[ReceiptRow]) -> Result<(), StoreError> {
     insert_rows!(conn, purge_receipts, receipts, |row| [
         order_id: Text = row.order_id.as_str(),
         reason: Text = row.reason.as_str(),
@@ -210,21 +165,6 @@ pub fn insert_receipts(conn: &mut AnyConn, receipts: &[ReceiptRow]) -> Result<()
         journal: BigIntOrNull = row.journal,
         hash: Text = row.hash.as_str(),
         audit_seq: BigInt = row.audit_seq,
-    ]);
-    Ok(())
-}
-
-/// Inserts entries of the vault's journal.
-///
-/// # Errors
-/// The database.
-pub fn insert_journal(conn: &mut AnyConn, entries: &[JournalRow]) -> Result<(), StoreError> {
-    insert_rows!(conn, journal, entries, |row| [
-        number: BigInt = row.number,
-        at: Timestamp = row.at,
-        kind: Text = row.kind.as_str(),
-        subject: Text = row.subject.as_str(),
-        detail: Text = row.detail.as_str(),
     ]);
     Ok(())
 }

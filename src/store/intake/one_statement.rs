@@ -3,7 +3,7 @@
 
 use diesel::sql_types::{Binary, Nullable, Text};
 
-use super::arrays::{Column, Part, Statement, column};
+use crate::store::dialect::arrays::{Part, Statement, column};
 use crate::store::intake::NewOrderRows;
 
 /// A key that was free, and the order that went in under it, if its reference was free too.
