@@ -1,6 +1,7 @@
 //! Pure values and rules: no I/O, nothing async, no SQL. A value with a rule has a type, a private field and one
 //! `parse`; its error never repeats the value.
 
+pub mod api_key;
 pub mod checkout;
 pub mod circuit_breaker;
 pub mod contact;
