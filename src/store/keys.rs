@@ -28,7 +28,7 @@ pub struct ApiKey {
     pub client: String,
     pub name: String,
     pub scopes: Scopes,
-    /// SHA-256 of the secret, which has 256 random bits.
+    /// SHA-256 of the secret, which is random (`domain/api_key.rs`): nothing slower is needed.
     pub secret_hash: Vec<u8>,
     pub created_at: BusinessTime,
     pub revoked_at: Option<BusinessTime>,

@@ -1,15 +1,15 @@
-//! API keys: made, listed, revoked, recognised. A secret is shown once and only its hash is kept.
+//! API keys: made, revoked, authenticated. A secret is shown once and only its hash is kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
 use crate::app::recovery::restore;
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::{BusinessTime, WallTime, delta};
+use crate::domain::api_key::{GeneratedKey, KeyText};
 use crate::domain::invalid::{Invalid, bounded_text};
 use crate::domain::scope::Scopes;
 use crate::privacy::Secret;
@@ -19,14 +19,14 @@ use crate::store::vault::journal::NewEntry;
 use crate::store::{AnyConn, StoreError, meta};
 use crate::vault::keyring::fill_random;
 
-/// How long a recognised key is believed without asking the database again: a revocation is in force everywhere after
+/// How long an authenticated key is believed without asking the database again: a revocation is in force everywhere after
 /// this, and `safelight keys revoke` waits for it before it says so.
 pub const KEY_CACHE: Duration = Duration::from_secs(1);
 
 /// At most this many keys are remembered; far more than a shop has.
 const CACHED_KEYS: usize = 10_000;
 
-/// A new key with its secret, `sl_<id>_<secret>`: the only time it is seen.
+/// A new key with its secret: the only time it is seen.
 #[derive(Debug)]
 pub struct NewKey {
     /// What was stored.
@@ -55,19 +55,13 @@ pub fn create_in_tx(
     actor: &str,
     now: BusinessTime,
 ) -> Result<NewKey, StoreError> {
-    let mut id = [0; 9];
-    let mut secret = [0; 32];
-    fill_random(&mut id);
-    fill_random(&mut secret);
-    // Hexadecimal and base64url without `_` in the id: the three parts of a bearer are told apart by `_`.
-    let id = data_encoding::HEXLOWER.encode(&id);
-    let secret = BASE64URL_NOPAD.encode(&secret).replace('_', ".");
+    let generated = GeneratedKey::generate(fill_random);
     let key = ApiKey {
-        id: id.clone(),
+        id: generated.id,
         client: client.to_owned(),
         name: name.to_owned(),
         scopes,
-        secret_hash: hash(&secret),
+        secret_hash: hash(generated.secret.expose()),
         created_at: now,
         revoked_at: None,
     };
@@ -79,14 +73,14 @@ pub fn create_in_tx(
         &Act {
             actor,
             action: "key_create",
-            subject: &id,
+            subject: &key.id,
             detail: &detail,
             reason_hash: None,
         },
     )?;
     Ok(NewKey {
         key,
-        bearer: Secret::new(format!("sl_{id}_{secret}")),
+        bearer: generated.text,
     })
 }
 
@@ -139,7 +133,7 @@ fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
-/// Recognises callers, with a short memory.
+/// Tells whose key a request came with, and remembers it for [`KEY_CACHE`].
 #[derive(Debug, Clone, Default)]
 pub struct Authenticator(Arc<Mutex<HashMap<String, Known>>>);
 
@@ -151,33 +145,27 @@ struct Known {
 }
 
 impl Authenticator {
-    /// The caller that a bearer token belongs to; `None` where it is malformed, unknown, wrong or revoked.
+    /// The caller that a key belongs to; `None` where it is unknown, wrong or revoked.
     ///
     /// # Errors
     /// Store.
-    pub async fn recognise(&self, app: &App, bearer: &str) -> Result<Option<Caller>, AppError> {
-        let Some((id, secret)) = bearer.strip_prefix("sl_").and_then(|rest| rest.split_once('_')) else {
-            return Ok(None);
-        };
-        if id.len() > 64 || secret.len() > 128 {
-            return Ok(None);
-        }
-        let offered = Secret::new(hash(secret));
+    pub async fn authenticate(&self, app: &App, key: KeyText<'_>) -> Result<Option<Caller>, AppError> {
+        let offered = Secret::new(hash(key.secret()));
         let wall = app.clock.wall_now();
-        if let Some(known) = self.remembered(id, wall) {
+        if let Some(known) = self.remembered(key.id(), wall) {
             return Ok(offered.matches(&known.secret_hash).then_some(known.caller));
         }
-        let wanted = id.to_owned();
-        let Some(key) = app.orders.read(move |conn| keys::find(conn, &wanted)).await? else {
+        let wanted = key.id().to_owned();
+        let Some(stored) = app.orders.read(move |conn| keys::find(conn, &wanted)).await? else {
             return Ok(None);
         };
-        if key.revoked_at.is_some() || !offered.matches(&key.secret_hash) {
+        if stored.revoked_at.is_some() || !offered.matches(&stored.secret_hash) {
             return Ok(None);
         }
         let caller = Caller {
-            key_id: key.id,
-            client: key.client,
-            scopes: key.scopes,
+            key_id: stored.id,
+            client: stored.client,
+            scopes: stored.scopes,
         };
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.len() >= CACHED_KEYS {
@@ -186,7 +174,7 @@ impl Authenticator {
         memory.insert(
             caller.key_id.clone(),
             Known {
-                secret_hash: key.secret_hash,
+                secret_hash: stored.secret_hash,
                 caller: caller.clone(),
                 until: wall + delta(KEY_CACHE),
             },

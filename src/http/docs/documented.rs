@@ -44,7 +44,7 @@ macro_rules! documented {
 documented! {
     /// Any call with a key.
     ByKey {
-        "401": "`unauthorized`: no valid API key.",
+        "401": "`unauthorized`: no valid API key. `malformed_api_key`: cut off or mistyped.",
         "403": "`forbidden`: the key lacks the scope.",
         "429": "`too_many_requests`: see `Retry-After` and the `RateLimit` fields.",
         "500": "`internal`: the service failed; its log says why under the request id.",

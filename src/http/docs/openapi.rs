@@ -69,7 +69,11 @@ impl Modify for BearerKey {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
         scheme.bearer_format = Some("sl_<key id>_<secret>".to_owned());
-        scheme.description = Some("An API key; its scopes are orders, floor, ops, privacy and admin.".to_owned());
+        scheme.description = Some(
+            "An API key; its scopes are orders, floor, ops, privacy and admin. Its parts are letters and digits, and it \
+             ends with a checksum. Treat it as one text: keys of earlier builds look different and go on working."
+                .to_owned(),
+        );
         openapi
             .components
             .get_or_insert_default()

@@ -311,7 +311,7 @@ struct RenderedError<'a> {
 
 /// `reference_taken` reads `Reference taken`: the title belongs to the kind of problem, not to its occurrence.
 fn title(code: &str) -> String {
-    let words = code.replace('_', " ").replace("json", "JSON");
+    let words = code.replace('_', " ").replace("json", "JSON").replace("api", "API");
     let mut letters = words.chars();
     letters
         .next()

@@ -1,17 +1,20 @@
 //! Who calls, and whether they may. Authentication comes first: nothing else of a request is looked at, its body least of
-//! all, before the key is known and carries the scope. Must not remember secrets or say why a key was not taken.
+//! all, before the key is known and carries the scope. Must not remember secrets, or say why a well-formed key was not taken;
+//! that a key is malformed anybody can compute, and its caller is told.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
 use crate::app::access::api_keys::Authenticator;
 use crate::app::{App, Caller};
+use crate::domain::api_key::{KeyText, MalformedKey};
 use crate::domain::scope::{Scope, Scopes};
 use crate::http::errors::problem::Problem;
 use crate::http::extract::body::Extracting;
@@ -130,26 +133,36 @@ pub(in crate::http) fn client_address_of(request: &HttpRequest) -> IpAddr {
 }
 
 async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
-    let recognised = match bearer(request) {
-        Some(token) => {
-            let (app, recogniser) = (part::<App>(request)?, part::<Authenticator>(request)?);
-            recogniser.recognise(app, token).await?
+    let refused = match bearer(request).map(KeyText::parse) {
+        Some(Ok(key)) => {
+            let (app, authenticator) = (part::<App>(request)?, part::<Authenticator>(request)?);
+            if let Some(caller) = authenticator.authenticate(app, key).await? {
+                context::note_key(&caller.key_id);
+                part::<RateLimits>(request)?.check_key(&caller.key_id)?;
+                return Ok(caller);
+            }
+            Problem::unauthorized()
         }
-        None => None,
+        Some(Err(MalformedKey)) => malformed_api_key(),
+        None => Problem::unauthorized(),
     };
-    let Some(caller) = recognised else {
-        check_address(request)?;
-        return Err(Problem::unauthorized());
-    };
-    context::note_key(&caller.key_id);
-    part::<RateLimits>(request)?.check_key(&caller.key_id)?;
-    Ok(caller)
+    check_address(request)?;
+    Err(refused)
 }
 
-/// The token of `Authorization: Bearer <token>`; the scheme's case does not matter (RFC 9110).
+/// 401: what came as a key cannot be one, whatever keys there are; the store was not asked.
+fn malformed_api_key() -> Problem {
+    let detail = "The API key is malformed: its form or its checksum is wrong. It was probably cut off or mistyped; \
+                  copy it again.";
+    Problem::new(StatusCode::UNAUTHORIZED, "malformed_api_key", detail)
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+/// The token of `Authorization: Bearer <token>`, where there is one; the scheme's case does not matter (RFC 9110).
 fn bearer(request: &HttpRequest) -> Option<&str> {
     let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 fn part<T: 'static>(request: &HttpRequest) -> Result<&T, Problem> {
@@ -161,10 +174,14 @@ fn part<T: 'static>(request: &HttpRequest) -> Result<&T, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
     use actix_web::test::TestRequest;
 
     use super::*;
     use crate::http::extract::json::Json;
+    use crate::http::middleware::rate_limit::Rate;
     use crate::http::testing::answer_to;
 
     #[test]
@@ -177,7 +194,7 @@ mod tests {
         };
         assert_eq!(of("Bearer sl_a_b").as_deref(), Some("sl_a_b"));
         assert_eq!(of("bearer  sl_a_b").as_deref(), Some("sl_a_b"));
-        for other in ["Basic sl_a_b", "sl_a_b", "Bearer", "Bearersl_a_b"] {
+        for other in ["Basic sl_a_b", "sl_a_b", "Bearer", "Bearer ", "Bearersl_a_b"] {
             assert_eq!(of(other), None, "{other}");
         }
     }
@@ -194,5 +211,40 @@ mod tests {
             assert_eq!(answer.code(), (401, "unauthorized"));
             assert_eq!(answer.headers.get("www-authenticate").unwrap(), "Bearer");
         }
+    }
+    /// The server of this test has no store: had it been asked, the answer would be 500.
+    #[actix_web::test]
+    async fn a_malformed_key_is_refused_without_asking_the_store_and_not_repeated() {
+        for token in [
+            "sl_0123456789AB_23456789ABCDEFGHIJKLMNOPQRSTUVWXY40We7M",
+            "sl_0123456789AB_23456789ABCDEFGHIJKLMNOPQRST",
+            "\"sl_0123456789AB_23456789ABCDEFGHIJKLMNOPQRSTUVWXY40We7N\"",
+            "eyJhbGciOiJIUzI1NiJ9.e30.ZRrHA1JJJW8opsbCGfG_HACGpVUMN_a9IV7pAx_Zmeo",
+        ] {
+            let request = TestRequest::get().insert_header((AUTHORIZATION, format!("Bearer {token}")));
+            let answer = answer_to::<Keyed<Ops>>(request).await;
+            assert_eq!(answer.code(), (401, "malformed_api_key"));
+            assert_eq!(answer.body["title"], "Malformed API key");
+            assert_eq!(answer.headers.get("www-authenticate").unwrap(), "Bearer");
+            assert!(!answer.body.to_string().contains("23456789"), "{}", answer.body);
+        }
+    }
+
+    #[actix_web::test]
+    async fn calls_with_malformed_keys_are_counted_by_address() {
+        let once = Rate {
+            count: NonZeroU32::MIN,
+            per: Duration::from_secs(3600),
+        };
+        let limits = Data::new(RateLimits::new(once, once));
+        let mut codes = Vec::new();
+        for _ in 0..2 {
+            let request = TestRequest::get()
+                .insert_header((AUTHORIZATION, "Bearer sl_cut_off"))
+                .app_data(limits.clone())
+                .to_http_request();
+            codes.push(authenticate(&request).await.unwrap_err().code());
+        }
+        assert_eq!(codes, ["malformed_api_key", "too_many_requests"]);
     }
 }
