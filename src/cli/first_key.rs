@@ -41,7 +41,7 @@ pub(super) fn make(app: &App, folder: &Path) -> Result<(), Failure> {
     let Some(made) = made else { return Ok(()) };
     if std::io::stderr().is_terminal() {
         out::error(&format!(
-            "\n  First start: this admin key is shown once. Keep it safe.\n\n    {}\n",
+            "\n  First start: admin API key created. It is shown this once: keep it safe.\n\n    {}\n",
             made.bearer.expose()
         ));
         return Ok(());
@@ -56,6 +56,6 @@ pub(super) fn make(app: &App, folder: &Path) -> Result<(), Failure> {
         .open(&path)?;
     writeln!(file, "{}", made.bearer.expose())?;
     file.sync_all()?;
-    tracing::info!(path = %path.display(), "first start: an admin key was made and is in this file");
+    tracing::info!(path = %path.display(), "First start: admin API key created and written to this file; it is shown nowhere else");
     Ok(())
 }

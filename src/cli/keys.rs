@@ -51,7 +51,7 @@ pub(super) fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> 
             let app = setup::app(config, Some(setup::simulated_for_commands(config)?))?;
             let done = super::runtime()?.block_on(api_keys::revoke(&app, &id, "cli"))?;
             if !done {
-                return Err("there is no such key in use".into());
+                return Err("no API key in use has this id; nothing was revoked".into());
             }
             // Running services may remember the key for a moment: when this returns it is out of use everywhere.
             std::thread::sleep(KEY_CACHE + std::time::Duration::from_millis(100));
