@@ -12,6 +12,7 @@ pub mod easypost;
 pub mod karrio;
 pub mod kuaidi100;
 mod rates;
+pub mod registry;
 pub mod rest;
 pub mod sf;
 pub mod simulated;
@@ -539,6 +540,11 @@ impl Couriers {
                 .collect::<Vec<_>>()
         };
         counts.iter().flat_map(of_one).collect()
+    }
+
+    /// Whether there is such a courier: in this build, whether or not it is configured, or among the configured ones.
+    pub fn knows(&self, name: &str) -> bool {
+        registry::names().contains(&name) || self.by_name.contains_key(name)
     }
 
     /// Every configured courier's name.

@@ -71,12 +71,10 @@ impl Running {
         let stop = CancellationToken::new();
         let mut background = tokio::task::JoinSet::new();
         let folder = setup::data_folder(config);
-        let elsewhere = setup::simulated_elsewhere(config)?;
+        let simulated = setup::simulated_settings(config)?;
+        let elsewhere = simulated.elsewhere()?;
         let embedded = match &elsewhere {
-            None if config.couriers.simulated.embedded => Some(embedded::place(
-                &folder,
-                config.couriers.simulated.webhook_secret.as_ref(),
-            )?),
+            None if simulated.embedded => Some(embedded::place(&folder, simulated.webhook_secret.as_ref())?),
             _ => None,
         };
         let simulated = elsewhere.or_else(|| embedded.as_ref().map(|(_, at)| at.clone()));

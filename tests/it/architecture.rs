@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("clock", &[]),
     ("config", &["privacy"]),
-    ("couriers", &["clock", "domain", "privacy"]),
+    ("couriers", &["clock", "config", "domain", "privacy"]),
     ("domain", &["clock", "privacy"]),
     (
         "http",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
-use super::{adapter, config};
+use super::{TIMEOUT, adapter, settings};
 use crate::couriers::contract::{a_request, attempt, now};
 use crate::couriers::easypost::Easypost;
 use crate::couriers::{BookError, CancelAnswer, Courier, News, ParcelRef, Reconciled, WebhookRequest};
@@ -147,9 +147,9 @@ fn the_published_webhook_is_authentic_and_read_and_not_a_byte_of_it_may_change()
     let body = std::fs::read(folder.join("easypost_webhook_event_tracker_updated.body")).unwrap();
     let meta = std::fs::read_to_string(folder.join("easypost_webhook_event_tracker_updated.meta.json")).unwrap();
     let meta: Value = serde_json::from_str(&meta).unwrap();
-    let mut config = config("http://127.0.0.1:1", std::time::Duration::from_secs(1));
-    config.webhook_secret = Secret::new(meta["secret"].as_str().unwrap().to_owned());
-    let adapter = Easypost::new(config).unwrap();
+    let mut settings = settings("http://127.0.0.1:1");
+    settings.webhook_secret = Some(Secret::new(meta["secret"].as_str().unwrap().to_owned()));
+    let adapter = Easypost::new(settings, TIMEOUT).unwrap();
     let signature = meta["headers"]["X-Hmac-Signature"].as_str().unwrap().to_owned();
     let headers = [("x-hmac-signature".to_owned(), signature)];
     let read = |body: &[u8]| {
