@@ -4,6 +4,7 @@
 //! folders nor connects to anything. Errors name keys and say what is expected; they never repeat a value, for any
 //! value may be a secret in the wrong place.
 
+mod checks;
 mod courier;
 mod database_url;
 pub mod duration;
@@ -29,9 +30,10 @@ use effective::Effective;
 use keys::Keys;
 use layers::Layers;
 
-pub use courier::{CheckedSection, Checks, CourierSection};
+pub use checks::{Checks, is_readable_on_the_way};
+pub use courier::{CheckedSection, CourierSection};
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
-pub use keys::{Key, Kind};
+pub use keys::{Key, Kind, dotted};
 pub use problem::{ConfigError, Problem};
 pub use proxies::TrustedProxies;
 pub use rate::Rate;
@@ -40,8 +42,7 @@ pub use sections::{
     ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, VaultConfig,
 };
 pub(crate) use setting::section;
-pub use setting::{Reader, Setting, dotted};
-pub use validate::is_readable_on_the_way;
+pub use setting::{Reader, Setting};
 
 /// The commented example, which is where the defaults are.
 pub const EXAMPLE: &str = include_str!("../deploy/safelight.example.toml");
@@ -101,7 +102,7 @@ impl Config {
     /// Every problem found: files that cannot be read, unknown keys, wrong types, values that contradict each other.
     pub fn load(options: &LoadOptions, couriers: &[CourierSection]) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let keys = Keys::new(couriers);
+        let keys = keys_with(couriers);
         let layers = Layers::read(options, &keys, &mut problems);
         let mut reader = Reader::new(&layers, &mut problems);
         // Both are read before either counts: all values of a wrong type are reported.
@@ -175,6 +176,16 @@ impl Config {
             *path = folder.join(&*path);
         }
     }
+}
+
+/// The keys of [`Config`] and of these couriers' sections.
+fn keys_with(couriers: &[CourierSection]) -> Keys {
+    let (mut all, mut of_couriers) = (Vec::new(), Vec::new());
+    Config::keys("", &mut all);
+    for courier in couriers {
+        courier.keys(&mut of_couriers);
+    }
+    Keys::new(all, couriers.iter().map(CourierSection::name).collect(), of_couriers)
 }
 
 /// The process's variables that configure Safelight, for [`LoadOptions::env`]. Bytes that are not UTF-8 become

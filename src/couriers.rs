@@ -4,6 +4,7 @@
 //! Adapters know nothing of the store. What they answer says **what to do next**, decided where the answer is understood:
 //! a request that may have arrived is [`BookError::Unknown`], never a failure.
 
+pub mod adapter;
 pub mod client;
 #[cfg(test)]
 pub(crate) mod contract;
@@ -540,11 +541,6 @@ impl Couriers {
                 .collect::<Vec<_>>()
         };
         counts.iter().flat_map(of_one).collect()
-    }
-
-    /// Whether there is such a courier: in this build, whether or not it is configured, or among the configured ones.
-    pub fn knows(&self, name: &str) -> bool {
-        registry::names().contains(&name) || self.by_name.contains_key(name)
     }
 
     /// Every configured courier's name.

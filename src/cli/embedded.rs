@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Failure;
 use crate::clock::Clock;
-use crate::couriers::simulated::Endpoint;
+use crate::couriers::adapter::Endpoint;
 use crate::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig, StartError};
 use crate::privacy::Secret;
 use crate::vault::keyring::fill_random;

@@ -5,9 +5,9 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use super::keys::Key;
-use super::setting::{Reader, Setting, dotted};
-use super::validate::Findings;
+use super::checks::Checks;
+use super::keys::{Key, dotted};
+use super::setting::{Reader, Setting};
 
 /// A courier's settings as its adapter keeps them.
 pub trait CheckedSection: Any + fmt::Debug + Send + Sync {
@@ -21,8 +21,8 @@ pub trait CheckedSection: Any + fmt::Debug + Send + Sync {
 /// A section `[couriers.NAME]`.
 #[derive(Debug, Clone, Copy)]
 pub struct CourierSection {
-    pub(super) name: &'static str,
-    pub(super) keys: fn(&str, &mut Vec<Key>),
+    name: &'static str,
+    keys: fn(&str, &mut Vec<Key>),
     read: fn(&str, &mut Reader<'_>) -> Option<Arc<dyn CheckedSection>>,
 }
 
@@ -34,6 +34,14 @@ impl CourierSection {
             keys: S::keys,
             read: read::<S>,
         }
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) fn keys(&self, into: &mut Vec<Key>) {
+        (self.keys)(&self.path(), into);
     }
 
     /// Such as `couriers.sf`.
@@ -71,52 +79,5 @@ impl CourierSections {
             let any: &dyn Any = settings;
             any.downcast_ref()
         })
-    }
-}
-
-/// What a courier's check finds, and what it may look at beside its own section.
-#[derive(Debug)]
-pub struct Checks<'a> {
-    pub(super) section: String,
-    pub(super) found: &'a mut Findings,
-    /// `http.public_url`.
-    pub public_url: Option<&'a str>,
-    /// Whether nobody but this machine can reach the service.
-    pub is_loopback: bool,
-    /// Whether `couriers.default` names this courier.
-    pub is_default: bool,
-    /// Whether `couriers.fallbacks` names this courier.
-    pub is_fallback: bool,
-}
-
-impl Checks<'_> {
-    /// Whether orders go to this courier without naming it.
-    pub const fn is_chosen(&self) -> bool {
-        self.is_default || self.is_fallback
-    }
-
-    /// Reports one of the courier's own keys unless `holds`.
-    pub fn own(&mut self, holds: bool, key: &str, message: &str) {
-        self.found.check(holds, &dotted(&self.section, key), message);
-    }
-
-    /// Reports a key of another section unless `holds`.
-    pub fn other(&mut self, holds: bool, key: &str, message: &str) {
-        self.found.check(holds, key, message);
-    }
-
-    /// One of the courier's own keys that must hold a web address.
-    pub fn web_url(&mut self, key: &str, url: &str) {
-        self.found.web_url(&dotted(&self.section, key), url);
-    }
-
-    /// One of the courier's own keys that must hold a web address to which recipients may be sent.
-    pub fn private_url(&mut self, key: &str, url: &str) {
-        self.found.private_url(&dotted(&self.section, key), url);
-    }
-
-    /// One of the courier's own keys that must hold a country.
-    pub fn country(&mut self, key: &str, country: &str) {
-        self.found.country(&dotted(&self.section, key), country);
     }
 }

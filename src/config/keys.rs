@@ -1,11 +1,8 @@
 //! Which keys there are, with the kind of each value, and what somebody may have meant by one that there is not.
 //!
-//! The list is made of the typed sections ([`section!`](super::section)) and of the couriers' sections that the caller
-//! hands in. Holds no defaults: those are in `deploy/safelight.example.toml`.
+//! The list follows from the typed sections ([`section!`](super::section)), the couriers' among them. Holds no defaults: those are in `deploy/safelight.example.toml`.
 
-use super::courier::CourierSection;
-use super::setting::Setting;
-use super::{Config, duration, proxies, rate};
+use super::{duration, proxies, rate};
 
 /// What a key's value is: how text from the environment is read, and what an error says was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +66,15 @@ pub struct Key {
     pub(super) kind: Kind,
 }
 
+/// The name of a section's key: `retention` and `window` are `retention.window`.
+pub fn dotted(section: &str, key: &str) -> String {
+    if section.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{section}.{key}")
+    }
+}
+
 /// Every key of this build: a section's keys together, in the order of the example file.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
@@ -77,21 +83,12 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The keys of [`Config`], with the couriers' sections behind `[couriers]`.
-    pub(super) fn new(couriers: &[CourierSection]) -> Self {
-        let mut all = Vec::new();
-        Config::keys("", &mut all);
-        let mut of_couriers = Vec::new();
-        for courier in couriers {
-            (courier.keys)(&courier.path(), &mut of_couriers);
-        }
-        let behind = all.iter().rposition(|key| key.name.starts_with("couriers."));
-        let at = behind.map_or(all.len(), |last| last + 1);
-        all.splice(at..at, of_couriers);
-        Self {
-            all,
-            couriers: couriers.iter().map(|courier| courier.name).collect(),
-        }
+    /// These keys, with those of the couriers' sections put behind `[couriers]`.
+    pub(super) fn new(mut all: Vec<Key>, couriers: Vec<&'static str>, of_couriers: Vec<Key>) -> Self {
+        let last = all.iter().rposition(|key| key.name.starts_with("couriers."));
+        let behind = last.map_or(all.len(), |last| last + 1);
+        all.splice(behind..behind, of_couriers);
+        Self { all, couriers }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
@@ -175,7 +172,7 @@ mod tests {
     use crate::couriers::registry;
 
     fn keys() -> Keys {
-        Keys::new(&registry::sections())
+        crate::config::keys_with(&registry::sections())
     }
 
     fn explained(name: &str, is_table: bool) -> String {

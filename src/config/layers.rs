@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
-use super::keys::{Keys, Kind};
-use super::{EXAMPLE, LoadOptions, Problem, dotted};
+use super::keys::{Keys, Kind, dotted};
+use super::{EXAMPLE, LoadOptions, Problem};
 
 /// What every variable begins with. Two underscores, so that what Kubernetes sets for a service called `safelight`
 /// (`SAFELIGHT_PORT` and the like) is not taken for configuration.

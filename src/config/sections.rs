@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::setting::section;
+use super::setting::{section, single};
 use super::{DatabaseUrl, Rate, TrustedProxies};
 
 section! {
@@ -194,14 +194,11 @@ pub enum LogFormat {
     Json,
 }
 
-impl LogFormat {
-    /// Reads a name; `None` for one that there is not.
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        match name {
-            "auto" => Some(Self::Auto),
-            "pretty" => Some(Self::Pretty),
-            "json" => Some(Self::Json),
-            _ => None,
-        }
-    }
+single! {
+    LogFormat: LogFormat by |value| match value.as_str()? {
+        "auto" => Some(Self::Auto),
+        "pretty" => Some(Self::Pretty),
+        "json" => Some(Self::Json),
+        _ => None,
+    };
 }

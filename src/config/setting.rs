@@ -10,7 +10,6 @@ use ipnet::IpNet;
 
 use super::keys::{Key, Kind};
 use super::layers::Layers;
-use super::sections::LogFormat;
 use super::{DatabaseUrl, Problem, Rate, TrustedProxies, duration, proxies};
 use crate::privacy::Secret;
 
@@ -94,11 +93,11 @@ impl<T: Single> Setting for Option<T> {
 /// Declares how each type is written and read; `None` is a value that does not fit.
 macro_rules! single {
     ($($type:ty: $kind:ident by $parse:expr;)*) => {$(
-        impl Single for $type {
-            const KIND: Kind = Kind::$kind;
+        impl $crate::config::setting::Single for $type {
+            const KIND: $crate::config::Kind = $crate::config::Kind::$kind;
 
-            fn parse(value: &Value) -> Result<Self, String> {
-                let parse: fn(&Value) -> Option<Self> = $parse;
+            fn parse(value: &figment::value::Value) -> Result<Self, String> {
+                let parse: fn(&figment::value::Value) -> Option<Self> = $parse;
                 parse(value).ok_or_else(|| format!("expected {}", Self::KIND.expected()))
             }
         }
@@ -118,7 +117,6 @@ single! {
     TrustedProxies: Networks by |value| TrustedProxies::parse(&texts(value)?);
     Vec<IpNet>: Networks by |value| proxies::networks(&texts(value)?);
     Vec<String>: Names by texts;
-    LogFormat: LogFormat by |value| LogFormat::parse(value.as_str()?);
 }
 
 /// Says in its own words what is wrong, without repeating the value.
@@ -139,15 +137,6 @@ fn text(value: &Value) -> Option<String> {
 
 fn texts(value: &Value) -> Option<Vec<String>> {
     value.as_array()?.iter().map(text).collect()
-}
-
-/// The name of a section's key: `retention` and `window` are `retention.window`.
-pub fn dotted(section: &str, key: &str) -> String {
-    if section.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{section}.{key}")
-    }
 }
 
 /// Declares a section: its fields are its keys. Fields behind `beside` are no keys and begin with their default.
@@ -186,3 +175,4 @@ macro_rules! section {
     };
 }
 pub(crate) use section;
+pub(super) use single;

@@ -11,7 +11,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn keys() -> Keys {
-    Keys::new(&registry::sections())
+    keys_with(&registry::sections())
 }
 
 fn simulated_of(config: &Config) -> &simulated::Settings {

@@ -2,52 +2,16 @@
 //! nobody else can reach. Judges and changes nothing; opens no database and no file. What holds for one courier alone is
 //! judged by its adapter ([`CheckedSection::check`](super::CheckedSection::check)).
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::Url;
-
-use super::{Checks, Config, Problem};
+use super::checks::{Checks, Findings};
+use super::{Config, Problem};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The longest that a person may be kept after an order's end.
 const LONGEST_WINDOW: Duration = Duration::from_secs(365 * 86_400);
-
-/// What is wrong, as it is found.
-#[derive(Debug, Default)]
-pub(super) struct Findings(Vec<Problem>);
-
-impl Findings {
-    /// Reports the key unless `holds`.
-    pub(super) fn check(&mut self, holds: bool, key: &str, message: &str) {
-        if !holds {
-            self.0.push(Problem::new(key, message));
-        }
-    }
-
-    fn at_least_one(&mut self, key: &str, number: u32) {
-        self.check(number >= 1, key, "must be at least 1");
-    }
-
-    fn not_empty(&mut self, key: &str, text: &str) {
-        self.check(!text.trim().is_empty(), key, "must not be empty");
-    }
-
-    pub(super) fn web_url(&mut self, key: &str, url: &str) {
-        self.check(is_web_url(url), key, WEB_URL);
-    }
-
-    pub(super) fn private_url(&mut self, key: &str, url: &str) {
-        self.check(is_private_url(url), key, PRIVATE_URL);
-    }
-
-    pub(super) fn country(&mut self, key: &str, country: &str) {
-        let expected = "must be a country's two capital letters (ISO 3166), such as \"CN\"";
-        self.check(is_country(country), key, expected);
-    }
-}
 
 /// Everything that is wrong.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
@@ -57,7 +21,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     shop(config, &mut found);
     running(config, &mut found);
     couriers(config, &mut found);
-    found.0
+    found.into_problems()
 }
 
 fn vault(config: &Config, found: &mut Findings) {
@@ -145,7 +109,7 @@ fn couriers(config: &Config, found: &mut Findings) {
     let names: Vec<&str> = config
         .courier_sections
         .iter()
-        .map(|(section, _)| section.name)
+        .map(|(section, _)| section.name())
         .collect();
     let known = |name: &String| names.contains(&name.as_str());
     let expected = format!("this build has these couriers: {}", names.join(", "));
@@ -162,8 +126,8 @@ fn couriers(config: &Config, found: &mut Findings) {
             found,
             public_url: config.http.public_url.as_deref(),
             is_loopback: is_loopback(config),
-            is_default: chosen.default == section.name,
-            is_fallback: chosen.fallbacks.iter().any(|name| name == section.name),
+            is_default: chosen.default == section.name(),
+            is_fallback: chosen.fallbacks.iter().any(|name| name == section.name()),
         });
     }
 }
@@ -209,44 +173,4 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
 
 fn is_loopback(config: &Config) -> bool {
     config.http.listen.ip().to_canonical().is_loopback()
-}
-
-const WEB_URL: &str = "expected an http:// or https:// URL without user, password, parameters or a slash at the end";
-
-fn is_web_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && !text.ends_with('/')
-    })
-}
-
-const PRIVATE_URL: &str = "expected an https:// URL without user, password, parameters or a slash at the end; http:// only \
-                           on this machine (127.0.0.1, localhost): it would show the recipients to everybody between";
-
-fn is_private_url(text: &str) -> bool {
-    is_web_url(text) && Url::parse(text).is_ok_and(|url| url.scheme() == "https" || is_this_machine(&url))
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
-        Some("localhost") => true,
-        Some(host) => host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback()),
-        None => false,
-    }
-}
-
-/// Whether what is sent to this address can be read on the way: plain http to another machine.
-pub fn is_readable_on_the_way(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| url.scheme() == "http" && !is_this_machine(&url))
-}
-
-fn is_country(text: &str) -> bool {
-    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }

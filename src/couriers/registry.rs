@@ -1,62 +1,30 @@
 //! The couriers of this build: one line each in [`REGISTRY`]. What a courier is configured by, when its settings hold and
-//! how its adapter is made of them is said in its own folder, by its `Settings`.
+//! how its adapter is made of them is said in its own folder, by its `Settings` and its [`Adapter`].
 
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{CheckedSection, Checks, Config, CourierSection, Key, Reader, Setting, section};
-use crate::couriers::simulated::Endpoint;
-use crate::couriers::{Configured, Courier, easypost, karrio, kuaidi100, sf, simulated};
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Endpoint, Parts};
+use crate::couriers::easypost::Easypost;
+use crate::couriers::karrio::Karrio;
+use crate::couriers::kuaidi100::Kuaidi100;
+use crate::couriers::sf::Sf;
+use crate::couriers::simulated::Simulated;
+use crate::couriers::{Configured, Couriers};
 
 /// Every courier that this build can speak to, in the order in which they are named to people.
 const REGISTRY: &[Registered] = &[
-    Registered::of::<simulated::Settings>(),
-    Registered::of::<sf::Settings>(),
-    Registered::of::<kuaidi100::Settings>(),
-    Registered::of::<easypost::Settings>(),
-    Registered::of::<karrio::Settings>(),
+    Registered::of::<Simulated>(),
+    Registered::of::<Sf>(),
+    Registered::of::<Kuaidi100>(),
+    Registered::of::<Easypost>(),
+    Registered::of::<Karrio>(),
 ];
-
-/// Why an adapter cannot be made of its settings, in words for whoever wrote them.
-pub type BuildError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What an adapter makes of its section `[couriers.NAME]`: the struct's fields are the section's keys.
-pub trait CourierSettings: Setting + fmt::Debug + Send + Sync + 'static {
-    /// The name in orders, paths and configuration.
-    const NAME: &'static str;
-
-    /// What no single value can tell, also where the courier is not in use.
-    fn check(&self, checks: &mut Checks<'_>);
-
-    /// What works but is probably not what anybody wants.
-    fn warnings(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// The adapter; `None` where the courier is not in use, for it lacks credentials.
-    ///
-    /// # Errors
-    /// In words for whoever wrote the configuration.
-    fn build(&self, parts: &Parts<'_>) -> Result<Option<Arc<dyn Courier>>, BuildError>;
-}
-
-/// What an adapter may need besides its own settings.
-#[derive(Debug)]
-pub struct Parts<'a> {
-    /// Wall time that one call may take.
-    pub timeout: Duration,
-    /// Stamps what is sent.
-    pub clock: &'a Clock,
-    /// `http.public_url`.
-    pub public_url: Option<&'a str>,
-    /// Where the simulated courier is.
-    pub simulated: Option<&'a Endpoint>,
-}
 
 section! {
     /// The keys that every courier has.
@@ -113,31 +81,33 @@ struct Registered {
 type Build = fn(&Config, &Clock, Option<&Endpoint>) -> Result<Option<Configured>, BuildError>;
 
 impl Registered {
-    const fn of<S: CourierSettings>() -> Self {
+    const fn of<A: Adapter>() -> Self {
+        let name = <A::Settings as CourierSettings>::NAME;
         Self {
-            name: S::NAME,
-            section: CourierSection::of::<Section<S>>(S::NAME),
-            build: build::<S>,
+            name,
+            section: CourierSection::of::<Section<A::Settings>>(name),
+            build: build::<A>,
         }
     }
 }
 
-fn build<S: CourierSettings>(
+fn build<A: Adapter>(
     config: &Config,
     clock: &Clock,
     simulated: Option<&Endpoint>,
 ) -> Result<Option<Configured>, BuildError> {
-    let Some(section) = config.courier::<Section<S>>() else {
+    let Some(section) = config.courier::<Section<A::Settings>>() else {
         return Ok(None);
     };
-    let adapter = section.own.build(&Parts {
+    let parts = Parts {
         timeout: section.common.timeout,
         clock,
         public_url: config.http.public_url.as_deref(),
         simulated,
-    })?;
-    Ok(adapter.map(|courier| Configured {
-        courier,
+    };
+    let adapter = A::build(&section.own, &parts)?;
+    Ok(adapter.map(|adapter| Configured {
+        courier: Arc::new(adapter),
         region: section.common.region.clone(),
     }))
 }
@@ -164,4 +134,11 @@ pub fn settings<S: CourierSettings>(config: &Config) -> Option<&S> {
 pub fn configured(config: &Config, clock: &Clock, simulated: Option<&Endpoint>) -> Result<Vec<Configured>, BuildError> {
     let built = REGISTRY.iter().map(|one| (one.build)(config, clock, simulated));
     built.filter_map(Result::transpose).collect()
+}
+
+impl Couriers {
+    /// Whether there is such a courier: in this build, whether or not it is configured, or among the configured ones.
+    pub fn knows(&self, name: &str) -> bool {
+        names().contains(&name) || self.get(name).is_some()
+    }
 }

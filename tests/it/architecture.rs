@@ -252,7 +252,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "couriers.rs",
             "couriers/",
             "telemetry.rs",
-            "config/validate.rs",
+            "config/checks.rs",
             "cli.rs",
             "cli/",
         ],

@@ -20,7 +20,7 @@ use base64::Engine;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::couriers::registry::CourierSettings;
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Parts};
 use crate::couriers::rest::{self, Answer, Api, SetupError, is_id, not_booked};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, Label, ParcelRef,
@@ -139,6 +139,19 @@ impl Easypost {
 }
 
 type BookOutcome = Result<Booked, BookError>;
+
+impl Adapter for Easypost {
+    type Settings = Settings;
+
+    fn build(settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        if settings.api_key.is_none() || settings.webhook_secret.is_none() {
+            return Ok(None);
+        }
+        let adapter =
+            Self::new(settings.clone(), parts.timeout).map_err(|error| format!("couriers.easypost: {error}"))?;
+        Ok(Some(adapter))
+    }
+}
 
 #[async_trait]
 impl Courier for Easypost {

@@ -1,11 +1,7 @@
 //! How EasyPost is configured.
 
-use std::sync::Arc;
-
 use crate::config::{Checks, section};
-use crate::couriers::Courier;
-use crate::couriers::easypost::Easypost;
-use crate::couriers::registry::{BuildError, CourierSettings, Parts};
+use crate::couriers::adapter::CourierSettings;
 use crate::privacy::Secret;
 
 section! {
@@ -41,15 +37,6 @@ impl CourierSettings for Settings {
                 needed,
             );
         }
-    }
-
-    fn build(&self, parts: &Parts<'_>) -> Result<Option<Arc<dyn Courier>>, BuildError> {
-        if self.api_key.is_none() || self.webhook_secret.is_none() {
-            return Ok(None);
-        }
-        let courier =
-            Easypost::new(self.clone(), parts.timeout).map_err(|error| format!("couriers.easypost: {error}"))?;
-        Ok(Some(Arc::new(courier)))
     }
 }
 

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::couriers::registry::CourierSettings;
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Parts};
 use crate::couriers::rest::{self, Answer, Api, SetupError, is_id, not_booked};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, Label, ParcelRef,
@@ -145,6 +145,19 @@ impl Karrio {
     async fn watched(&self, number: &Pii<String>, carrier: &str) -> Result<Value, CallError> {
         let body = json!({"tracking_number": number.expose(), "carrier_name": carrier});
         self.ask(Method::POST, "v1/trackers", Some(&body)).await
+    }
+}
+
+impl Adapter for Karrio {
+    type Settings = Settings;
+
+    fn build(settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        if settings.base_url.is_none() || settings.token.is_none() || settings.webhook_secret.is_none() {
+            return Ok(None);
+        }
+        let adapter =
+            Self::new(settings.clone(), parts.timeout).map_err(|error| format!("couriers.karrio: {error}"))?;
+        Ok(Some(adapter))
     }
 }
 

@@ -1,11 +1,7 @@
 //! How Karrio is configured.
 
-use std::sync::Arc;
-
 use crate::config::{Checks, section};
-use crate::couriers::Courier;
-use crate::couriers::karrio::Karrio;
-use crate::couriers::registry::{BuildError, CourierSettings, Parts};
+use crate::couriers::adapter::CourierSettings;
 use crate::privacy::Secret;
 
 section! {
@@ -42,14 +38,6 @@ impl CourierSettings for Settings {
                 needed,
             );
         }
-    }
-
-    fn build(&self, parts: &Parts<'_>) -> Result<Option<Arc<dyn Courier>>, BuildError> {
-        if self.base_url.is_none() || self.token.is_none() || self.webhook_secret.is_none() {
-            return Ok(None);
-        }
-        let courier = Karrio::new(self.clone(), parts.timeout).map_err(|error| format!("couriers.karrio: {error}"))?;
-        Ok(Some(Arc::new(courier)))
     }
 }
 

@@ -29,8 +29,8 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Parts};
 use crate::couriers::client::{self, send_code, surely_not_sent};
-use crate::couriers::registry::CourierSettings;
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, News, ParcelRef,
     Reconciled, TrackingLimits, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest,
@@ -40,16 +40,8 @@ use crate::domain::shipment::TrackingStatus;
 use crate::privacy::Secret;
 pub use settings::Settings;
 
+use settings::{LONGEST_CALLBACK, LONGEST_PUBLIC_URL};
 use wire::{Ids, Terms};
-
-/// The longest `callBackUrl`, in bytes.
-const LONGEST_CALLBACK: usize = 200;
-
-/// Bytes of a callback's URL behind the service's own: `/webhooks/kuaidi100/` and a booking reference.
-const CALLBACK_PATH: usize = 20 + 30;
-
-/// The longest `http.public_url` that leaves room for a callback's path, in bytes.
-pub const LONGEST_PUBLIC_URL: usize = LONGEST_CALLBACK - CALLBACK_PATH;
 
 /// How long the same id is answered with the first order, less an hour: for clocks that differ, and for what is still
 /// under way when the time is up.
@@ -232,6 +224,18 @@ impl Kuaidi100 {
             event.tracking_no = Some(asked.clone());
         }
         Ok(events)
+    }
+}
+
+impl Adapter for Kuaidi100 {
+    type Settings = Settings;
+
+    fn build(settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        let Some(public_url) = parts.public_url.filter(|_| settings.is_complete()) else {
+            return Ok(None);
+        };
+        let adapter = Self::new(settings.clone(), public_url, parts.timeout, parts.clock.clone())?;
+        Ok(Some(adapter))
     }
 }
 

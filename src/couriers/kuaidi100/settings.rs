@@ -1,12 +1,18 @@
 //! How Kuaidi100 is configured.
 
-use std::sync::Arc;
-
 use crate::config::{Checks, section};
-use crate::couriers::Courier;
-use crate::couriers::kuaidi100::{Kuaidi100, LONGEST_PUBLIC_URL, wire};
-use crate::couriers::registry::{BuildError, CourierSettings, Parts};
+use crate::couriers::adapter::CourierSettings;
+use crate::couriers::kuaidi100::wire;
 use crate::privacy::Secret;
+
+/// The longest `callBackUrl`, in bytes.
+pub(super) const LONGEST_CALLBACK: usize = 200;
+
+/// Bytes of a callback's URL behind the service's own: `/webhooks/kuaidi100/` and a booking reference.
+const CALLBACK_PATH: usize = 20 + 30;
+
+/// The longest `http.public_url` that leaves room for a callback's path, in bytes.
+pub(super) const LONGEST_PUBLIC_URL: usize = LONGEST_CALLBACK - CALLBACK_PATH;
 
 section! {
     /// `[couriers.kuaidi100]`.
@@ -66,18 +72,11 @@ impl CourierSettings for Settings {
             "must have at most 150 bytes: Kuaidi100 takes callback addresses of at most 200",
         );
     }
-
-    fn build(&self, parts: &Parts<'_>) -> Result<Option<Arc<dyn Courier>>, BuildError> {
-        let Some(public_url) = parts.public_url.filter(|_| self.is_complete()) else {
-            return Ok(None);
-        };
-        let courier = Kuaidi100::new(self.clone(), public_url, parts.timeout, parts.clock.clone())?;
-        Ok(Some(Arc::new(courier)))
-    }
 }
 
 impl Settings {
-    const fn is_complete(&self) -> bool {
+    /// Whether every credential is there.
+    pub(super) const fn is_complete(&self) -> bool {
         self.key.is_some()
             && self.customer.is_some()
             && self.secret.is_some()

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::EXAMPLE;
 use crate::config::testing::given;
+use crate::couriers::{kuaidi100, sf, simulated};
 
 fn own<S: CourierSettings>(config: &Config) -> &S {
     settings(config).unwrap()

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
-use crate::couriers::registry::CourierSettings;
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Parts};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, Label, ParcelRef,
     Reconciled, TrackingLimits, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest, client,
@@ -144,6 +144,17 @@ impl Sf {
                 self.push_addresses.iter().any(|network| network.contains(&peer))
             });
         by_token && by_address
+    }
+}
+
+impl Adapter for Sf {
+    type Settings = Settings;
+
+    fn build(settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        if settings.partner_id.is_none() || settings.checkword.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self::new(settings.clone(), parts.timeout, parts.clock.clone())?))
     }
 }
 

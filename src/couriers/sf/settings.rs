@@ -1,13 +1,9 @@
 //! How SF is configured.
 
-use std::sync::Arc;
-
 use ipnet::IpNet;
 
 use crate::config::{Checks, is_readable_on_the_way, section};
-use crate::couriers::Courier;
-use crate::couriers::registry::{BuildError, CourierSettings, Parts};
-use crate::couriers::sf::Sf;
+use crate::couriers::adapter::CourierSettings;
 use crate::privacy::Secret;
 
 /// Characters of a push token that nobody guesses; it is all that shows who sends.
@@ -89,14 +85,6 @@ impl CourierSettings for Settings {
             .filter(|(applies, _)| *applies)
             .map(|(_, warning)| warning.to_owned())
             .collect()
-    }
-
-    fn build(&self, parts: &Parts<'_>) -> Result<Option<Arc<dyn Courier>>, BuildError> {
-        if self.partner_id.is_none() || self.checkword.is_none() {
-            return Ok(None);
-        }
-        let courier = Sf::new(self.clone(), parts.timeout, parts.clock.clone())?;
-        Ok(Some(Arc::new(courier)))
     }
 }
 

@@ -19,11 +19,11 @@ use async_trait::async_trait;
 use reqwest::{Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-pub use settings::{Endpoint, SecretMissing, Settings};
+pub use settings::{SecretMissing, Settings};
 pub use signing::InvalidSecret;
 
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Endpoint, Parts};
 use crate::couriers::client::{self, retry_after, send_code, surely_not_sent};
-use crate::couriers::registry::CourierSettings;
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, ParcelRef, Reconciled,
     TrackingLimits, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest,
@@ -104,6 +104,16 @@ impl Simulated {
         } else {
             Err(refused_call(response).await)
         }
+    }
+}
+
+impl Adapter for Simulated {
+    type Settings = Settings;
+
+    /// Where it is may be known only once it runs, so its place is not taken from the settings.
+    fn build(_settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        let adapter = parts.simulated.map(|endpoint| Self::new(endpoint, parts.timeout));
+        Ok(adapter.transpose()?)
     }
 }
 

@@ -1,11 +1,7 @@
 //! How the simulated courier is configured.
 
-use std::sync::Arc;
-
 use crate::config::{Checks, section};
-use crate::couriers::Courier;
-use crate::couriers::registry::{BuildError, CourierSettings, Parts};
-use crate::couriers::simulated::Simulated;
+use crate::couriers::adapter::{CourierSettings, Endpoint};
 use crate::privacy::Secret;
 
 section! {
@@ -20,15 +16,6 @@ section! {
         /// What it signs its webhooks with, `whsec_...`, as Standard Webhooks writes it; `Some` unless embedded.
         pub webhook_secret: Option<Secret<String>>,
     }
-}
-
-/// Where the simulated courier is, and the secret that it signs with.
-#[derive(Debug, Clone)]
-pub struct Endpoint {
-    /// `http://host:port`, with or without a path.
-    pub base_url: String,
-    /// `whsec_...`.
-    pub webhook_secret: Secret<String>,
 }
 
 /// An address without the secret that goes with it.
@@ -68,14 +55,6 @@ impl CourierSettings for Settings {
         let needed = "is needed where couriers.simulated.embedded = false";
         checks.own(self.embedded || self.base_url.is_some(), "base_url", needed);
         checks.own(self.embedded || self.webhook_secret.is_some(), "webhook_secret", needed);
-    }
-
-    /// Where it is may be known only once it runs, so its place is not taken from the settings.
-    fn build(&self, parts: &Parts<'_>) -> Result<Option<Arc<dyn Courier>>, BuildError> {
-        match parts.simulated {
-            Some(endpoint) => Ok(Some(Arc::new(Simulated::new(endpoint, parts.timeout)?))),
-            None => Ok(None),
-        }
     }
 }
 

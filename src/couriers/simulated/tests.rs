@@ -17,9 +17,10 @@ use chrono::DateTime;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::Simulated;
 use super::sandbox::{Faults, RunningSandbox, SandboxConfig, start};
-use super::{Endpoint, Simulated};
 use crate::clock::Clock;
+use crate::couriers::adapter::Endpoint;
 use crate::couriers::{
     BookingRequest, Courier, CourierEvent, News, Parcel, ParcelRef, Sender, WebhookError, WebhookRequest, client,
 };

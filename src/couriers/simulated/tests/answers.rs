@@ -9,7 +9,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::{LOOPBACK, SECRET, World, a_reference, adapter, attempt, booking};
-use crate::couriers::simulated::{Endpoint, Simulated, SimulatedError};
+use crate::couriers::adapter::Endpoint;
+use crate::couriers::simulated::{Simulated, SimulatedError};
 use crate::couriers::{BookError, Courier};
 use crate::privacy::Secret;
 
