@@ -12,7 +12,7 @@ pub(super) fn check(config: &Config, name: &str) -> Result<(), Failure> {
     let known = registry::names();
     if !known.contains(&name) {
         let known = known.join(", ");
-        return Err(format!("there is no courier \"{name}\"; this build has: {known}").into());
+        return Err(format!("this build has no courier \"{name}\" (it has: {known})").into());
     }
     let couriers = setup::couriers_for_commands(config)?;
     let Some(courier) = couriers.get(name) else {
@@ -28,6 +28,6 @@ pub(super) fn check(config: &Config, name: &str) -> Result<(), Failure> {
     }
     match findings.iter().filter(|finding| !finding.good).count() {
         0 => Ok(()),
-        bad => Err(format!("{bad} of {} checks of {name} are not good", findings.len()).into()),
+        bad => Err(format!("{bad} of {} checks of {name} failed", findings.len()).into()),
     }
 }

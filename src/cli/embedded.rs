@@ -94,7 +94,7 @@ pub(super) async fn host(
         };
         match sandbox::start(config, clock.clone()) {
             Ok(running) => {
-                tracing::info!(address = %running.address, "the simulated courier is running");
+                tracing::info!(address = %running.address, "Simulated courier started");
                 stop.cancelled().await;
                 RunningSandbox::stop(running).await;
                 return;
@@ -115,7 +115,7 @@ pub(super) async fn host(
 
 fn tell(error: &StartError) {
     match error {
-        StartError::State(_) => tracing::info!("another process runs the simulated courier; this one stands by"),
-        other => tracing::warn!(error = %other, "the simulated courier cannot start yet; trying on"),
+        StartError::State(_) => tracing::info!("Simulated courier runs in another process; standing by to take over"),
+        other => tracing::warn!(error = %other, "Failed to start the simulated courier; retrying every second"),
     }
 }

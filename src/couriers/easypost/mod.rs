@@ -173,7 +173,7 @@ impl Courier for Easypost {
         };
         let own = answer.body.as_ref().ok().and_then(wire::own_code);
         match (answer.status, own) {
-            // A shipment that nobody knows of costs nothing: whatever went wrong, another may be made.
+            // A shipment that nobody knows of costs nothing: whatever failed, another may be made.
             (200..=299, _) => match answer
                 .body
                 .ok()

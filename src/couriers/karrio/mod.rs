@@ -180,7 +180,7 @@ impl Courier for Karrio {
         };
         let own = answer.body.as_ref().ok().and_then(wire::own_code);
         match (answer.status, own) {
-            // A draft costs nothing: whatever went wrong, another may be made.
+            // A draft costs nothing: whatever failed, another may be made.
             (200..=299, _) => answer
                 .body
                 .ok()

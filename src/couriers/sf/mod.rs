@@ -104,7 +104,7 @@ impl Sf {
 
     /// What SF holds under a reference.
     async fn look_for(&self, reference: &BookingReference) -> Result<Reconciled, CallError> {
-        let search = requests::SearchOrder::of(reference.as_str());
+        let search = requests::SearchOrder::from(reference.as_str());
         match self.gateway.call("EXP_RECE_SEARCH_ORDER_RESP", &search).await {
             Ok(order) => match wire::held(&order, reference).map_err(CallError::new)? {
                 Held::Carried(waybill) => Ok(Reconciled::Booked(Booked::under(waybill))),
@@ -124,7 +124,7 @@ impl Sf {
 
     /// Routes of parcels that are all known by waybill, or of one that is known by reference alone.
     async fn routes_of(&self, parcels: &[&ParcelRef]) -> Result<Vec<CourierEvent>, CallError> {
-        let search = requests::SearchRoutes::of(parcels);
+        let search = requests::SearchRoutes::from(parcels);
         match self.gateway.call("EXP_RECE_SEARCH_ROUTES", &search).await {
             Ok(answer) => Ok(routes::answered(&answer, parcels, self.gateway.clock.business_now())),
             Err(failure) => Err(failure.of_call()),
@@ -199,7 +199,7 @@ impl Courier for Sf {
     }
 
     async fn cancel(&self, parcel: &ParcelRef) -> Result<CancelAnswer, CallError> {
-        let cancel = requests::CancelOrder::of(&parcel.reference);
+        let cancel = requests::CancelOrder::from(&parcel.reference);
         let code = match self.gateway.call("EXP_RECE_UPDATE_ORDER", &cancel).await {
             Ok(answer) => return wire::cancelled(&answer, &parcel.reference).map_err(CallError::new),
             Err(Failure::Said { code, after }) => match codes::meaning(&code) {

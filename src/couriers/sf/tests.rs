@@ -1,4 +1,4 @@
-//! The adapter against an imitation of SF, over real sockets: each way to go wrong, and what it must mean for the next step.
+//! The adapter against an imitation of SF, over real sockets: each way to fail, and what it must mean for the next step.
 
 mod answers;
 mod bookings;

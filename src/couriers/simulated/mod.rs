@@ -174,7 +174,7 @@ impl Courier for Simulated {
         }
         let error = refused_call(response).await;
         match (status, error.code.as_str()) {
-            // Only its own word counts: a stray 404 of a proxy says nothing about a parcel.
+            // Only its own word counts: the 404 of a proxy says nothing about a parcel.
             (StatusCode::NOT_FOUND, "parcel_not_found") => Ok(CancelAnswer::Cancelled),
             (StatusCode::CONFLICT, _) => Ok(CancelAnswer::Refused { code: error.code }),
             _ => Err(error),

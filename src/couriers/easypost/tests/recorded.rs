@@ -117,10 +117,10 @@ fn recorded_trackers_are_read_to_the_right_place() {
             return;
         };
         let tracker: Value = serde_json::from_str(&body).unwrap();
-        let story = super::super::tracking_history::story(&tracker, None);
-        assert_eq!(story.last().map(|step| step.news), Some(expected), "{name}");
-        assert_eq!(story.len(), steps, "{name}");
-        let picked_up = story.iter().filter(|step| step.news == News::Moved(PickedUp)).count();
+        let history = super::super::tracking_history::read(&tracker, None);
+        assert_eq!(history.last().map(|step| step.news), Some(expected), "{name}");
+        assert_eq!(history.len(), steps, "{name}");
+        let picked_up = history.iter().filter(|step| step.news == News::Moved(PickedUp)).count();
         assert_eq!(picked_up, usize::from(steps > 2), "{name}");
     }
     let (_, list) = recording("easypost_tracker_list_pre_transit_and_error_200.json").unwrap();
@@ -132,10 +132,7 @@ fn recorded_trackers_are_read_to_the_right_place() {
             other => panic!("{other}"),
         };
         assert_eq!(
-            super::super::tracking_history::story(tracker, None)
-                .last()
-                .unwrap()
-                .news,
+            super::super::tracking_history::read(tracker, None).last().unwrap().news,
             expected
         );
     }

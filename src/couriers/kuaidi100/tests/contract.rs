@@ -51,7 +51,15 @@ impl Subject for Imitation {
             subscribe_url: format!("{base_url}/poll"),
             ..settings(self)
         };
-        Arc::new(Kuaidi100::new(settings, PUBLIC_URL, timeout, Clock::manual(contract::now::<WallTime>())).unwrap())
+        Arc::new(
+            Kuaidi100::new(
+                settings,
+                PUBLIC_URL,
+                timeout,
+                Clock::manual(contract::now::<WallTime>()),
+            )
+            .unwrap(),
+        )
     }
 
     fn books(&self, request: &Request) -> bool {

@@ -381,7 +381,12 @@ fn nothing_of_a_person_or_a_secret_is_printed() {
     }
     for bad in ["", "ftp://x", "x", "http://x?a=1"] {
         assert!(
-            Sf::new(settings(bad), TIMEOUT, crate::clock::Clock::manual(now::<crate::clock::WallTime>())).is_err(),
+            Sf::new(
+                settings(bad),
+                TIMEOUT,
+                crate::clock::Clock::manual(now::<crate::clock::WallTime>())
+            )
+            .is_err(),
             "{bad}"
         );
     }
