@@ -209,10 +209,17 @@ fn unknown_keys_are_refused_with_their_place_and_what_may_have_been_meant() {
     let problems = given("[retention]\nwindw = \"1d\"\n[http]\nport = 80\n[couriers.pigeon]\nkey = 1\n[nonsense]\n")
         .env("SAFELIGHT__RETENTION__WINDWO", "1d")
         .refused();
+    let known = registry::names().join(", ");
+    let no_pigeon =
+        format!("couriers.pigeon: this build has no courier \"pigeon\" (it has: {known}) (file safelight.toml)");
+    assert!(
+        known.starts_with("simulated, sf, kuaidi100, easypost, karrio"),
+        "{known}"
+    );
     for expected in [
         "retention.windw: unknown key; did you mean retention.window? (file safelight.toml)",
         "http.port: unknown key (file safelight.toml)",
-        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, sf, kuaidi100, easypost, karrio) (file safelight.toml)",
+        no_pigeon.as_str(),
         "nonsense: unknown key (file safelight.toml)",
         "retention.windwo: unknown key; did you mean SAFELIGHT__RETENTION__WINDOW? \
          (environment SAFELIGHT__RETENTION__WINDWO)",

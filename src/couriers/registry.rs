@@ -10,20 +10,15 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{CheckedSection, Checks, Config, CourierSection, Key, Reader, Setting, section};
 use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Endpoint, Parts};
-use crate::couriers::easypost::Easypost;
-use crate::couriers::karrio::Karrio;
-use crate::couriers::kuaidi100::Kuaidi100;
-use crate::couriers::sf::Sf;
-use crate::couriers::simulated::Simulated;
 use crate::couriers::{Configured, Couriers};
 
 /// Every courier that this build can speak to, in the order in which they are named to people.
 const REGISTRY: &[Registered] = &[
-    Registered::of::<Simulated>(),
-    Registered::of::<Sf>(),
-    Registered::of::<Kuaidi100>(),
-    Registered::of::<Easypost>(),
-    Registered::of::<Karrio>(),
+    Registered::of::<super::simulated::Simulated>(),
+    Registered::of::<super::sf::Sf>(),
+    Registered::of::<super::kuaidi100::Kuaidi100>(),
+    Registered::of::<super::easypost::Easypost>(),
+    Registered::of::<super::karrio::Karrio>(),
 ];
 
 section! {

@@ -50,16 +50,15 @@ fn an_optional_key_that_the_example_shows_reaches_its_adapter() {
         .iter()
         .map(|one| (one.courier.name(), one.region.as_str()))
         .collect();
-    assert_eq!(
-        in_use,
-        [
-            ("simulated", "CN"),
-            ("sf", "CN"),
-            ("kuaidi100", "CN"),
-            ("easypost", "US"),
-            ("karrio", "CN")
-        ]
-    );
+    for expected in [
+        ("simulated", "CN"),
+        ("sf", "CN"),
+        ("kuaidi100", "CN"),
+        ("easypost", "US"),
+        ("karrio", "CN"),
+    ] {
+        assert!(in_use.contains(&expected), "{expected:?} is not in {in_use:?}");
+    }
 }
 
 #[test]
