@@ -1,7 +1,6 @@
 //! The command line: what can be asked for, and who does it. The only room that assembles the others.
 
 mod backup;
-mod brokers;
 mod courier;
 mod demo;
 mod embedded;
@@ -22,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, LoadOptions, LogConfig, environment};
+use crate::config::{LoadOptions, LogConfig, environment};
 use crate::telemetry;
 
 /// An order service for printed ID photos: taken, printed, shipped, and provably forgotten.
@@ -207,7 +206,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     if let Some(Command::Demo) = cli.command {
         return demo::run();
     }
-    let config = Config::load(&LoadOptions {
+    let config = setup::load(&LoadOptions {
         file: cli.config,
         working_dir: PathBuf::new(),
         env: environment(),

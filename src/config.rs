@@ -4,6 +4,8 @@
 //! folders nor connects to anything. Errors name keys and say what is expected; they never repeat a value, for any
 //! value may be a secret in the wrong place.
 
+mod checks;
+mod courier;
 mod database_url;
 pub mod duration;
 mod effective;
@@ -13,30 +15,34 @@ mod problem;
 mod proxies;
 mod rate;
 mod sections;
+mod setting;
 mod validate;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
-use figment::error::Kind as Refusal;
-use serde::Deserialize;
-
+use courier::CourierSections;
 use effective::Effective;
+use keys::Keys;
 use layers::Layers;
 
+pub use checks::{Checks, is_readable_on_the_way};
+pub use courier::{CheckedSection, CourierSection};
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
-pub use keys::COURIERS;
+pub use keys::{Key, Kind, dotted};
 pub use problem::{ConfigError, Problem};
 pub use proxies::TrustedProxies;
 pub use rate::Rate;
 pub use sections::{
-    ClockConfig, CouriersConfig, DatabaseConfig, HttpConfig, IntakeConfig, JobsConfig, Kuaidi100Config, LogConfig,
-    LogFormat, ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, SfConfig, SimulatedConfig,
-    VaultConfig,
+    ClockConfig, CouriersConfig, DatabaseConfig, HttpConfig, IntakeConfig, JobsConfig, LogConfig, LogFormat,
+    ParcelConfig, PrintConfig, RateLimitConfig, RetentionConfig, SenderConfig, VaultConfig,
 };
+pub(crate) use setting::section;
+pub use setting::{Reader, Setting};
 
 /// The commented example, which is where the defaults are.
 pub const EXAMPLE: &str = include_str!("../deploy/safelight.example.toml");
@@ -54,54 +60,69 @@ pub struct LoadOptions {
     pub flags: Vec<(&'static str, String)>,
 }
 
-/// The whole configuration, checked. Debug shows no secret.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The door.
-    pub http: HttpConfig,
-    /// The orders.
-    pub database: DatabaseConfig,
-    /// The keys and the journal.
-    pub vault: VaultConfig,
-    /// How long a person is kept.
-    pub retention: RetentionConfig,
-    /// The print floor.
-    pub print: PrintConfig,
-    /// The shop.
-    pub sender: SenderConfig,
-    /// What is in every parcel.
-    pub parcel: ParcelConfig,
-    /// Who carries.
-    pub couriers: CouriersConfig,
-    /// How fast business time runs.
-    pub clock: ClockConfig,
-    /// How orders are written.
-    pub intake: IntakeConfig,
-    /// The workers.
-    pub jobs: JobsConfig,
-    /// What is said, and how.
-    pub log: LogConfig,
-    #[serde(skip)]
-    effective: Effective,
+section! {
+    /// The whole configuration, checked. Debug shows no secret.
+    pub struct Config {
+        /// The HTTP server.
+        pub http: HttpConfig,
+        /// The orders database.
+        pub database: DatabaseConfig,
+        /// The keys and the journal.
+        pub vault: VaultConfig,
+        /// How long a person is kept.
+        pub retention: RetentionConfig,
+        /// The print queue.
+        pub print: PrintConfig,
+        /// The shop.
+        pub sender: SenderConfig,
+        /// What is in every parcel.
+        pub parcel: ParcelConfig,
+        /// Which courier carries; the couriers' own sections are read by [`courier`](Self::courier).
+        pub couriers: CouriersConfig,
+        /// How fast business time runs.
+        pub clock: ClockConfig,
+        /// How orders are written.
+        pub intake: IntakeConfig,
+        /// The workers.
+        pub jobs: JobsConfig,
+        /// What is logged, and how.
+        pub log: LogConfig,
+    }
+    beside {
+        courier_sections: CourierSections,
+        effective: Effective,
+    }
 }
 
 impl Config {
-    /// Reads, merges and checks. Relative paths in the result start from `options.working_dir`.
+    /// Reads, merges and checks. `couriers` are the sections that there are under `[couriers]`. Relative paths in the
+    /// result start from `options.working_dir`.
     ///
     /// # Errors
     /// Every problem found: files that cannot be read, unknown keys, wrong types, values that contradict each other.
-    pub fn load(options: &LoadOptions) -> Result<Self, ConfigError> {
+    pub fn load(options: &LoadOptions, couriers: &[CourierSection]) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let mut layers = Layers::read(options, &mut problems);
-        let typed = extract(&mut layers, &mut problems);
-        let Some(mut config) = typed else {
+        let keys = keys_with(couriers);
+        let layers = Layers::read(options, &keys, &mut problems);
+        let mut reader = Reader::new(&layers, &mut problems);
+        // Both are read before either counts: all values of a wrong type are reported.
+        let (config, sections) = (
+            Self::read("", &mut reader),
+            CourierSections::read(couriers, &mut reader),
+        );
+        let (Some(mut config), Some(sections)) = (config, sections) else {
             return Err(ConfigError { problems });
         };
-        config.effective = Effective::of(&layers);
+        config.courier_sections = sections;
+        config.effective = Effective::new(&keys, &layers);
         config.start_paths_from(&options.working_dir);
         problems.extend(config.judged());
         ConfigError::unless_empty(problems).map(|()| config)
+    }
+
+    /// The settings of the courier that keeps them as an `S`; `None` where its section was not given to [`load`](Self::load).
+    pub fn courier<S: CheckedSection>(&self) -> Option<&S> {
+        self.courier_sections.get()
     }
 
     /// Checks what no single value can tell; `load` has done so already.
@@ -157,42 +178,14 @@ impl Config {
     }
 }
 
-/// Makes typed values of the layers. Figment stops at the first value that does not fit, so that value is reported and
-/// forgotten, and the rest is tried again with its default: all of them are found. `None` if there was any.
-fn extract(layers: &mut Layers, problems: &mut Vec<Problem>) -> Option<Config> {
-    let mut fits = true;
-    loop {
-        let figment = layers
-            .iter()
-            .fold(Figment::new(), |figment, layer| figment.merge(layer));
-        let error = match figment.extract::<Config>() {
-            Ok(config) => return fits.then_some(config),
-            Err(error) => error,
-        };
-        fits = false;
-        let path = error.path.join(".");
-        // An element of a list is refused under its index.
-        let key = keys::KEYS
-            .iter()
-            .find(|key| path == key.name || path.starts_with(&format!("{}.", key.name)));
-        let message = match (&error.kind, key) {
-            // The house's own types: their messages never repeat the value.
-            (Refusal::Message(message), Some(key)) if speaks_for_itself(key.kind) => message.clone(),
-            (_, Some(key)) => format!("expected {}", key.kind.expected()),
-            (_, None) => "does not fit".to_owned(),
-        };
-        let problem = Problem::new(key.map_or(path.as_str(), |key| key.name), message);
-        let origin = key.and_then(|key| layers.in_force(key.name)).map(|(_, origin)| origin);
-        problems.push(origin.into_iter().fold(problem, Problem::at));
-        if !key.is_some_and(|key| layers.forget(key.name)) {
-            return None;
-        }
+/// The keys of [`Config`] and of these couriers' sections.
+fn keys_with(couriers: &[CourierSection]) -> Keys {
+    let (mut all, mut of_couriers) = (Vec::new(), Vec::new());
+    Config::keys("", &mut all);
+    for courier in couriers {
+        courier.keys(&mut of_couriers);
     }
-}
-
-/// Kinds whose type says in its own words what is wrong, without repeating the value.
-const fn speaks_for_itself(kind: keys::Kind) -> bool {
-    matches!(kind, keys::Kind::Database)
+    Keys::new(all, couriers.iter().map(CourierSection::name).collect(), of_couriers)
 }
 
 /// The process's variables that configure Safelight, for [`LoadOptions::env`]. Bytes that are not UTF-8 become

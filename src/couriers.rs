@@ -4,6 +4,7 @@
 //! Adapters know nothing of the store. What they answer says **what to do next**, decided where the answer is understood:
 //! a request that may have arrived is [`BookError::Unknown`], never a failure.
 
+pub mod adapter;
 pub mod client;
 #[cfg(test)]
 pub(crate) mod contract;
@@ -12,6 +13,7 @@ pub mod easypost;
 pub mod karrio;
 pub mod kuaidi100;
 mod rates;
+pub mod registry;
 pub mod rest;
 pub mod sf;
 pub mod simulated;

@@ -1,16 +1,18 @@
 //! `safelight courier check NAME`: tries a courier's address, credentials and account with calls that change nothing.
 
 use crate::cli::{Failure, out, runtime, setup};
-use crate::config::{COURIERS, Config};
+use crate::config::Config;
+use crate::couriers::registry;
 
-/// Fingerprints what was found in plain words.
+/// Prints what was found in plain words.
 ///
 /// # Errors
 /// The courier is not known or not configured, or something about it is not good.
 pub(super) fn check(config: &Config, name: &str) -> Result<(), Failure> {
-    if !COURIERS.contains(&name) {
-        let known = COURIERS.join(", ");
-        return Err(format!("there is no courier \"{name}\"; this build has: {known}").into());
+    let known = registry::names();
+    if !known.contains(&name) {
+        let known = known.join(", ");
+        return Err(format!("this build has no courier \"{name}\" (it has: {known})").into());
     }
     let couriers = setup::couriers_for_commands(config)?;
     let Some(courier) = couriers.get(name) else {
@@ -26,6 +28,6 @@ pub(super) fn check(config: &Config, name: &str) -> Result<(), Failure> {
     }
     match findings.iter().filter(|finding| !finding.good).count() {
         0 => Ok(()),
-        bad => Err(format!("{bad} of {} checks of {name} are not good", findings.len()).into()),
+        bad => Err(format!("{bad} of {} checks of {name} failed", findings.len()).into()),
     }
 }

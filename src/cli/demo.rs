@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::cli::serve::{Role, Running, told_to_stop};
-use crate::cli::{Failure, out, runtime};
+use crate::cli::{Failure, out, runtime, setup};
 use crate::config::{Config, LoadOptions};
 use crate::couriers::client;
 use crate::domain::scope::{Scope, Scopes};
@@ -68,7 +68,7 @@ fn config(folder: &Path) -> Result<Config, Failure> {
         ("jobs.poll", "100ms".to_owned()),
         ("log.filter", "error".to_owned()),
     ];
-    Ok(Config::load(&LoadOptions {
+    Ok(setup::load(&LoadOptions {
         file: None,
         working_dir: PathBuf::from(folder),
         env: Vec::new(),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Failure;
 use crate::clock::Clock;
+use crate::couriers::adapter::Endpoint;
 use crate::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig, StartError};
 use crate::privacy::Secret;
 use crate::vault::keyring::fill_random;
@@ -27,7 +28,7 @@ struct Remembered {
 ///
 /// # Errors
 /// The folder cannot be written to.
-pub(super) fn place(folder: &Path, secret: Option<&Secret<String>>) -> Result<(SocketAddr, SimulatedAt), Failure> {
+pub(super) fn place(folder: &Path, secret: Option<&Secret<String>>) -> Result<(SocketAddr, Endpoint), Failure> {
     let file = folder.join("simulated-courier.json");
     if !file.exists() {
         std::fs::create_dir_all(folder)?;
@@ -59,7 +60,7 @@ pub(super) fn place(folder: &Path, secret: Option<&Secret<String>>) -> Result<(S
     let webhook_secret = secret.cloned().unwrap_or_else(|| Secret::new(known.webhook_secret));
     Ok((
         known.address,
-        SimulatedAt {
+        Endpoint {
             base_url: format!("http://{}", known.address),
             webhook_secret,
         },
@@ -77,7 +78,7 @@ pub(super) fn new_secret() -> String {
 pub(super) async fn host(
     folder: std::path::PathBuf,
     listen: SocketAddr,
-    at: SimulatedAt,
+    at: Endpoint,
     webhook_url: String,
     clock: Clock,
     stop: CancellationToken,
@@ -93,7 +94,7 @@ pub(super) async fn host(
         };
         match sandbox::start(config, clock.clone()) {
             Ok(running) => {
-                tracing::info!(address = %running.address, "the simulated courier is running");
+                tracing::info!(address = %running.address, "Simulated courier started");
                 stop.cancelled().await;
                 RunningSandbox::stop(running).await;
                 return;
@@ -114,14 +115,7 @@ pub(super) async fn host(
 
 fn tell(error: &StartError) {
     match error {
-        StartError::State(_) => tracing::info!("another process runs the simulated courier; this one stands by"),
-        other => tracing::warn!(error = %other, "the simulated courier cannot start yet; trying on"),
+        StartError::State(_) => tracing::info!("Simulated courier runs in another process; standing by to take over"),
+        other => tracing::warn!(error = %other, "Failed to start the simulated courier; retrying every second"),
     }
-}
-
-/// Where the simulated courier is, and the secret that it signs with.
-#[derive(Debug, Clone)]
-pub(super) struct SimulatedAt {
-    pub(super) base_url: String,
-    pub(super) webhook_secret: Secret<String>,
 }

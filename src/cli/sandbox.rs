@@ -46,7 +46,7 @@ pub(super) struct Options {
 /// # Errors
 /// In words for whoever typed it.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let config = Config::load(&LoadOptions {
+    let config = setup::load(&LoadOptions {
         env: crate::config::environment(),
         ..LoadOptions::default()
     })?;
@@ -54,7 +54,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let (secret, made) = match (options.webhook_secret, options.webhook_secret_file) {
         (Some(secret), _) => (secret, false),
         (None, Some(file)) => (std::fs::read_to_string(file)?.trim_end().to_owned(), false),
-        (None, None) => match &config.couriers.simulated.webhook_secret {
+        (None, None) => match &setup::simulated_settings(&config)?.webhook_secret {
             Some(secret) => (secret.expose().clone(), false),
             None => (embedded::new_secret(), true),
         },

@@ -1,7 +1,7 @@
 //! `safelight serve` and `safelight work`: starts everything, waits, and stops it in the right order.
 
 use std::fs::{File, TryLockError};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +17,7 @@ use crate::app::retention::purge;
 use crate::app::worker_heartbeat::Heartbeat;
 use crate::cli::{Failure, embedded, first_key, out, reachable, runtime, setup};
 use crate::config::{Config, DatabaseUrl};
+use crate::couriers::adapter::Endpoint;
 use crate::http::server::{self, ServerParts};
 use crate::jobs::{JobSettings, Worker};
 
@@ -43,9 +44,9 @@ pub(super) fn run(config: Config, role: Role) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let running = Running::start(&config, role).await?;
         told_to_stop().await?;
-        tracing::info!("stopping");
+        tracing::info!("Stopping");
         running.stop().await;
-        tracing::info!("stopped");
+        tracing::info!("Stopped");
         Ok(())
     })
 }
@@ -53,7 +54,7 @@ pub(super) fn run(config: Config, role: Role) -> Result<(), Failure> {
 /// A service that runs in this process.
 pub(super) struct Running {
     app: App,
-    address: Option<std::net::SocketAddr>,
+    address: Option<SocketAddr>,
     server: Option<actix_web::dev::ServerHandle>,
     worker: Option<Worker>,
     queues: Option<(Intake, Inbox)>,
@@ -68,51 +69,14 @@ impl Running {
     /// # Errors
     /// In words for whoever runs the service.
     pub(super) async fn start(config: &Config, role: Role) -> Result<Self, Failure> {
-        let stop = CancellationToken::new();
-        let mut background = tokio::task::JoinSet::new();
         let folder = setup::data_folder(config);
-        let elsewhere = setup::simulated_elsewhere(config)?;
-        let embedded = match &elsewhere {
-            None if config.couriers.simulated.embedded => Some(embedded::place(
-                &folder,
-                config.couriers.simulated.webhook_secret.as_ref(),
-            )?),
-            _ => None,
-        };
-        let simulated = elsewhere.or_else(|| embedded.as_ref().map(|(_, at)| at.clone()));
-        let assembled = {
-            let config = config.clone();
-            tokio::task::spawn_blocking(move || setup::app(&config, simulated)).await??
-        };
-        let app = assembled;
-        let started = {
-            let app = app.clone();
-            tokio::task::spawn_blocking(move || restore::check_pair(&app)).await??
-        };
-        // What was purged is purged again before anybody can ask; also where the one who replayed it died in between.
-        if started.replayed > 0 {
-            purge::sweep(&app, "system").await?;
-        } else {
-            purge::finish(&app, "system").await?;
-        }
+        let (simulated, embedded) = simulated_courier(config, &folder)?;
+        let app = assemble(config, simulated).await?;
         let listener = match role {
             Role::WorkOnly => None,
             Role::Both | Role::HttpOnly => Some(listen(config)?),
         };
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
-        if let Some((courier_listen, at)) = embedded {
-            let to = reachable(address.unwrap_or(config.http.listen));
-            let webhook_url = format!("http://{to}/webhooks/simulated");
-            let clock = app.clock.clone();
-            background.spawn(embedded::host(
-                folder.clone(),
-                courier_listen,
-                at,
-                webhook_url,
-                clock,
-                stop.clone(),
-            ));
-        }
         let heartbeat = Heartbeat::default();
         let worker = (role != Role::HttpOnly).then(|| Worker::start(&app, job_settings(config), heartbeat.clone()));
         let mut running = Self {
@@ -122,45 +86,67 @@ impl Running {
             worker,
             queues: None,
             writers: Vec::new(),
-            background,
-            stop,
+            background: tokio::task::JoinSet::new(),
+            stop: CancellationToken::new(),
         };
+        let reached_at = reachable(address.unwrap_or(config.http.listen));
+        if let Some((courier_listen, endpoint)) = embedded {
+            running.background.spawn(embedded::host(
+                folder.clone(),
+                courier_listen,
+                endpoint,
+                format!("http://{reached_at}/webhooks/simulated"),
+                running.app.clock.clone(),
+                running.stop.clone(),
+            ));
+        }
         if let Some(listener) = listener {
-            {
-                let (app, folder) = (running.app.clone(), folder.clone());
-                tokio::task::spawn_blocking(move || first_key::make(&app, &folder)).await??;
-            }
-            let (intake, intake_writers) = Intake::start(&running.app, intake_settings(config))?;
-            let (inbox, inbox_writers) = Inbox::start(&running.app, inbox_settings(config))?;
-            let parts = ServerParts::new(
-                config,
-                &running.app,
-                intake.clone(),
-                inbox.clone(),
-                Authenticator::default(),
-                &folder,
-                running.worker.is_some().then(|| heartbeat.clone()),
-            )?;
-            let server = server::bind(parts, listener, 2)?;
-            running.server = Some(server.handle());
-            running.queues = Some((intake, inbox));
-            running.writers = vec![intake_writers, inbox_writers];
-            running.background.spawn(async move {
-                if let Err(error) = server.await {
-                    tracing::error!(%error, "the HTTP server ended with an error");
-                }
-            });
-            let to = reachable(address.unwrap_or(config.http.listen));
-            tracing::info!(address = %to, "listening");
+            running.serve_http(config, listener, &folder, &heartbeat).await?;
+            tracing::info!(address = %reached_at, "Listening");
             out::error(&format!(
-                "Safelight listens on http://{to} (API document: http://{to}/docs/)"
+                "Safelight listens on http://{reached_at} (API document: http://{reached_at}/docs/)"
             ));
         }
         Ok(running)
     }
 
+    /// Serves the API on that listener; makes the first key where there is none.
+    async fn serve_http(
+        &mut self,
+        config: &Config,
+        listener: TcpListener,
+        folder: &Path,
+        heartbeat: &Heartbeat,
+    ) -> Result<(), Failure> {
+        {
+            let (app, folder) = (self.app.clone(), folder.to_owned());
+            tokio::task::spawn_blocking(move || first_key::make(&app, &folder)).await??;
+        }
+        let (intake, intake_writers) = Intake::start(&self.app, intake_settings(config))?;
+        let (inbox, inbox_writers) = Inbox::start(&self.app, inbox_settings(config))?;
+        let parts = ServerParts::new(
+            config,
+            &self.app,
+            intake.clone(),
+            inbox.clone(),
+            Authenticator::default(),
+            folder,
+            self.worker.is_some().then(|| heartbeat.clone()),
+        )?;
+        let server = server::bind(parts, listener, 2)?;
+        self.server = Some(server.handle());
+        self.queues = Some((intake, inbox));
+        self.writers = vec![intake_writers, inbox_writers];
+        self.background.spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "HTTP server stopped with an error");
+            }
+        });
+        Ok(())
+    }
+
     /// The address that the HTTP server listens on.
-    pub(super) fn address(&self) -> Option<std::net::SocketAddr> {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
@@ -191,6 +177,40 @@ impl Running {
             tracing::error!("Writer threads could not be joined; the process exits without waiting for them");
         }
     }
+}
+
+/// Where the simulated courier is, and where this process has to host it, where it does.
+#[expect(clippy::type_complexity, reason = "two halves of one answer, taken apart at once")]
+fn simulated_courier(
+    config: &Config,
+    folder: &Path,
+) -> Result<(Option<Endpoint>, Option<(SocketAddr, Endpoint)>), Failure> {
+    let settings = setup::simulated_settings(config)?;
+    match settings.elsewhere()? {
+        Some(elsewhere) => Ok((Some(elsewhere), None)),
+        None if settings.embedded => {
+            let (listen, endpoint) = embedded::place(folder, settings.webhook_secret.as_ref())?;
+            Ok((Some(endpoint.clone()), Some((listen, endpoint))))
+        }
+        None => Ok((None, None)),
+    }
+}
+
+/// Opens everything, and purges what was purged before anybody can ask.
+async fn assemble(config: &Config, simulated: Option<Endpoint>) -> Result<App, Failure> {
+    let config = config.clone();
+    let app = tokio::task::spawn_blocking(move || setup::app(&config, simulated)).await??;
+    let started = {
+        let app = app.clone();
+        tokio::task::spawn_blocking(move || restore::check_pair(&app)).await??
+    };
+    // What was purged is purged again before anybody can ask; also where the one who replayed it died in between.
+    if started.replayed > 0 {
+        purge::sweep(&app, "system").await?;
+    } else {
+        purge::finish(&app, "system").await?;
+    }
+    Ok(app)
 }
 
 fn listen(config: &Config) -> Result<TcpListener, Failure> {

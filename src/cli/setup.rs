@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::{App, Settings};
-use crate::cli::embedded::SimulatedAt;
-use crate::cli::{Failure, brokers};
+use crate::cli::{Failure, embedded};
 use crate::clock::{Clock, Scale, WallTime};
-use crate::config::{self, Config, DatabaseUrl};
-use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
-use crate::couriers::sf::{Sf, SfConfig};
-use crate::couriers::simulated::{Simulated, SimulatedConfig};
-use crate::couriers::{Configured, Couriers, Parcel, Sender};
+use crate::config::{Config, ConfigError, DatabaseUrl, LoadOptions};
+use crate::couriers::adapter::Endpoint;
+use crate::couriers::simulated;
+use crate::couriers::{Couriers, Parcel, Sender, registry};
 use crate::domain::contact::{Recipient, RecipientParts};
 use crate::domain::invalid::FieldErrors;
 use crate::store::migrate::{self, Which};
@@ -20,6 +18,22 @@ use crate::store::{Database, StoreError, meta};
 use crate::vault::master::MasterKey;
 use crate::vault::mirror::Mirror;
 use crate::vault::{Vault, VaultError, VaultSettings};
+
+/// The configuration, with the sections of every courier of this build.
+///
+/// # Errors
+/// Every problem found.
+pub(super) fn load(options: &LoadOptions) -> Result<Config, ConfigError> {
+    Config::load(options, &registry::sections())
+}
+
+/// The simulated courier's settings.
+///
+/// # Errors
+/// The configuration was loaded without them.
+pub(super) fn simulated_settings(config: &Config) -> Result<&simulated::Settings, Failure> {
+    registry::settings(config).ok_or_else(|| "the simulated courier's settings were not loaded".into())
+}
 
 fn parse_scale(stored: &str) -> Option<Scale> {
     let (origin, speed) = stored.split_once('x')?;
@@ -40,7 +54,7 @@ pub(super) fn stored_scale(config: &Config) -> Option<Scale> {
 ///
 /// # Errors
 /// In words for whoever runs the service.
-pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App, Failure> {
+pub(super) fn app(config: &Config, simulated: Option<Endpoint>) -> Result<App, Failure> {
     let (orders, vault_db) = databases(config);
     migrate_both(&orders, &vault_db)?;
     let clock = business_clock(config, &orders)?;
@@ -56,7 +70,7 @@ pub(super) fn app(config: &Config, simulated: Option<SimulatedAt>) -> Result<App
     Ok(App {
         orders,
         vault: Arc::new(vault),
-        couriers: couriers(config, simulated, &clock)?,
+        couriers: couriers(config, simulated.as_ref(), &clock)?,
         clock,
         settings: Arc::new(shop(config)?),
     })
@@ -145,26 +159,11 @@ pub(super) fn business_clock(config: &Config, orders: &Database) -> Result<Clock
 /// In words for whoever runs the service.
 pub(super) fn couriers_for_commands(config: &Config) -> Result<Couriers, Failure> {
     let simulated = simulated_for_commands(config)?;
-    couriers(config, Some(simulated), &Clock::system())
+    couriers(config, Some(&simulated), &Clock::system())
 }
 
-fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> Result<Couriers, Failure> {
-    let mut configured = Vec::new();
-    if let Some(at) = simulated {
-        let courier = Simulated::new(SimulatedConfig {
-            base_url: at.base_url,
-            webhook_secret: at.webhook_secret,
-            timeout: config.couriers.simulated.timeout,
-        })?;
-        configured.push(Configured {
-            courier: Arc::new(courier),
-            region: config.couriers.simulated.region.clone(),
-        });
-    }
-    configured.extend(sf(&config.couriers.sf, clock)?);
-    configured.extend(kuaidi100(config, clock)?);
-    configured.extend(brokers::easypost(config)?);
-    configured.extend(brokers::karrio(config)?);
+fn couriers(config: &Config, simulated: Option<&Endpoint>, clock: &Clock) -> Result<Couriers, Failure> {
+    let configured = registry::configured(config, clock, simulated)?;
     let couriers = Couriers::new(configured, &config.couriers.default)
         .ok_or_else(|| format!("couriers.default = {} is not configured", config.couriers.default))?;
     match config
@@ -176,64 +175,6 @@ fn couriers(config: &Config, simulated: Option<SimulatedAt>, clock: &Clock) -> R
         Some(missing) => Err(format!("couriers.fallbacks names {missing}, which is not configured").into()),
         None => Ok(couriers),
     }
-}
-
-/// SF, once it has credentials.
-fn sf(config: &config::SfConfig, clock: &Clock) -> Result<Option<Configured>, Failure> {
-    let (Some(partner_id), Some(checkword)) = (&config.partner_id, &config.checkword) else {
-        return Ok(None);
-    };
-    let courier = Sf::new(
-        SfConfig {
-            base_url: config.base_url.clone(),
-            partner_id: partner_id.trim().to_owned(),
-            checkword: checkword.clone(),
-            monthly_card: config.monthly_card.clone(),
-            express_type_id: config.express_type_id,
-            push_tokens: config.push_tokens.clone(),
-            push_addresses: config.push_addresses.clone(),
-            timeout: config.timeout,
-        },
-        clock.clone(),
-    )?;
-    Ok(Some(Configured {
-        courier: Arc::new(courier),
-        region: config.region.clone(),
-    }))
-}
-
-/// Kuaidi100, once it has a key; what it needs besides was asked for when the configuration was read.
-fn kuaidi100(config: &Config, clock: &Clock) -> Result<Option<Configured>, Failure> {
-    let section = &config.couriers.kuaidi100;
-    let (Some(key), Some(customer), Some(secret), Some(salt), Some(courier_code), Some(public_url)) = (
-        &section.key,
-        &section.customer,
-        &section.secret,
-        &section.salt,
-        &section.courier_code,
-        &config.http.public_url,
-    ) else {
-        return Ok(None);
-    };
-    let courier = Kuaidi100::new(
-        Kuaidi100Config {
-            order_url: section.order_url.clone(),
-            query_url: section.query_url.clone(),
-            subscribe_url: section.subscribe_url.clone(),
-            public_url: public_url.clone(),
-            key: key.clone(),
-            customer: customer.trim().to_owned(),
-            secret: secret.clone(),
-            salt: salt.clone(),
-            courier_code: courier_code.clone(),
-            timeout: section.timeout,
-        },
-        clock.clone(),
-    )?;
-    Ok(Some(Configured {
-        courier: Arc::new(courier),
-        region: section.region.clone(),
-    }))
 }
 
 /// Refuses where a SQLite file is not there: a command that asks must not make an empty database and find it well.
@@ -286,7 +227,7 @@ pub(super) fn shop(config: &Config) -> Result<Settings, Failure> {
         draft_after: config.retention.draft_after,
         max_hold: config.retention.max_hold,
         print_lease: config.print.lease,
-        settle_time: config.couriers.settle_time,
+        settle_time: config.couriers.settle,
         fallbacks: config.couriers.fallbacks.clone(),
         sender: Arc::new(Sender {
             name: contact.name.expose().to_owned(),
@@ -310,32 +251,14 @@ pub(super) fn data_folder(config: &Config) -> PathBuf {
     }
 }
 
-/// The simulated courier that runs elsewhere, where its address is configured; `embedded` does not matter then.
-///
-/// # Errors
-/// Its address is configured and its secret is not.
-pub(super) fn simulated_elsewhere(config: &Config) -> Result<Option<SimulatedAt>, Failure> {
-    let simulated = &config.couriers.simulated;
-    match (&simulated.base_url, &simulated.webhook_secret) {
-        (None, _) => Ok(None),
-        (Some(base_url), Some(webhook_secret)) => Ok(Some(SimulatedAt {
-            base_url: base_url.clone(),
-            webhook_secret: webhook_secret.clone(),
-        })),
-        (Some(_), None) => Err("couriers.simulated.base_url needs couriers.simulated.webhook_secret beside it".into()),
-    }
-}
-
 /// The simulated courier for a command beside the service: the one elsewhere, or the place of the embedded one.
 ///
 /// # Errors
 /// The data folder cannot be written to.
-pub(super) fn simulated_for_commands(config: &Config) -> Result<SimulatedAt, Failure> {
-    match simulated_elsewhere(config)? {
-        Some(at) => Ok(at),
-        None => {
-            let secret = config.couriers.simulated.webhook_secret.as_ref();
-            Ok(super::embedded::place(&data_folder(config), secret)?.1)
-        }
+pub(super) fn simulated_for_commands(config: &Config) -> Result<Endpoint, Failure> {
+    let settings = simulated_settings(config)?;
+    match settings.elsewhere()? {
+        Some(endpoint) => Ok(endpoint),
+        None => Ok(embedded::place(&data_folder(config), settings.webhook_secret.as_ref())?.1),
     }
 }

@@ -1,9 +1,10 @@
 //! Durations as people write them: `90s`, `24h`, `1h30m`. Units are ms, s, m, h and d; a number without one is refused,
 //! for it would mean seconds to one reader and days to another.
+//!
+//! By hand and not by `humantime`, which also takes spaces, weeks, months and years: a retention window of "1M" would be
+//! a month of 30.44 days there, and the contract has five units.
 
 use std::time::Duration;
-
-use serde::{Deserialize, Deserializer};
 
 /// What a duration must look like, for error messages.
 pub(super) const EXPECTED: &str = "a duration such as \"90s\", \"24h\" or \"1h30m\" (units ms, s, m, h, d)";
@@ -31,11 +32,6 @@ pub fn parse(text: &str) -> Option<Duration> {
         rest = tail;
     }
     Some(total)
-}
-
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse(&text).ok_or_else(|| serde::de::Error::custom(format!("expected {EXPECTED}")))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use figment::value::Value;
 
 use super::DatabaseUrl;
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{Key, Keys, Kind};
 use super::layers::Layers;
 
 /// Every key as it was loaded.
@@ -22,7 +22,7 @@ impl fmt::Debug for Effective {
 
 #[derive(Clone)]
 struct Line {
-    key: &'static str,
+    key: String,
     /// As TOML; `None` for a key without a value.
     shown: Option<String>,
     origin: Option<String>,
@@ -30,17 +30,17 @@ struct Line {
 }
 
 impl Effective {
-    pub(super) fn of(layers: &Layers) -> Self {
+    pub(super) fn new(keys: &Keys, layers: &Layers) -> Self {
         let line = |key: &Key| {
-            let in_force = layers.in_force(key.name);
+            let in_force = layers.in_force(&key.name);
             Line {
-                key: key.name,
+                key: key.name.clone(),
                 shown: in_force.as_ref().map(|(value, _)| show(key.kind, value)),
                 origin: in_force.map(|(_, origin)| origin),
-                is_default: layers.is_default(key.name),
+                is_default: layers.is_default(&key.name),
             }
         };
-        Self(KEYS.iter().map(line).collect())
+        Self(keys.iter().map(line).collect())
     }
 
     /// Where a key was written.

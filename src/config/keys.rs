@@ -1,12 +1,13 @@
-//! Every key there is, with the kind of its value; and what somebody may have meant by one that there is not.
+//! Which keys there are, with the kind of each value, and what somebody may have meant by one that there is not.
 //!
-//! Holds no defaults: those are in `deploy/safelight.example.toml`.
+//! The list follows from the typed sections ([`section!`](super::section)), the couriers' among them. Holds no defaults: those are in `deploy/safelight.example.toml`.
 
 use super::{duration, proxies, rate};
 
 /// What a key's value is: how text from the environment is read, and what an error says was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// Text.
     Text,
     /// A credential: never printed, may be given as `<key>_file`.
     Secret,
@@ -14,14 +15,23 @@ pub(super) enum Kind {
     Secrets,
     /// Where a database is; may hold a password, so treated as a secret.
     Database,
+    /// A file or folder, relative to the working folder.
     Path,
+    /// `true` or `false`.
     Flag,
+    /// A whole number, 32 bits.
     Number,
+    /// A span of time, such as `1h30m`.
     Duration,
+    /// So many in a span of time, such as `100/s`.
     Rate,
+    /// An IP address and a port.
     Listen,
+    /// IP addresses and networks.
     Networks,
+    /// Several names.
     Names,
+    /// How log lines look.
     LogFormat,
 }
 
@@ -50,181 +60,123 @@ impl Kind {
 }
 
 /// A key, dotted as in `retention.window`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub(super) name: String,
     pub(super) kind: Kind,
 }
 
-const fn key(name: &'static str, kind: Kind) -> Key {
-    Key { name, kind }
-}
-
-/// All of them, a section's keys together, in the order of the example file.
-pub(super) const KEYS: &[Key] = &[
-    key("http.listen", Kind::Listen),
-    key("http.public_url", Kind::Text),
-    key("http.trusted_proxies", Kind::Networks),
-    key("http.rate_limit.enabled", Kind::Flag),
-    key("http.rate_limit.per_key", Kind::Rate),
-    key("http.rate_limit.per_address", Kind::Rate),
-    key("database.url", Kind::Database),
-    key("database.pool_size", Kind::Number),
-    key("vault.url", Kind::Database),
-    key("vault.master_key_file", Kind::Path),
-    key("vault.master_key_previous_file", Kind::Path),
-    key("vault.epoch_length", Kind::Duration),
-    key("vault.epochs_ahead", Kind::Number),
-    key("vault.copy_horizon", Kind::Duration),
-    key("vault.key_cache", Kind::Duration),
-    key("vault.journal_mirror", Kind::Path),
-    key("retention.window", Kind::Duration),
-    key("retention.stuck_after", Kind::Duration),
-    key("retention.draft_after", Kind::Duration),
-    key("retention.max_hold", Kind::Duration),
-    key("print.lease", Kind::Duration),
-    key("sender.name", Kind::Text),
-    key("sender.company", Kind::Text),
-    key("sender.phone", Kind::Text),
-    key("sender.province", Kind::Text),
-    key("sender.city", Kind::Text),
-    key("sender.district", Kind::Text),
-    key("sender.street", Kind::Text),
-    key("sender.postal_code", Kind::Text),
-    key("sender.country", Kind::Text),
-    key("parcel.weight_g", Kind::Number),
-    key("parcel.length_mm", Kind::Number),
-    key("parcel.width_mm", Kind::Number),
-    key("parcel.height_mm", Kind::Number),
-    key("parcel.contents", Kind::Text),
-    key("couriers.default", Kind::Text),
-    key("couriers.fallbacks", Kind::Names),
-    key("couriers.settle", Kind::Duration),
-    key("couriers.simulated.embedded", Kind::Flag),
-    key("couriers.simulated.allow", Kind::Flag),
-    key("couriers.simulated.base_url", Kind::Text),
-    key("couriers.simulated.webhook_secret", Kind::Secret),
-    key("couriers.simulated.region", Kind::Text),
-    key("couriers.simulated.timeout", Kind::Duration),
-    key("couriers.sf.base_url", Kind::Text),
-    key("couriers.sf.partner_id", Kind::Text),
-    key("couriers.sf.checkword", Kind::Secret),
-    key("couriers.sf.monthly_card", Kind::Secret),
-    key("couriers.sf.express_type_id", Kind::Number),
-    key("couriers.sf.push_tokens", Kind::Secrets),
-    key("couriers.sf.push_addresses", Kind::Networks),
-    key("couriers.sf.region", Kind::Text),
-    key("couriers.sf.timeout", Kind::Duration),
-    key("couriers.kuaidi100.order_url", Kind::Text),
-    key("couriers.kuaidi100.query_url", Kind::Text),
-    key("couriers.kuaidi100.subscribe_url", Kind::Text),
-    key("couriers.kuaidi100.key", Kind::Secret),
-    key("couriers.kuaidi100.customer", Kind::Text),
-    key("couriers.kuaidi100.secret", Kind::Secret),
-    key("couriers.kuaidi100.salt", Kind::Secret),
-    key("couriers.kuaidi100.courier_code", Kind::Text),
-    key("couriers.kuaidi100.region", Kind::Text),
-    key("couriers.kuaidi100.timeout", Kind::Duration),
-    key("couriers.easypost.base_url", Kind::Text),
-    key("couriers.easypost.api_key", Kind::Secret),
-    key("couriers.easypost.webhook_secret", Kind::Secret),
-    key("couriers.easypost.carrier", Kind::Text),
-    key("couriers.easypost.service", Kind::Text),
-    key("couriers.easypost.carrier_account", Kind::Text),
-    key("couriers.easypost.region", Kind::Text),
-    key("couriers.easypost.timeout", Kind::Duration),
-    key("couriers.karrio.base_url", Kind::Text),
-    key("couriers.karrio.token", Kind::Secret),
-    key("couriers.karrio.webhook_secret", Kind::Secret),
-    key("couriers.karrio.service", Kind::Text),
-    key("couriers.karrio.carrier_ids", Kind::Names),
-    key("couriers.karrio.region", Kind::Text),
-    key("couriers.karrio.timeout", Kind::Duration),
-    key("clock.speed", Kind::Number),
-    key("intake.queue", Kind::Number),
-    key("intake.batch", Kind::Number),
-    key("intake.writers", Kind::Number),
-    key("jobs.concurrency", Kind::Number),
-    key("jobs.poll", Kind::Duration),
-    key("log.format", Kind::LogFormat),
-    key("log.filter", Kind::Text),
-    key("log.file", Kind::Path),
-];
-
-/// The couriers that this build can speak to.
-pub const COURIERS: &[&str] = &["simulated", "sf", "kuaidi100", "easypost", "karrio"];
-
-/// The kind of a key's value, `<secret>_file` included; `None` for a key that there is not.
-pub(super) fn kind_of(name: &str) -> Option<Kind> {
-    let exact = |name: &str| KEYS.iter().find(|key| key.name == name).map(|key| key.kind);
-    let file_of_secret = || {
-        name.strip_suffix("_file")
-            .and_then(exact)
-            .filter(|kind| kind.is_secret())
-    };
-    exact(name).or_else(|| file_of_secret().map(|_| Kind::Path))
-}
-
-/// Whether this is a section: `http`, `http.rate_limit`.
-pub(super) fn is_section(name: &str) -> bool {
-    KEYS.iter()
-        .any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-}
-
-/// Says what is wrong with a key that there is not, and what may have been meant. `spell` writes a key the way its
-/// source does.
-pub(super) fn explain_unknown(name: &str, is_table: bool, spell: impl Fn(&str) -> String) -> String {
-    let courier = name
-        .strip_prefix("couriers.")
-        .and_then(|rest| match rest.split_once('.') {
-            Some((courier, _)) => Some(courier),
-            None if is_table => Some(rest),
-            None => None,
-        });
-    if let Some(courier) = courier.filter(|courier| !COURIERS.contains(courier)) {
-        return format!(
-            "this build has no courier \"{courier}\" (it has: {})",
-            COURIERS.join(", ")
-        );
-    }
-    if is_section(name) {
-        return "is a section with keys of its own, not a value".to_owned();
-    }
-    match nearest(name) {
-        Some(meant) => format!("unknown key; did you mean {}?", spell(meant)),
-        None => "unknown key".to_owned(),
+/// The name of a section's key: `retention` and `window` are `retention.window`.
+pub fn dotted(section: &str, key: &str) -> String {
+    if section.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{section}.{key}")
     }
 }
 
-/// The known key most like this one: a slip within a section, or a right name in a wrong one.
-fn nearest(name: &str) -> Option<&'static str> {
-    use strsim::{jaro_winkler, normalized_damerau_levenshtein as likeness_of};
-    let split = |name: &str| match name.rsplit_once('.') {
-        Some((section, last)) => (section.to_owned(), last.to_owned()),
-        None => (String::new(), name.to_owned()),
-    };
-    let (section, last) = split(name);
-    let likeness = |known: &str| {
-        let (known_section, known_last) = split(known);
-        if section == known_section {
-            return jaro_winkler(&last, &known_last);
+/// Every key of this build: a section's keys together, in the order of the example file.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    all: Vec<Key>,
+    couriers: Vec<&'static str>,
+}
+
+impl Keys {
+    /// These keys, with those of the couriers' sections put behind `[couriers]`.
+    pub(super) fn new(mut all: Vec<Key>, couriers: Vec<&'static str>, of_couriers: Vec<Key>) -> Self {
+        let last = all.iter().rposition(|key| key.name.starts_with("couriers."));
+        let behind = last.map_or(all.len(), |last| last + 1);
+        all.splice(behind..behind, of_couriers);
+        Self { all, couriers }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.all.iter()
+    }
+
+    /// Whether there is such a key; `<secret>_file` does not count.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.all.iter().any(|key| key.name == name)
+    }
+
+    /// The kind of a key's value, `<secret>_file` included; `None` for a key that there is not.
+    pub(super) fn kind_of(&self, name: &str) -> Option<Kind> {
+        let exact = |name: &str| self.all.iter().find(|key| key.name == name).map(|key| key.kind);
+        let file_of_secret = || {
+            name.strip_suffix("_file")
+                .and_then(exact)
+                .filter(|kind| kind.is_secret())
+        };
+        exact(name).or_else(|| file_of_secret().map(|_| Kind::Path))
+    }
+
+    /// Whether this is a section: `http`, `http.rate_limit`.
+    pub(super) fn is_section(&self, name: &str) -> bool {
+        self.all
+            .iter()
+            .any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    /// Says what is wrong with a key that there is not, and what may have been meant. `spell` writes a key the way its
+    /// source does.
+    pub(super) fn explain_unknown(&self, name: &str, is_table: bool, spell: impl Fn(&str) -> String) -> String {
+        let courier = name
+            .strip_prefix("couriers.")
+            .and_then(|rest| match rest.split_once('.') {
+                Some((courier, _)) => Some(courier),
+                None if is_table => Some(rest),
+                None => None,
+            });
+        if let Some(courier) = courier.filter(|courier| !self.couriers.contains(courier)) {
+            let known = self.couriers.join(", ");
+            return format!("this build has no courier \"{courier}\" (it has: {known})");
         }
-        let whole = likeness_of(name, known);
-        whole.max(f64::midpoint(whole, likeness_of(&last, &known_last)))
-    };
-    KEYS.iter()
-        .map(|key| (key.name, likeness(key.name)))
-        .filter(|(_, likeness)| *likeness >= 0.7)
-        .max_by(|one, two| one.1.total_cmp(&two.1))
-        .map(|(name, _)| name)
+        if self.is_section(name) {
+            return "is a section with keys of its own, not a value".to_owned();
+        }
+        match self.nearest(name) {
+            Some(meant) => format!("unknown key; did you mean {}?", spell(meant)),
+            None => "unknown key".to_owned(),
+        }
+    }
+
+    /// The known key most like this one: a slip within a section, or a right name in a wrong one.
+    fn nearest(&self, name: &str) -> Option<&str> {
+        use strsim::{jaro_winkler, normalized_damerau_levenshtein as likeness_of};
+        let split = |name: &str| match name.rsplit_once('.') {
+            Some((section, last)) => (section.to_owned(), last.to_owned()),
+            None => (String::new(), name.to_owned()),
+        };
+        let (section, last) = split(name);
+        let likeness = |known: &str| {
+            let (known_section, known_last) = split(known);
+            if section == known_section {
+                return jaro_winkler(&last, &known_last);
+            }
+            let whole = likeness_of(name, known);
+            whole.max(f64::midpoint(whole, likeness_of(&last, &known_last)))
+        };
+        self.all
+            .iter()
+            .map(|key| (key.name.as_str(), likeness(&key.name)))
+            .filter(|(_, likeness)| *likeness >= 0.7)
+            .max_by(|one, two| one.1.total_cmp(&two.1))
+            .map(|(name, _)| name)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::couriers::registry;
+
+    fn keys() -> Keys {
+        crate::config::keys_with(&registry::sections())
+    }
 
     fn explained(name: &str, is_table: bool) -> String {
-        explain_unknown(name, is_table, str::to_owned)
+        keys().explain_unknown(name, is_table, str::to_owned)
     }
 
     #[test]
@@ -246,7 +198,10 @@ mod tests {
     #[test]
     fn a_courier_that_this_build_lacks_is_called_that() {
         for name in ["couriers.pigeon.partner_id", "couriers.pigeon.region"] {
-            let expected = format!("this build has no courier \"pigeon\" (it has: {})", COURIERS.join(", "));
+            let expected = format!(
+                "this build has no courier \"pigeon\" (it has: {})",
+                registry::names().join(", ")
+            );
             assert_eq!(explained(name, false), expected);
         }
         assert!(explained("couriers.pigeon", true).contains("no courier \"pigeon\""));
@@ -255,9 +210,10 @@ mod tests {
 
     #[test]
     fn only_secrets_have_a_file_beside_them() {
-        assert_eq!(kind_of("database.url_file"), Some(Kind::Path));
-        assert_eq!(kind_of("couriers.simulated.webhook_secret_file"), Some(Kind::Path));
-        assert_eq!(kind_of("http.listen_file"), None);
-        assert!(is_section("http.rate_limit") && is_section("couriers") && !is_section("http.listen"));
+        let keys = keys();
+        assert_eq!(keys.kind_of("database.url_file"), Some(Kind::Path));
+        assert_eq!(keys.kind_of("couriers.simulated.webhook_secret_file"), Some(Kind::Path));
+        assert_eq!(keys.kind_of("http.listen_file"), None);
+        assert!(keys.is_section("http.rate_limit") && keys.is_section("couriers") && !keys.is_section("http.listen"));
     }
 }

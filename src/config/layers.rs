@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use figment::providers::{Format, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Error, Metadata, Profile, Provider};
+use figment::value::{Dict, Value};
 
-use super::keys::{self, Kind};
+use super::keys::{Keys, Kind, dotted};
 use super::{EXAMPLE, LoadOptions, Problem};
 
 /// What every variable begins with. Two underscores, so that what Kubernetes sets for a service called `safelight`
@@ -66,8 +65,8 @@ impl Layer {
     }
 
     /// Takes a value in, or says why not.
-    fn put(&mut self, key: String, value: Value, problems: &mut Vec<Problem>) {
-        if keys::kind_of(&key).is_some() {
+    fn put(&mut self, key: String, value: Value, keys: &Keys, problems: &mut Vec<Problem>) {
+        if keys.kind_of(&key).is_some() {
             self.entries.insert(key.clone(), Entry { written_as: key, value });
             return;
         }
@@ -80,32 +79,28 @@ impl Layer {
                 meant.to_owned()
             }
         };
-        let problem = Problem::new(&*key, keys::explain_unknown(&key, is_table, spell)).at(self.source.describe(&key));
+        let problem = Problem::new(&*key, keys.explain_unknown(&key, is_table, spell)).at(self.source.describe(&key));
         problems.push(problem);
     }
 
     /// Takes text in as the kind of value that the key has. Text that does not fit stays text and is refused later.
-    fn put_text(&mut self, key: String, text: &str, problems: &mut Vec<Problem>) {
-        let value = match keys::kind_of(&key) {
+    fn put_text(&mut self, key: String, text: &str, keys: &Keys, problems: &mut Vec<Problem>) {
+        let value = match keys.kind_of(&key) {
             Some(Kind::Flag) => text.trim().parse::<bool>().map(Value::from).ok(),
             Some(Kind::Number) => text.trim().parse::<u32>().map(Value::from).ok(),
             Some(Kind::Names | Kind::Networks | Kind::Secrets) => Some(list(text)),
             _ => None,
         };
-        self.put(key, value.unwrap_or_else(|| Value::from(text)), problems);
+        self.put(key, value.unwrap_or_else(|| Value::from(text)), keys, problems);
     }
 
     /// Takes a table in, down to its values.
-    fn put_table(&mut self, prefix: &str, table: Dict, problems: &mut Vec<Problem>) {
+    fn put_table(&mut self, prefix: &str, table: Dict, keys: &Keys, problems: &mut Vec<Problem>) {
         for (name, value) in table {
-            let key = if prefix.is_empty() {
-                name
-            } else {
-                format!("{prefix}.{name}")
-            };
+            let key = dotted(prefix, &name);
             match value {
-                Value::Dict(_, inner) if keys::is_section(&key) => self.put_table(&key, inner, problems),
-                value => self.put(key, value, problems),
+                Value::Dict(_, inner) if keys.is_section(&key) => self.put_table(&key, inner, keys, problems),
+                value => self.put(key, value, keys, problems),
             }
         }
     }
@@ -125,54 +120,21 @@ fn list(text: &str) -> Value {
     Value::from(entries.map(Value::from).collect::<Vec<_>>())
 }
 
-/// A layer is what figment merges: its dotted keys, nested.
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(format!("{:?}", self.source))
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let mut nested = Dict::new();
-        for (key, entry) in &self.entries {
-            nest(&mut nested, key, entry.value.clone());
-        }
-        Ok(Map::from([(Profile::Default, nested)]))
-    }
-}
-
-fn nest(table: &mut Dict, key: &str, value: Value) {
-    let Some((section, rest)) = key.split_once('.') else {
-        table.insert(key.to_owned(), value);
-        return;
-    };
-    if let Value::Dict(_, inner) = table
-        .entry(section.to_owned())
-        .or_insert_with(|| Value::from(Dict::new()))
-    {
-        nest(inner, rest, value);
-    }
-}
-
 /// All layers, weakest first.
 #[derive(Debug, Clone)]
 pub(super) struct Layers(Vec<Layer>);
 
 impl Layers {
     /// Reads every place, and the files that hold secrets.
-    pub(super) fn read(options: &LoadOptions, problems: &mut Vec<Problem>) -> Self {
+    pub(super) fn read(options: &LoadOptions, keys: &Keys, problems: &mut Vec<Problem>) -> Self {
         let mut layers = Self(vec![
-            defaults(problems),
-            file(options, problems),
-            environment(&options.env, problems),
-            flags(&options.flags, problems),
+            defaults(keys, problems),
+            file(options, keys, problems),
+            environment(&options.env, keys, problems),
+            flags(&options.flags, keys, problems),
         ]);
-        layers.read_secret_files(&options.working_dir, problems);
+        layers.read_secret_files(&options.working_dir, keys, problems);
         layers
-    }
-
-    /// Weakest first, for figment.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Layer> {
-        self.0.iter()
     }
 
     /// The value in force and where it was written; `None` for a key without a value.
@@ -190,22 +152,13 @@ impl Layers {
             .all(|layer| layer.source == Source::Default || !layer.entries.contains_key(key))
     }
 
-    /// Forgets what was written for a key, so that its default counts again. False if nothing was.
-    pub(super) fn forget(&mut self, key: &str) -> bool {
-        let written = !self.is_default(key);
-        for layer in self.0.iter_mut().filter(|layer| layer.source != Source::Default) {
-            layer.entries.remove(key);
-        }
-        written
-    }
-
-    fn read_secret_files(&mut self, working_dir: &Path, problems: &mut Vec<Problem>) {
-        for key in keys::KEYS.iter().filter(|key| key.kind.is_secret()) {
+    fn read_secret_files(&mut self, working_dir: &Path, keys: &Keys, problems: &mut Vec<Problem>) {
+        for key in keys.iter().filter(|key| key.kind.is_secret()) {
             let file_key = format!("{}_file", key.name);
             let Some((_, origin)) = self.in_force(&file_key) else {
                 continue;
             };
-            if !self.is_default(key.name) {
+            if !self.is_default(&key.name) {
                 let message = format!("{} and {file_key} are both given: give one of them", key.name);
                 problems.push(Problem::new(&*file_key, message).at(origin));
                 continue;
@@ -223,7 +176,7 @@ impl Layers {
                                 _ => Value::from(secret),
                             },
                         };
-                        layer.entries.insert(key.name.to_owned(), entry);
+                        layer.entries.insert(key.name.clone(), entry);
                     }
                     Some(Err(message)) => problems.push(Problem::new(&*file_key, message).at(&*origin)),
                     None => {
@@ -235,9 +188,7 @@ impl Layers {
         }
         // Where both were given: what is left has been reported and is no key of the typed configuration.
         for layer in &mut self.0 {
-            layer
-                .entries
-                .retain(|key, _| keys::KEYS.iter().any(|known| known.name == key));
+            layer.entries.retain(|key, _| keys.contains(key));
         }
     }
 }
@@ -261,15 +212,15 @@ fn lines(text: &str) -> Value {
     Value::from(lines.map(Value::from).collect::<Vec<_>>())
 }
 
-fn defaults(problems: &mut Vec<Problem>) -> Layer {
-    toml(Source::Default, EXAMPLE, problems)
+fn defaults(keys: &Keys, problems: &mut Vec<Problem>) -> Layer {
+    toml(Source::Default, EXAMPLE, keys, problems)
 }
 
-fn file(options: &LoadOptions, problems: &mut Vec<Problem>) -> Layer {
+fn file(options: &LoadOptions, keys: &Keys, problems: &mut Vec<Problem>) -> Layer {
     let name = options.file.clone().unwrap_or_else(|| PathBuf::from(FILE_NAME));
     let source = Source::File(name.clone());
     match std::fs::read_to_string(options.working_dir.join(&name)) {
-        Ok(text) => toml(source, &text, problems),
+        Ok(text) => toml(source, &text, keys, problems),
         Err(error) if options.file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Layer::new(source),
         Err(error) => {
             problems.push(Problem::new(
@@ -282,11 +233,11 @@ fn file(options: &LoadOptions, problems: &mut Vec<Problem>) -> Layer {
 }
 
 /// Reads TOML. A syntax error says line and column but shows nothing of the line, which may hold a secret.
-fn toml(source: Source, text: &str, problems: &mut Vec<Problem>) -> Layer {
+fn toml(source: Source, text: &str, keys: &Keys, problems: &mut Vec<Problem>) -> Layer {
     let subject = source.describe("");
     let mut layer = Layer::new(source);
     match Toml::from_str::<Dict>(text) {
-        Ok(table) => layer.put_table("", table, problems),
+        Ok(table) => layer.put_table("", table, keys, problems),
         Err(error) => {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
@@ -300,7 +251,7 @@ fn toml(source: Source, text: &str, problems: &mut Vec<Problem>) -> Layer {
     layer
 }
 
-fn environment(variables: &[(String, String)], problems: &mut Vec<Problem>) -> Layer {
+fn environment(variables: &[(String, String)], keys: &Keys, problems: &mut Vec<Problem>) -> Layer {
     let mut layer = Layer::new(Source::Environment);
     for (name, value) in variables {
         let Some(name) = name.strip_prefix(ENV_PREFIX) else {
@@ -311,15 +262,15 @@ fn environment(variables: &[(String, String)], problems: &mut Vec<Problem>) -> L
             problems.push(Problem::new(&*key, "is not valid UTF-8").at(layer.source.describe(&key)));
             continue;
         }
-        layer.put_text(key, value, problems);
+        layer.put_text(key, value, keys, problems);
     }
     layer
 }
 
-fn flags(flags: &[(&'static str, String)], problems: &mut Vec<Problem>) -> Layer {
+fn flags(flags: &[(&'static str, String)], keys: &Keys, problems: &mut Vec<Problem>) -> Layer {
     let mut layer = Layer::new(Source::Flag);
     for (key, value) in flags {
-        layer.put_text((*key).to_owned(), value, problems);
+        layer.put_text((*key).to_owned(), value, keys, problems);
     }
     layer
 }

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer};
 
 /// What the list must look like, for error messages.
 pub(super) const EXPECTED: &str = "a list of IP addresses or networks, such as [\"10.0.0.0/8\", \"::1\"]";
@@ -15,7 +14,7 @@ pub struct TrustedProxies(Vec<IpNet>);
 impl TrustedProxies {
     /// Reads addresses (`10.0.0.1`) and networks (`10.0.0.0/8`); `None` if one is neither.
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Option<Self> {
-        parse_networks(entries).map(Self)
+        networks(entries).map(Self)
     }
 
     /// Whether this peer is one of them. An IPv4 peer on an IPv6 socket (`::ffff:10.0.0.1`) counts as IPv4.
@@ -35,19 +34,8 @@ impl TrustedProxies {
     }
 }
 
-impl<'de> Deserialize<'de> for TrustedProxies {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        networks(deserializer).map(Self)
-    }
-}
-
-/// Reads a list of addresses and networks.
-pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-    let entries = Vec::<String>::deserialize(deserializer)?;
-    parse_networks(&entries).ok_or_else(|| serde::de::Error::custom(format!("expected {EXPECTED}")))
-}
-
-fn parse_networks<S: AsRef<str>>(entries: &[S]) -> Option<Vec<IpNet>> {
+/// Reads addresses and networks; `None` if one is neither.
+pub(super) fn networks<S: AsRef<str>>(entries: &[S]) -> Option<Vec<IpNet>> {
     let network = |entry: &S| {
         let text = entry.as_ref().trim();
         text.parse::<IpNet>()

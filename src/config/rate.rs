@@ -4,8 +4,6 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-
 /// What a rate must look like, for error messages.
 pub(super) const EXPECTED: &str = "a rate such as \"100/s\", \"30/m\" or \"5/h\", at least 1";
 
@@ -34,14 +32,6 @@ impl FromStr for Rate {
             count,
             per: Duration::from_secs(per),
         })
-    }
-}
-
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|expected| serde::de::Error::custom(format!("expected {expected}")))
     }
 }
 

@@ -3,68 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use super::keys::{self, KEYS, Kind};
+use super::testing::{given, load};
 use super::*;
+use crate::couriers::{registry, simulated};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A working folder with a `safelight.toml`, and what else is set.
-struct Given {
-    folder: TempDir,
-    options: LoadOptions,
+fn keys() -> Keys {
+    keys_with(&registry::sections())
 }
 
-fn given(toml: &str) -> Given {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("safelight.toml"), toml).unwrap();
-    let options = LoadOptions {
-        working_dir: folder.path().to_owned(),
-        ..LoadOptions::default()
-    };
-    Given { folder, options }
-}
-
-impl Given {
-    fn env(mut self, name: &str, value: &str) -> Self {
-        self.options.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn flag(mut self, key: &'static str, value: &str) -> Self {
-        self.options.flags.push((key, value.to_owned()));
-        self
-    }
-
-    fn file(self, name: &str, text: &str) -> Self {
-        std::fs::write(self.folder.path().join(name), text).unwrap();
-        self
-    }
-
-    fn load(&self) -> Config {
-        Config::load(&self.options).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// Every problem, a line each.
-    fn refused(&self) -> Vec<String> {
-        Config::load(&self.options)
-            .expect_err("refused")
-            .problems
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    #[track_caller]
-    fn is_refused_with(&self, expected: &str) {
-        let problems = self.refused();
-        assert!(
-            problems.iter().any(|problem| problem.contains(expected)),
-            "{expected:?} is not in {problems:#?}"
-        );
-    }
+fn simulated_of(config: &Config) -> &simulated::Settings {
+    registry::settings(config).unwrap()
 }
 
 #[test]
@@ -74,7 +25,7 @@ fn without_any_configuration_everything_is_as_the_contract_says() {
         working_dir: folder.path().to_owned(),
         ..LoadOptions::default()
     };
-    let config = Config::load(&options).unwrap();
+    let config = load(&options).unwrap();
     assert_eq!(config.http.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
     assert!(config.http.public_url.is_none() && config.http.trusted_proxies.is_empty());
     let limits = &config.http.rate_limit;
@@ -105,36 +56,9 @@ fn without_any_configuration_everything_is_as_the_contract_says() {
     assert_eq!(config.print.lease, 15 * MINUTE);
     let couriers = &config.couriers;
     assert_eq!(
-        (&*couriers.default, couriers.fallbacks.len(), couriers.settle_time),
+        (&*couriers.default, couriers.fallbacks.len(), couriers.settle),
         ("simulated", 0, MINUTE / 2)
     );
-    let simulated = &couriers.simulated;
-    assert!(
-        simulated.embedded && !simulated.allow && simulated.base_url.is_none() && simulated.webhook_secret.is_none()
-    );
-    assert_eq!((&*simulated.region, simulated.timeout), ("CN", Duration::from_secs(10)));
-    let sf = &couriers.sf;
-    assert!(!sf.is_configured() && sf.monthly_card.is_none() && sf.push_tokens.is_empty());
-    assert_eq!(
-        (
-            &*sf.base_url,
-            sf.express_type_id,
-            sf.push_addresses.len(),
-            &*sf.region,
-            sf.timeout
-        ),
-        (
-            "https://bspgw.sf-express.com/std/service",
-            1,
-            0,
-            "CN",
-            Duration::from_secs(10)
-        )
-    );
-    let kuaidi100 = &couriers.kuaidi100;
-    assert!(kuaidi100.key.is_none() && kuaidi100.salt.is_none() && kuaidi100.courier_code.is_none());
-    assert_eq!(kuaidi100.order_url, "https://poll.kuaidi100.com/order/borderapi.do");
-    assert_eq!((&*kuaidi100.region, kuaidi100.timeout), ("CN", Duration::from_secs(10)));
     let parcel = &config.parcel;
     assert_eq!(
         (parcel.weight_g, parcel.length_mm, parcel.width_mm, parcel.height_mm),
@@ -165,17 +89,18 @@ fn commented_keys() -> Vec<String> {
 #[test]
 fn the_example_has_every_key_and_nothing_else() {
     let mut problems = Vec::new();
-    let layers = Layers::read(&LoadOptions::default(), &mut problems);
+    let keys = keys();
+    let layers = Layers::read(&LoadOptions::default(), &keys, &mut problems);
     assert_eq!(problems, [], "the example names a key that there is not");
-    let mut written: Vec<String> = KEYS
+    let mut written: Vec<String> = keys
         .iter()
-        .filter(|key| layers.in_force(key.name).is_some())
-        .map(|key| key.name.to_owned())
+        .filter(|key| layers.in_force(&key.name).is_some())
+        .map(|key| key.name.clone())
         .collect();
     written.extend(commented_keys());
-    let mut known: Vec<String> = KEYS.iter().map(|key| key.name.to_owned()).collect();
+    let mut known: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
     known.extend(
-        KEYS.iter()
+        keys.iter()
             .filter(|key| key.kind.is_secret())
             .map(|key| format!("{}_file", key.name)),
     );
@@ -217,37 +142,6 @@ fn the_example_with_every_commented_key_switched_on_is_accepted_and_each_one_cou
     // Typed, too: an optional field that no key reaches would stay empty.
     assert!(config.http.public_url.is_some() && config.sender.company.is_some() && config.log.file.is_some());
     assert!(config.vault.master_key_previous_file.is_some() && config.vault.journal_mirror.is_some());
-    assert!(config.couriers.simulated.base_url.is_some() && config.couriers.simulated.webhook_secret.is_some());
-    assert!(config.couriers.sf.partner_id.is_some() && config.couriers.sf.checkword.is_some());
-    assert!(config.couriers.sf.monthly_card.is_some());
-    let kuaidi100 = &config.couriers.kuaidi100;
-    assert!(kuaidi100.key.is_some() && kuaidi100.secret.is_some() && kuaidi100.salt.is_some());
-    assert!(kuaidi100.customer.is_some() && kuaidi100.courier_code.is_some());
-}
-
-#[test]
-fn kuaidi100_is_in_use_once_it_has_a_key_and_every_missing_key_is_named() {
-    let problems = given("[couriers.kuaidi100]\nkey = \"k\"").refused();
-    for missing in [
-        "couriers.kuaidi100.customer",
-        "couriers.kuaidi100.secret",
-        "couriers.kuaidi100.salt",
-        "couriers.kuaidi100.courier_code",
-        "http.public_url",
-    ] {
-        assert!(
-            problems.iter().any(|problem| problem.starts_with(missing)),
-            "{missing} is not in {problems:#?}"
-        );
-    }
-    given("[couriers]\ndefault = \"kuaidi100\"").is_refused_with("couriers.kuaidi100.key: is needed");
-    let whole = "[couriers.kuaidi100]\nkey = \"k\"\ncustomer = \"c\"\nsecret = \"s\"\nsalt = \"salt\"\n\
-                 courier_code = \"yuantong\"\n[http]\npublic_url = ";
-    given(&format!("{whole}\"https://orders.example.cn\"")).load();
-    let long = format!("https://{}.cn", "a".repeat(150));
-    given(&format!("{whole}\"{long}\"")).is_refused_with("http.public_url: must have at most 150 bytes");
-    given(&format!("{}\"https://a.cn\"", whole.replace("yuantong", "YuanTong")))
-        .is_refused_with("couriers.kuaidi100.courier_code: must be a company's code in small letters");
 }
 
 #[test]
@@ -302,12 +196,12 @@ fn a_named_file_must_exist_and_the_usual_one_need_not() {
         working_dir: folder.path().to_owned(),
         ..LoadOptions::default()
     };
-    assert!(Config::load(&options).is_ok());
+    assert!(load(&options).is_ok());
     options.file = Some("shop.toml".into());
-    let error = Config::load(&options).unwrap_err();
+    let error = load(&options).unwrap_err();
     assert!(error.to_string().contains("shop.toml: cannot be read"), "{error}");
     std::fs::write(folder.path().join("shop.toml"), "[clock]\nspeed = 60").unwrap();
-    assert_eq!(Config::load(&options).unwrap().clock.speed, 60);
+    assert_eq!(load(&options).unwrap().clock.speed, 60);
 }
 
 #[test]
@@ -315,10 +209,17 @@ fn unknown_keys_are_refused_with_their_place_and_what_may_have_been_meant() {
     let problems = given("[retention]\nwindw = \"1d\"\n[http]\nport = 80\n[couriers.pigeon]\nkey = 1\n[nonsense]\n")
         .env("SAFELIGHT__RETENTION__WINDWO", "1d")
         .refused();
+    let known = registry::names().join(", ");
+    let no_pigeon =
+        format!("couriers.pigeon: this build has no courier \"pigeon\" (it has: {known}) (file safelight.toml)");
+    assert!(
+        known.starts_with("simulated, sf, kuaidi100, easypost, karrio"),
+        "{known}"
+    );
     for expected in [
         "retention.windw: unknown key; did you mean retention.window? (file safelight.toml)",
         "http.port: unknown key (file safelight.toml)",
-        "couriers.pigeon: this build has no courier \"pigeon\" (it has: simulated, sf, kuaidi100, easypost, karrio) (file safelight.toml)",
+        no_pigeon.as_str(),
         "nonsense: unknown key (file safelight.toml)",
         "retention.windwo: unknown key; did you mean SAFELIGHT__RETENTION__WINDOW? \
          (environment SAFELIGHT__RETENTION__WINDWO)",
@@ -370,12 +271,13 @@ fn every_value_of_a_wrong_type_is_reported_at_once_with_what_is_expected() {
 #[test]
 fn no_value_is_ever_repeated_in_an_error() {
     let secret = "hunter2";
-    let wrong = |name: &str| match keys::kind_of(name).unwrap() {
+    let known = keys();
+    let wrong = |name: &str| match known.kind_of(name).unwrap() {
         Kind::Text | Kind::Secret | Kind::Secrets | Kind::Path => None,
         _ => Some(secret),
     };
-    for key in KEYS {
-        let Some(value) = wrong(key.name) else { continue };
+    for key in known.iter() {
+        let Some(value) = wrong(&key.name) else { continue };
         let (section, name) = key.name.rsplit_once('.').unwrap();
         for toml in [
             format!("[{section}]\n{name} = \"{value}\""),
@@ -383,7 +285,7 @@ fn no_value_is_ever_repeated_in_an_error() {
             format!("[{section}]\n{name} = [[\"{value}\"]]"),
         ] {
             let problems = given(&toml).refused().join("\n");
-            assert!(problems.contains(key.name) && !problems.contains(secret), "{problems}");
+            assert!(problems.contains(&key.name) && !problems.contains(secret), "{problems}");
         }
     }
     let syntax = given("[couriers.simulated]\nwebhook_secret = hunter2")
@@ -417,7 +319,7 @@ fn a_secret_may_come_from_a_file_without_its_last_newline() {
         .load();
     assert!(matches!(&config.database.url, DatabaseUrl::Postgres(whole) if whole.expose() == url));
     assert_eq!(
-        config.couriers.simulated.webhook_secret.as_ref().unwrap().expose(),
+        simulated_of(&config).webhook_secret.as_ref().unwrap().expose(),
         "whsec_hunter2"
     );
     let shown = format!("{}\n{config:?}", config.effective_toml());
@@ -426,42 +328,6 @@ fn a_secret_may_come_from_a_file_without_its_last_newline() {
         shown.contains("# environment SAFELIGHT__COURIERS__SIMULATED__WEBHOOK_SECRET_FILE"),
         "{shown}"
     );
-}
-
-#[test]
-fn a_list_of_secrets_is_read_from_everywhere_and_shown_nowhere() {
-    let tokens = |config: &Config| -> Vec<String> {
-        let tokens = config.couriers.sf.push_tokens.iter();
-        tokens.map(|token| token.expose().clone()).collect()
-    };
-    let by_file = given("[couriers.sf]\npush_tokens_file = \"tokens\"").file("tokens", "hunter2\n\n hunter3 \n");
-    let by_env = given("").env("SAFELIGHT__COURIERS__SF__PUSH_TOKENS", "hunter2, hunter3");
-    let by_toml = given("[couriers.sf]\npush_tokens = [\"hunter2\", \"hunter3\"]");
-    for given in [by_file, by_env, by_toml] {
-        let config = given.load();
-        assert_eq!(tokens(&config), ["hunter2", "hunter3"]);
-        let shown = format!("{}\n{config:?}", config.effective_toml());
-        assert!(!shown.contains("hunter"), "{shown}");
-        assert!(shown.contains("push_tokens = [\"***\", \"***\"]"), "{shown}");
-    }
-    given("[couriers.sf]\npush_tokens = \"hunter2\"")
-        .is_refused_with("couriers.sf.push_tokens: expected a list of texts");
-}
-
-#[test]
-fn what_would_make_sf_dangerous_or_dear_is_warned_about() {
-    let credentials = "[couriers.sf]\npartner_id = \"X\"\ncheckword = \"hunter2\"\n";
-    let warned = |toml: &str| given(&format!("{credentials}{toml}")).load().warnings().join("\n");
-    let bare = warned("base_url = \"http://sf.example.cn/std/service\"");
-    for word in ["is not https", "push_tokens is empty", "monthly_card is not set"] {
-        assert!(bare.contains(word), "{bare}");
-    }
-    let weak = warned("push_tokens = [\"short\"]\nmonthly_card = \"7551234567\"");
-    assert!(weak.contains("can be guessed") && !weak.contains("https"), "{weak}");
-    let local =
-        "base_url = \"http://127.0.0.1:9\"\npush_tokens = [\"0123456789abcdef\"]\nmonthly_card = \"7551234567\"";
-    assert!(!warned(local).contains("couriers.sf"));
-    assert!(!given("").load().warnings().join("\n").contains("couriers.sf"));
 }
 
 #[test]
@@ -538,64 +404,8 @@ fn limits_hold_and_the_place_of_the_value_is_named() {
             "couriers.fallbacks: this build has these couriers: simulated",
         ),
         (
-            "[couriers]\ndefault = \"sf\"",
-            "couriers.sf.partner_id: is needed to book with SF",
-        ),
-        (
-            "[couriers]\nfallbacks = [\"sf\"]",
-            "couriers.sf.checkword: is needed to book with SF",
-        ),
-        (
-            "[couriers.sf]\npartner_id = \"X\"",
-            "couriers.sf.checkword: is needed to book with SF",
-        ),
-        (
-            "[couriers.sf]\nbase_url = \"bspgw.sf-express.com\"",
-            "couriers.sf.base_url: expected an http:// or https:// URL",
-        ),
-        (
-            "[couriers.sf]\npush_tokens = [\"a\", \" \"]",
-            "couriers.sf.push_tokens: must not hold an empty token",
-        ),
-        (
-            "[couriers.sf]\npush_addresses = [\"sf-express.com\"]",
-            "couriers.sf.push_addresses: expected a list of IP addresses",
-        ),
-        (
             "[couriers]\nfallbacks = [\"simulated\"]",
             "couriers.fallbacks: must not name couriers.default",
-        ),
-        (
-            "[couriers.easypost]\napi_key = \"EZTK1\"",
-            "couriers.easypost.webhook_secret: is needed where",
-        ),
-        (
-            "[couriers.easypost]\nbase_url = \"http://api.easypost.com/v2\"",
-            "couriers.easypost.base_url: expected an https://",
-        ),
-        (
-            "[couriers.karrio]\ntoken = \"key_1\"",
-            "couriers.karrio.base_url: is needed where",
-        ),
-        (
-            "[couriers.karrio]\ntoken = \"key_1\"",
-            "couriers.karrio.webhook_secret: is needed where",
-        ),
-        (
-            "[couriers.karrio]\nbase_url = \"http://karrio:5002\"",
-            "couriers.karrio.base_url: expected an https://",
-        ),
-        (
-            "[couriers.simulated]\nembedded = false",
-            "couriers.simulated.base_url: is needed where",
-        ),
-        (
-            "[couriers.simulated]\nregion = \"cn\"",
-            "couriers.simulated.region: must be a country's",
-        ),
-        (
-            "[couriers.simulated]\nbase_url = \"http://u:p@h\"",
-            "couriers.simulated.base_url: expected an http://",
         ),
         (
             "[http]\npublic_url = \"orders.example.cn\"",
@@ -655,7 +465,7 @@ fn what_is_in_force_is_printed_as_toml_with_its_place_and_without_secrets() {
         "{shown}"
     );
     let printed: toml::Table = shown.parse().unwrap();
-    for key in KEYS
+    for key in keys()
         .iter()
         .filter(|key| !shown.contains(&format!("#{} =", key.name.rsplit('.').next().unwrap())))
     {

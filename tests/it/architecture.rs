@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("clock", &[]),
     ("config", &["privacy"]),
-    ("couriers", &["clock", "domain", "privacy"]),
+    ("couriers", &["clock", "config", "domain", "privacy"]),
     ("domain", &["clock", "privacy"]),
     (
         "http",
@@ -252,7 +252,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "couriers.rs",
             "couriers/",
             "telemetry.rs",
-            "config/validate.rs",
+            "config/checks.rs",
             "cli.rs",
             "cli/",
         ],

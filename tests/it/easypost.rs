@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use reqwest::Method;
 use safelight::couriers::Configured;
-use safelight::couriers::easypost::{Easypost, EasypostConfig};
+use safelight::couriers::easypost::{Easypost, Settings};
 use safelight::privacy::Secret;
 use serde_json::json;
 
@@ -17,15 +17,15 @@ use crate::harness::fixtures;
 use crate::harness::imitations::easypost::{Imitation, KEY, WEBHOOK_SECRET};
 
 fn options(imitation: &Imitation) -> Options {
-    let courier = Easypost::new(EasypostConfig {
+    let settings = Settings {
         base_url: format!("{}/v2", imitation.server.base_url()),
-        api_key: Secret::new(KEY.to_owned()),
-        webhook_secret: Secret::new(WEBHOOK_SECRET.to_owned()),
+        api_key: Some(Secret::new(KEY.to_owned())),
+        webhook_secret: Some(Secret::new(WEBHOOK_SECRET.to_owned())),
         carrier: None,
         service: None,
         carrier_account: None,
-        timeout: Duration::from_secs(10),
-    });
+    };
+    let courier = Easypost::new(settings, Duration::from_secs(10));
     Options {
         couriers: vec![Configured {
             courier: Arc::new(courier.unwrap()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use reqwest::Method;
 use safelight::couriers::Configured;
-use safelight::couriers::karrio::{Karrio, KarrioConfig};
+use safelight::couriers::karrio::{Karrio, Settings};
 use safelight::privacy::Secret;
 use serde_json::json;
 
@@ -20,14 +20,14 @@ mod real;
 
 /// A service with a Karrio at that address.
 fn options(base_url: String, token: &str, webhook_secret: &str) -> Options {
-    let courier = Karrio::new(KarrioConfig {
-        base_url,
-        token: Secret::new(token.to_owned()),
-        webhook_secret: Secret::new(webhook_secret.to_owned()),
+    let settings = Settings {
+        base_url: Some(base_url),
+        token: Some(Secret::new(token.to_owned())),
+        webhook_secret: Some(Secret::new(webhook_secret.to_owned())),
         service: None,
         carrier_ids: Vec::new(),
-        timeout: Duration::from_secs(10),
-    });
+    };
+    let courier = Karrio::new(settings, Duration::from_secs(10));
     Options {
         couriers: vec![Configured {
             courier: Arc::new(courier.unwrap()),

@@ -9,7 +9,7 @@ use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::parcels::events::webhook::{self, Received};
 use safelight::clock::Clock;
 use safelight::couriers::Configured;
-use safelight::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
+use safelight::couriers::kuaidi100::{Kuaidi100, Settings};
 use safelight::privacy::Secret;
 use serde_json::{Value, json};
 
@@ -33,21 +33,20 @@ const NEW_NUMBER: &str = "SFPLANTED99999";
 
 fn options(imitation: &Imitation) -> Options {
     let secret = |text: &str| Secret::new(text.to_owned());
-    let config = Kuaidi100Config {
+    let settings = Settings {
         order_url: imitation.url("order"),
         query_url: imitation.url("query"),
         subscribe_url: imitation.url("poll"),
-        public_url: "https://orders.example.cn".to_owned(),
-        key: secret(imitation::KEY),
-        customer: imitation::CUSTOMER.to_owned(),
-        secret: secret(imitation::SECRET),
-        salt: secret(imitation::SALT),
-        courier_code: "yuantong".to_owned(),
-        timeout: TIMEOUT.to_std().unwrap(),
+        key: Some(secret(imitation::KEY)),
+        customer: Some(imitation::CUSTOMER.to_owned()),
+        secret: Some(secret(imitation::SECRET)),
+        salt: Some(secret(imitation::SALT)),
+        courier_code: Some("yuantong".to_owned()),
     };
+    let (public_url, timeout) = ("https://orders.example.cn", TIMEOUT.to_std().unwrap());
     Options {
         couriers: vec![Configured {
-            courier: Arc::new(Kuaidi100::new(config, Clock::system()).unwrap()),
+            courier: Arc::new(Kuaidi100::new(settings, public_url, timeout, Clock::system()).unwrap()),
             region: "CN".to_owned(),
         }],
         ..Options::default()

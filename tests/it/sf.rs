@@ -13,7 +13,7 @@ use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::parcels::events::webhook::{self, Received};
 use safelight::clock::Clock;
 use safelight::couriers::Configured;
-use safelight::couriers::sf::{Sf, SfConfig};
+use safelight::couriers::sf::{Settings, Sf};
 use safelight::privacy::Secret;
 use serde_json::{Value, json};
 
@@ -33,20 +33,19 @@ const TIMEOUT: TimeDelta = TimeDelta::seconds(10);
 /// Runs one test body on a fresh service that has an SF which does what the script says.
 fn with_sf(engine: Engine, script: fn(&Call) -> Act, body: impl AsyncFnOnce(&TestApp, &Imitation)) {
     let sf = Imitation::start(script);
-    let config = SfConfig {
+    let settings = Settings {
         base_url: sf.url(),
-        partner_id: imitation::PARTNER.to_owned(),
-        checkword: Secret::new(imitation::CHECKWORD.to_owned()),
+        partner_id: Some(imitation::PARTNER.to_owned()),
+        checkword: Some(Secret::new(imitation::CHECKWORD.to_owned())),
         monthly_card: Some(Secret::new("7551234567".to_owned())),
         express_type_id: 1,
         push_tokens: vec![Secret::new(TOKEN.to_owned())],
         // Where the tests call from: nothing would be believed if the service did not know who calls.
         push_addresses: vec!["127.0.0.0/8".parse().unwrap()],
-        timeout: TIMEOUT.to_std().unwrap(),
     };
     let options = Options {
         couriers: vec![Configured {
-            courier: Arc::new(Sf::new(config, Clock::system()).unwrap()),
+            courier: Arc::new(Sf::new(settings, TIMEOUT.to_std().unwrap(), Clock::system()).unwrap()),
             region: "CN".to_owned(),
         }],
         ..Options::default()

@@ -4,6 +4,7 @@
 //! id is stored; then one of its rates is bought. A shipment can be bought only once, and asking for it says whether it
 //! was: that is how an answer that was lost is found again.
 
+mod settings;
 mod signing;
 mod status;
 mod tracking_history;
@@ -19,6 +20,7 @@ use base64::Engine;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Parts};
 use crate::couriers::rest::{self, Answer, Api, SetupError, is_id, not_booked};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, Label, ParcelRef,
@@ -26,6 +28,8 @@ use crate::couriers::{
 };
 use crate::domain::ids::BookingReference;
 use crate::privacy::{Pii, Secret};
+pub use settings::Settings;
+
 use signing::Signature;
 use wire::{Purchase, Shipment};
 
@@ -34,25 +38,6 @@ const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 
 /// The longest label that is read.
 const LONGEST_LABEL: usize = 10 * 1024 * 1024;
-
-/// Where EasyPost is, as whom we speak, and what is bought.
-#[derive(Debug, Clone)]
-pub struct EasypostConfig {
-    /// `https://api.easypost.com/v2`.
-    pub base_url: String,
-    /// `EZAK...` in production, `EZTK...` for tests.
-    pub api_key: Secret<String>,
-    /// What webhooks are signed with.
-    pub webhook_secret: Secret<String>,
-    /// Buy only from this carrier, such as `USPS`.
-    pub carrier: Option<String>,
-    /// Buy only this service, such as `GroundAdvantage`.
-    pub service: Option<String>,
-    /// Buy only through this carrier account, `ca_...`.
-    pub carrier_account: Option<String>,
-    /// The longest that any one call may take.
-    pub timeout: Duration,
-}
 
 /// EasyPost.
 #[derive(Debug)]
@@ -65,27 +50,28 @@ pub struct Easypost {
 }
 
 impl Easypost {
-    /// An adapter that speaks to `config.base_url`.
+    /// An adapter that speaks to `settings.base_url`.
     ///
     /// # Errors
     /// The URL, the key or the secret cannot be used.
-    pub fn new(config: EasypostConfig) -> Result<Self, SetupError> {
-        let key = config.api_key.expose();
+    pub fn new(settings: Settings, timeout: Duration) -> Result<Self, SetupError> {
+        let key = settings.api_key.as_ref().ok_or(SetupError::Credential)?.expose();
+        let webhook_secret = settings.webhook_secret.as_ref().ok_or(SetupError::WebhookSecret)?;
         if key.trim().is_empty() || key.contains(':') {
             return Err(SetupError::Credential);
         }
         let user = base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
         let authorization = Secret::new(format!("Basic {user}"));
         Ok(Self {
-            api: Api::new(&config.base_url, &authorization, config.timeout, LONGEST_ANSWER)?,
-            signature: Signature::new(&config.webhook_secret)?,
+            api: Api::new(&settings.base_url, &authorization, timeout, LONGEST_ANSWER)?,
+            signature: Signature::new(webhook_secret)?,
             is_test: key.starts_with("EZTK"),
             wanted: wire::Wanted {
-                carrier: config.carrier,
-                service: config.service,
-                carrier_account: config.carrier_account,
+                carrier: settings.carrier,
+                service: settings.service,
+                carrier_account: settings.carrier_account,
             },
-            timeout: config.timeout,
+            timeout,
         })
     }
 
@@ -154,10 +140,23 @@ impl Easypost {
 
 type BookOutcome = Result<Booked, BookError>;
 
+impl Adapter for Easypost {
+    type Settings = Settings;
+
+    fn build(settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        if settings.api_key.is_none() || settings.webhook_secret.is_none() {
+            return Ok(None);
+        }
+        let adapter =
+            Self::new(settings.clone(), parts.timeout).map_err(|error| format!("couriers.easypost: {error}"))?;
+        Ok(Some(adapter))
+    }
+}
+
 #[async_trait]
 impl Courier for Easypost {
     fn name(&self) -> &'static str {
-        "easypost"
+        Settings::NAME
     }
 
     /// Create; then ask, buy, and ask once more where the purchase was refused.
@@ -174,7 +173,7 @@ impl Courier for Easypost {
         };
         let own = answer.body.as_ref().ok().and_then(wire::own_code);
         match (answer.status, own) {
-            // A shipment that nobody knows of costs nothing: whatever went wrong, another may be made.
+            // A shipment that nobody knows of costs nothing: whatever failed, another may be made.
             (200..=299, _) => match answer
                 .body
                 .ok()

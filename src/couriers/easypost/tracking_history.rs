@@ -16,7 +16,7 @@ use crate::privacy::Pii;
 /// The newest of a longer history are read.
 const LONGEST: usize = 200;
 
-/// One piece of news in a history.
+/// One event of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) news: News,
@@ -27,14 +27,14 @@ pub(super) struct Step {
 
 /// What a parcel has been through.
 #[derive(Debug, Clone, Copy, Default)]
-struct Been {
+struct Progress {
     moving: bool,
     returning: bool,
 }
 
-impl Been {
+impl Progress {
     /// The news in the light of what was before it.
-    fn hears(&mut self, news: News) -> News {
+    fn advance(&mut self, news: News) -> News {
         let News::Moved(status) = news else { return news };
         let status = match status {
             Delivered if self.returning => Returned,
@@ -76,15 +76,8 @@ fn code(status: &str, detail: Option<&str>) -> String {
     safe_code(said).unwrap_or("unknown").to_owned()
 }
 
-/// The whole story, oldest first; its last step is where the parcel is now. `otherwise` is the time of a tracker that
-/// has none. Empty where the tracker has no status, or no time can be told.
-pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Step> {
-    let said_at = ["updated_at", "created_at"]
-        .into_iter()
-        .find_map(|key| text(tracker, key).and_then(moment));
-    let (Some(status), Some(said_at)) = (text(tracker, "status"), said_at.or(otherwise)) else {
-        return Vec::new();
-    };
+/// The newest scans, oldest first.
+fn in_order(tracker: &Value) -> Vec<Detail<'_>> {
     let mut details: Vec<Detail<'_>> = items(tracker, "tracking_details")
         .iter()
         .filter_map(Detail::read)
@@ -96,13 +89,25 @@ pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Ste
         detail.at = known;
     }
     details.sort_by_key(|detail| detail.at);
-    let details = details.get(details.len().saturating_sub(LONGEST)..).unwrap_or_default();
+    details.split_off(details.len().saturating_sub(LONGEST))
+}
 
-    let mut been = Been::default();
+/// The whole history, oldest first; its last step is where the parcel is now. `otherwise` is the time of a tracker that
+/// has none. Empty where the tracker has no status, or no time can be told.
+pub(super) fn read(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Step> {
+    let said_at = ["updated_at", "created_at"]
+        .into_iter()
+        .find_map(|key| text(tracker, key).and_then(moment));
+    let (Some(status), Some(said_at)) = (text(tracker, "status"), said_at.or(otherwise)) else {
+        return Vec::new();
+    };
+    let details = in_order(tracker);
+
+    let mut progress = Progress::default();
     let mut steps: Vec<Step> = Vec::new();
     for (place, detail) in details.iter().enumerate() {
         steps.push(Step {
-            news: been.hears(status::news(detail.status, detail.detail)),
+            news: progress.advance(status::news(detail.status, detail.detail)),
             code: code(detail.status, detail.detail),
             at: in_place(detail.at.unwrap_or(said_at), place),
             remark: detail.remark.map(|remark| Pii::new(remark.to_owned())),
@@ -131,7 +136,7 @@ pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Ste
                 }
                 // Without a history nobody can tell a first scan from a later one.
                 News::Moved(InTransit) if details.is_empty() => News::Moved(InTransit),
-                news => been.hears(news),
+                news => progress.advance(news),
             };
             steps.push(Step {
                 news,
@@ -151,7 +156,7 @@ mod tests {
     use serde_json::json;
 
     fn told(status: &str, details: Value) -> Vec<Step> {
-        story(
+        read(
             &json!({"status": status, "status_detail": "unknown", "updated_at": "2026-11-23T12:00:00Z",
                     "shipment_id": "shp_1", "tracking_details": details}),
             None,
@@ -213,15 +218,15 @@ mod tests {
         assert_eq!(moves(&told("unknown", json!([]))), [Some(Accepted)]);
         assert_eq!(moves(&told("unknown", json!([scan("unknown", None, "-")]))), [None]);
         assert_eq!(moves(&told("in_transit", json!(null))), [Some(InTransit)]);
-        assert!(story(&json!({"status": "delivered"}), None).is_empty());
-        assert!(story(&json!("delivered"), None).is_empty());
+        assert!(read(&json!({"status": "delivered"}), None).is_empty());
+        assert!(read(&json!("delivered"), None).is_empty());
     }
 
     #[test]
     fn who_signed_and_what_was_written_are_remarks() {
         let tracker = json!({"status": "delivered", "updated_at": "2026-11-23T12:00:00Z", "signed_by": "J. Doe",
             "tracking_details": [scan("delivered", None, "2026-11-22T10:00:00Z")]});
-        let steps = story(&tracker, None);
+        let steps = read(&tracker, None);
         let remarks: Vec<_> = steps.iter().filter_map(|step| step.remark.clone()).collect();
         assert_eq!(remarks, [Pii::new("delivered; signed for by J. Doe".to_owned())]);
     }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::tracking_history::story;
+use super::tracking_history;
 use crate::clock::BusinessTime;
 use crate::couriers::rates::{Rate, cheapest};
 use crate::couriers::rest::{self, is_id, is_tracking_no, items, text};
@@ -176,7 +176,7 @@ pub(super) fn lost_shipment(error: &CallError) -> Option<BookError> {
 /// All that a tracker tells of a parcel that was asked for.
 pub(super) fn events_of(tracker: &Value, parcel: &ParcelRef) -> Vec<CourierEvent> {
     let tracking_no = tracking_no(tracker);
-    let steps = story(tracker, parcel.first_sent_at.map(as_happened)).into_iter();
+    let steps = tracking_history::read(tracker, parcel.first_sent_at.map(as_happened)).into_iter();
     steps
         .map(|step| CourierEvent {
             reference: Some(parcel.reference.clone()),
@@ -202,8 +202,8 @@ pub(super) fn read_event(body: &Value, now: BusinessTime) -> Option<Vec<CourierE
     if !is_tracker {
         return Some(Vec::new());
     }
-    // The story so far is told by every event again: its end is the news.
-    let step = story(result, Some(now)).pop()?;
+    // Every event carries the whole history again: its last step is the news.
+    let step = tracking_history::read(result, Some(now)).pop()?;
     Some(vec![CourierEvent {
         reference: None,
         provider_ref: text(result, "shipment_id").filter(|id| is_id(id)).map(str::to_owned),

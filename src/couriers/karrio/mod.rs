@@ -4,6 +4,7 @@
 //! then one of its rates. Karrio does not sign its webhooks; it sends the secret itself in a header.
 
 mod label;
+mod settings;
 mod status;
 mod tracking_history;
 mod wire;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Parts};
 use crate::couriers::rest::{self, Answer, Api, SetupError, is_id, not_booked};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, Label, ParcelRef,
@@ -24,6 +26,8 @@ use crate::couriers::{
 };
 use crate::domain::ids::BookingReference;
 use crate::privacy::{Pii, Secret};
+pub use settings::Settings;
+
 use wire::{Purchase, Shipment};
 
 /// The longest answer that is read: the answer to a purchase holds the label, in base64.
@@ -31,23 +35,6 @@ const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// Where the webhook's secret stands, whatever the header's name says.
 const SECRET_HEADER: &str = "x-event-id";
-
-/// Where Karrio is, as whom we speak, and what is bought.
-#[derive(Debug, Clone)]
-pub struct KarrioConfig {
-    /// Without `/v1`: `https://karrio.example.com`.
-    pub base_url: String,
-    /// `key_...`.
-    pub token: Secret<String>,
-    /// `whsec_...`, as Karrio gave it out with the webhook.
-    pub webhook_secret: Secret<String>,
-    /// Buy only this service, such as `ups_standard`.
-    pub service: Option<String>,
-    /// Ask only these carrier accounts; all where empty.
-    pub carrier_ids: Vec<String>,
-    /// The longest that any one call may take.
-    pub timeout: Duration,
-}
 
 /// Karrio.
 #[derive(Debug)]
@@ -61,26 +48,24 @@ pub struct Karrio {
 type BookOutcome = Result<Booked, BookError>;
 
 impl Karrio {
-    /// An adapter that speaks to `config.base_url`.
+    /// An adapter that speaks to `settings.base_url`.
     ///
     /// # Errors
     /// The URL, the token or the secret cannot be used.
-    pub fn new(config: KarrioConfig) -> Result<Self, SetupError> {
-        if config.token.expose().trim().is_empty() {
-            return Err(SetupError::Credential);
-        }
-        if config.webhook_secret.expose().trim().is_empty() {
-            return Err(SetupError::WebhookSecret);
-        }
-        let authorization = Secret::new(format!("Token {}", config.token.expose()));
+    pub fn new(settings: Settings, timeout: Duration) -> Result<Self, SetupError> {
+        let given = |secret: &Secret<String>| !secret.expose().trim().is_empty();
+        let base_url = settings.base_url.ok_or(SetupError::BaseUrl)?;
+        let token = settings.token.filter(given).ok_or(SetupError::Credential)?;
+        let webhook_secret = settings.webhook_secret.filter(given).ok_or(SetupError::WebhookSecret)?;
+        let authorization = Secret::new(format!("Token {}", token.expose()));
         Ok(Self {
-            api: Api::new(&config.base_url, &authorization, config.timeout, LONGEST_ANSWER)?,
-            webhook_secret: config.webhook_secret,
+            api: Api::new(&base_url, &authorization, timeout, LONGEST_ANSWER)?,
+            webhook_secret,
             wanted: wire::Wanted {
-                service: config.service,
-                carrier_ids: config.carrier_ids,
+                service: settings.service,
+                carrier_ids: settings.carrier_ids,
             },
-            timeout: config.timeout,
+            timeout,
         })
     }
 
@@ -163,10 +148,23 @@ impl Karrio {
     }
 }
 
+impl Adapter for Karrio {
+    type Settings = Settings;
+
+    fn build(settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        if settings.base_url.is_none() || settings.token.is_none() || settings.webhook_secret.is_none() {
+            return Ok(None);
+        }
+        let adapter =
+            Self::new(settings.clone(), parts.timeout).map_err(|error| format!("couriers.karrio: {error}"))?;
+        Ok(Some(adapter))
+    }
+}
+
 #[async_trait]
 impl Courier for Karrio {
     fn name(&self) -> &'static str {
-        "karrio"
+        Settings::NAME
     }
 
     /// Create; then ask, buy, and ask once more where the purchase was refused.
@@ -182,7 +180,7 @@ impl Courier for Karrio {
         };
         let own = answer.body.as_ref().ok().and_then(wire::own_code);
         match (answer.status, own) {
-            // A draft costs nothing: whatever went wrong, another may be made.
+            // A draft costs nothing: whatever failed, another may be made.
             (200..=299, _) => answer
                 .body
                 .ok()

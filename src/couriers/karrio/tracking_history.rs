@@ -15,7 +15,7 @@ use crate::privacy::Pii;
 /// The newest of a longer history are read.
 const LONGEST: usize = 200;
 
-/// One piece of news in a history.
+/// One event of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) news: News,
@@ -66,9 +66,9 @@ fn code(status: &str, reason: Option<&str>) -> String {
     safe_code(reason.unwrap_or(status)).unwrap_or("unknown").to_owned()
 }
 
-/// The whole story, oldest first; its last step is where the parcel is now. `otherwise` is the time of a tracker without
+/// The whole history, oldest first; its last step is where the parcel is now. `otherwise` is the time of a tracker without
 /// events. Empty where the tracker has no status, or no time can be told.
-pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Step> {
+pub(super) fn read(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Step> {
     let delivered = tracker.get("delivered").and_then(Value::as_bool) == Some(true);
     let status = match text(tracker, "status") {
         None | Some("unknown") if delivered => "delivered",
@@ -81,7 +81,7 @@ pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Ste
         return Vec::new();
     };
     let mut returning = false;
-    let mut hears = |news| match news {
+    let mut advance = |news| match news {
         News::Moved(Delivered) if returning => News::Moved(Returned),
         News::Moved(Returning) => {
             returning = true;
@@ -95,7 +95,7 @@ pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Ste
         let said = text(event, "status").unwrap_or("unknown");
         let reason = text(event, "reason");
         steps.push(Step {
-            news: hears(status::news(said, reason)),
+            news: advance(status::news(said, reason)),
             code: code(said, reason),
             at: in_place(at.unwrap_or(now), place),
             remark: text(event, "description").map(|remark| Pii::new(remark.to_owned())),
@@ -112,7 +112,7 @@ pub(super) fn story(tracker: &Value, otherwise: Option<BusinessTime>) -> Vec<Ste
         .flatten()
         .collect();
     let current = Step {
-        news: hears(status::news(status, reason)),
+        news: advance(status::news(status, reason)),
         code: code(status, reason),
         at: in_place(now, steps.len()),
         remark: (!remarks.is_empty()).then(|| Pii::new(remarks.join("; "))),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn news(tracker: &Value) -> Vec<News> {
-        story(tracker, None).into_iter().map(|step| step.news).collect()
+        read(tracker, None).into_iter().map(|step| step.news).collect()
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         for events in [json!([first, second, third]), json!([third, second, first])] {
             let tracker = json!({"status": "out_for_delivery", "events": events});
             assert_eq!(news(&tracker), expected);
-            let steps = story(&tracker, None);
+            let steps = read(&tracker, None);
             assert_eq!(
                 steps.last().unwrap().at.utc().to_rfc3339(),
                 "2026-11-23T13:15:00.000003+00:00"
@@ -160,7 +160,7 @@ mod tests {
     fn one_minute_keeps_its_order_so_that_a_later_word_is_later() {
         let at = |count: usize, status| {
             let events = vec![event("unknown", "2026-11-23", "10:00 AM"); count];
-            story(&json!({"status": status, "events": events}), None).pop().unwrap()
+            read(&json!({"status": status, "events": events}), None).pop().unwrap()
         };
         let (back, handed_over) = (at(3, "return_to_sender"), at(4, "delivered"));
         assert!(back.at < handed_over.at);
@@ -187,14 +187,14 @@ mod tests {
     fn a_reason_and_a_signature_are_taken_from_where_they_stand() {
         let lost = json!({"status": "on_hold", "info": {"signed_by": null}, "events":
             [{"date": "2026-11-23", "time": "10:00 AM", "reason": "carrier_parcel_lost", "description": "gone"}]});
-        let step = story(&lost, None).pop().unwrap();
+        let step = read(&lost, None).pop().unwrap();
         assert_eq!(
             (step.news, step.code.as_str()),
             (News::Moved(Lost), "carrier_parcel_lost")
         );
         let signed = json!({"status": "unknown", "delivered": true, "info": {"signed_by": "J. Doe"}, "events":
             [{"timestamp": "2026-11-23T10:00:00.000Z", "description": "left at door"}]});
-        let step = story(&signed, None).pop().unwrap();
+        let step = read(&signed, None).pop().unwrap();
         assert_eq!(step.news, News::Moved(Delivered));
         assert_eq!(
             step.remark,
@@ -208,6 +208,6 @@ mod tests {
         assert!(news(&json!({"events": null})).is_empty());
         assert!(news(&json!(["delivered"])).is_empty());
         let now = moment("2026-11-23T10:00:00Z");
-        assert_eq!(story(&json!({"status": "picked_up"}), now).len(), 1);
+        assert_eq!(read(&json!({"status": "picked_up"}), now).len(), 1);
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::status;
-use super::tracking_history::{Step, story};
+use super::tracking_history::{self, Step};
 use crate::clock::BusinessTime;
 use crate::couriers::client::safe_code;
 use crate::couriers::rates::{Rate, cheapest};
@@ -269,7 +269,7 @@ pub(super) fn is_about(tracker: &Value, shipment: &Shipment) -> bool {
 /// All that a tracker tells of a parcel that was asked for.
 pub(super) fn events_of(tracker: &Value, parcel: &ParcelRef) -> Vec<CourierEvent> {
     let tracking_no = tracking_no(tracker);
-    let steps = story(tracker, parcel.first_sent_at.map(as_happened)).into_iter();
+    let steps = tracking_history::read(tracker, parcel.first_sent_at.map(as_happened)).into_iter();
     steps.map(|step| event(step, parcel, tracking_no.clone())).collect()
 }
 
@@ -292,7 +292,7 @@ fn event(step: Step, parcel: &ParcelRef, tracking_no: Option<Pii<String>>) -> Co
 pub(super) fn read_event(body: &Value, now: BusinessTime) -> Option<Vec<CourierEvent>> {
     let (kind, data) = (text(body, "event")?, body.get("data")?);
     let (step, provider_ref, reference) = match kind {
-        "tracker_created" | "tracker_updated" => (story(data, Some(now)).pop()?, None, None),
+        "tracker_created" | "tracker_updated" => (tracking_history::read(data, Some(now)).pop()?, None, None),
         "shipment_purchased" | "shipment_cancelled" => {
             let id = text(data, "id").filter(|id| is_id(id))?;
             let reference = text(data, "reference").and_then(BookingReference::parse);

@@ -86,7 +86,7 @@ impl Answer {
     pub(super) fn booked(&self, after: Option<Duration>) -> Result<Booked, BookError> {
         if self.good {
             let data = self.data();
-            let ids = Ids::of(text(&data, &["taskId"]), text(&data, &["orderId"]));
+            let ids = Ids::new(text(&data, &["taskId"]), text(&data, &["orderId"]));
             // Said yes, and did not say to what: a parcel may exist.
             return match (&ids.task, &ids.order) {
                 (Some(_), Some(_)) => Ok(Booked {
@@ -126,7 +126,7 @@ impl Answer {
         if !self.good || !data.is_object() {
             return None;
         }
-        let ids = Ids::of(text(&data, &["taskId"]), text(&data, &["orderId"]));
+        let ids = Ids::new(text(&data, &["taskId"]), text(&data, &["orderId"]));
         Some(Detail {
             ids,
             status: text(&data, &["status", "orderStatus"]),

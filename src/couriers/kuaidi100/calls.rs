@@ -15,7 +15,7 @@ impl Kuaidi100 {
     /// A call to the order desk. `param` is signed as it is and sent as it is.
     pub(super) fn order_call(&self, method: &str, param: &str) -> RequestBuilder {
         let stamp = self.clock.wall_now().timestamp_millis().to_string();
-        let (key, secret) = (self.config.key.expose(), self.config.secret.expose());
+        let (key, secret) = (self.key.expose(), self.secret.expose());
         let sign = signing::sign(&[param, &stamp, key, secret]);
         let form = [
             ("method", method),
@@ -29,8 +29,8 @@ impl Kuaidi100 {
 
     /// A question about a number.
     pub(super) fn query_call(&self, param: &str) -> RequestBuilder {
-        let customer = self.config.customer.as_str();
-        let sign = signing::sign(&[param, self.config.key.expose(), customer]);
+        let customer = self.customer.as_str();
+        let sign = signing::sign(&[param, self.key.expose(), customer]);
         let form = [("customer", customer), ("sign", &sign), ("param", param)];
         self.client.post(self.query_url.clone()).form(&form)
     }
@@ -117,7 +117,7 @@ pub(super) async fn booking_answer(response: Response) -> Result<Booked, BookErr
 
 /// Tries key and secret by a price, key and customer by a number that nobody has.
 pub(super) async fn findings(courier: &Kuaidi100) -> Vec<Finding> {
-    let company = courier.config.courier_code.as_str();
+    let company = courier.courier_code.as_str();
     let price = json!({
         "kuaidiCom": company, "sendManPrintAddr": "北京市海淀区", "recManPrintAddr": "广东省深圳市", "weight": "1",
     });
@@ -128,7 +128,7 @@ pub(super) async fn findings(courier: &Kuaidi100) -> Vec<Finding> {
         desk(priced.map_err(|error| error.code), company),
         query(queried.map_err(|error| error.code)),
     ];
-    if courier.config.salt.expose().is_empty() {
+    if courier.salt.expose().is_empty() {
         findings.push(Finding {
             good: false,
             what: "couriers.kuaidi100.salt is empty: no push is believed; put in a long random text".to_owned(),

@@ -12,6 +12,7 @@
 mod answers;
 mod calls;
 mod push;
+mod settings;
 mod signing;
 mod status;
 mod wire;
@@ -28,6 +29,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Parts};
 use crate::couriers::client::{self, send_code, surely_not_sent};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, News, ParcelRef,
@@ -36,16 +38,10 @@ use crate::couriers::{
 use crate::domain::ids::BookingReference;
 use crate::domain::shipment::TrackingStatus;
 use crate::privacy::Secret;
+pub use settings::Settings;
+
+use settings::{LONGEST_CALLBACK, LONGEST_PUBLIC_URL};
 use wire::{Ids, Terms};
-
-/// The longest `callBackUrl`, in bytes.
-const LONGEST_CALLBACK: usize = 200;
-
-/// Bytes of a callback's URL behind the service's own: `/webhooks/kuaidi100/` and a booking reference.
-const CALLBACK_PATH: usize = 20 + 30;
-
-/// The longest `http.public_url` that leaves room for a callback's path, in bytes.
-pub const LONGEST_PUBLIC_URL: usize = LONGEST_CALLBACK - CALLBACK_PATH;
 
 /// How long the same id is answered with the first order, less an hour: for clocks that differ, and for what is still
 /// under way when the time is up.
@@ -53,31 +49,6 @@ const SAFE_TO_RESEND: TimeDelta = TimeDelta::hours(47);
 
 /// Kuaidi100 locks a number that is asked for more often.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(30 * 60);
-
-/// Where Kuaidi100 is, and who we are there.
-#[derive(Debug, Clone)]
-pub struct Kuaidi100Config {
-    /// The order desk, `borderapi.do`.
-    pub order_url: String,
-    /// The query, `query.do`.
-    pub query_url: String,
-    /// The subscription, `poll`.
-    pub subscribe_url: String,
-    /// How the world reaches this service, without a slash at the end; at most [`LONGEST_PUBLIC_URL`] bytes.
-    pub public_url: String,
-    /// The authorisation key (授权码).
-    pub key: Secret<String>,
-    /// The customer id that queries are signed with.
-    pub customer: String,
-    /// The secret that orders are signed with.
-    pub secret: Secret<String>,
-    /// What pushes to us are signed with; chosen by us. Empty: no push is believed.
-    pub salt: Secret<String>,
-    /// The company that carries, such as `yuantong`.
-    pub courier_code: String,
-    /// The longest that any one call may take.
-    pub timeout: Duration,
-}
 
 /// A configuration the adapter cannot work with.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +65,9 @@ pub enum Kuaidi100Error {
     /// Not a company's code.
     #[error("couriers.kuaidi100.courier_code must be a company's code in small letters, such as yuantong")]
     CourierCode,
+    /// A key that the adapter cannot do without.
+    #[error("couriers.kuaidi100.{0} is needed to book with Kuaidi100")]
+    Missing(&'static str),
     /// The TLS library could not be initialised.
     #[error("the HTTP client could not be made")]
     Client(#[source] reqwest::Error),
@@ -104,7 +78,13 @@ pub struct Kuaidi100 {
     order_url: Url,
     query_url: Url,
     subscribe_url: Url,
-    config: Kuaidi100Config,
+    public_url: String,
+    key: Secret<String>,
+    customer: String,
+    secret: Secret<String>,
+    salt: Secret<String>,
+    courier_code: String,
+    timeout: Duration,
     client: reqwest::Client,
     clock: Clock,
 }
@@ -112,8 +92,8 @@ pub struct Kuaidi100 {
 impl fmt::Debug for Kuaidi100 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kuaidi100")
-            .field("courier_code", &self.config.courier_code)
-            .field("timeout", &self.config.timeout)
+            .field("courier_code", &self.courier_code)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -125,31 +105,41 @@ fn web_url(text: &str) -> Option<Url> {
 }
 
 impl Kuaidi100 {
-    /// An adapter that speaks to the three addresses of `config`; requests are stamped by `clock`'s wall time.
+    /// An adapter that speaks to the three addresses of `settings`; requests are stamped by `clock`'s wall time.
+    /// `public_url` is how the world reaches this service, without a slash at the end; at most [`LONGEST_PUBLIC_URL`] bytes.
     ///
     /// # Errors
-    /// A URL or the company's code cannot be used.
-    pub fn new(config: Kuaidi100Config, clock: Clock) -> Result<Self, Kuaidi100Error> {
+    /// A URL or the company's code cannot be used, or a credential is missing.
+    pub fn new(settings: Settings, public_url: &str, timeout: Duration, clock: Clock) -> Result<Self, Kuaidi100Error> {
         let url = |text: &str, key| web_url(text).ok_or(Kuaidi100Error::Url(key));
-        if web_url(&config.public_url).is_none() || config.public_url.len() > LONGEST_PUBLIC_URL {
+        let missing = Kuaidi100Error::Missing;
+        if web_url(public_url).is_none() || public_url.len() > LONGEST_PUBLIC_URL {
             return Err(Kuaidi100Error::PublicUrl);
         }
-        if !wire::is_company(&config.courier_code) {
+        let courier_code = settings.courier_code.ok_or(missing("courier_code"))?;
+        if !wire::is_company(&courier_code) {
             return Err(Kuaidi100Error::CourierCode);
         }
+        let customer = settings.customer.ok_or(missing("customer"))?;
         Ok(Self {
-            order_url: url(&config.order_url, "order_url")?,
-            query_url: url(&config.query_url, "query_url")?,
-            subscribe_url: url(&config.subscribe_url, "subscribe_url")?,
-            client: client::build(config.timeout).map_err(Kuaidi100Error::Client)?,
-            config,
+            order_url: url(&settings.order_url, "order_url")?,
+            query_url: url(&settings.query_url, "query_url")?,
+            subscribe_url: url(&settings.subscribe_url, "subscribe_url")?,
+            public_url: public_url.to_owned(),
+            key: settings.key.ok_or(missing("key"))?,
+            customer: customer.trim().to_owned(),
+            secret: settings.secret.ok_or(missing("secret"))?,
+            salt: settings.salt.ok_or(missing("salt"))?,
+            courier_code,
+            timeout,
+            client: client::build(timeout).map_err(Kuaidi100Error::Client)?,
             clock,
         })
     }
 
     /// Where news of a booking is sent: the reference names no person.
     fn callback_url(&self, reference: &BookingReference) -> String {
-        let base = self.config.public_url.trim_end_matches('/');
+        let base = self.public_url.trim_end_matches('/');
         format!("{base}/webhooks/kuaidi100/{reference}")
     }
 
@@ -158,7 +148,7 @@ impl Kuaidi100 {
         let known = parcel.provider_ref.as_deref().map(Ids::parse);
         known
             .and_then(|ids| ids.company)
-            .unwrap_or_else(|| self.config.courier_code.clone())
+            .unwrap_or_else(|| self.courier_code.clone())
     }
 
     /// The end of the consignee's phone number, where the company asks for it.
@@ -237,21 +227,33 @@ impl Kuaidi100 {
     }
 }
 
+impl Adapter for Kuaidi100 {
+    type Settings = Settings;
+
+    fn build(settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        let Some(public_url) = parts.public_url.filter(|_| settings.is_complete()) else {
+            return Ok(None);
+        };
+        let adapter = Self::new(settings.clone(), public_url, parts.timeout, parts.clock.clone())?;
+        Ok(Some(adapter))
+    }
+}
+
 #[async_trait]
 impl Courier for Kuaidi100 {
     fn name(&self) -> &'static str {
-        "kuaidi100"
+        Settings::NAME
     }
 
     fn deadline(&self) -> Duration {
-        self.config.timeout
+        self.timeout
     }
 
     async fn commit(&self, request: &BookingRequest, _prepared: Option<&str>) -> Result<Booked, BookError> {
         let callback_url = self.callback_url(&request.reference);
         let terms = Terms {
-            company: &self.config.courier_code,
-            salt: self.config.salt.expose(),
+            company: &self.courier_code,
+            salt: self.salt.expose(),
             callback_url: &callback_url,
             now: self.clock.wall_now(),
         };
@@ -342,7 +344,7 @@ impl Courier for Kuaidi100 {
         };
         let company = self.company_of(parcel);
         let mut parameters = json!({
-            "callbackurl": self.callback_url(&parcel.reference), "salt": self.config.salt.expose(), "resultv2": "4",
+            "callbackurl": self.callback_url(&parcel.reference), "salt": self.salt.expose(), "resultv2": "4",
         });
         if let Some(phone) = Self::phone_for(&company, parcel)
             && let Some(members) = parameters.as_object_mut()
@@ -350,7 +352,7 @@ impl Courier for Kuaidi100 {
             members.insert("phone".to_owned(), Value::from(phone));
         }
         let param = json!({
-            "company": company, "number": number.expose(), "key": self.config.key.expose(), "parameters": parameters,
+            "company": company, "number": number.expose(), "key": self.key.expose(), "parameters": parameters,
         });
         let answer = self.ask(self.subscribe_call(&param.to_string())).await?;
         if answer.good || answer.code == "501" {
@@ -368,7 +370,7 @@ impl Courier for Kuaidi100 {
         let (Some(param), Some(sign)) = (form.param, form.sign) else {
             return Err(WebhookError::NotAuthentic);
         };
-        if !signing::is_authentic(&param, &self.config.salt, &sign) {
+        if !signing::is_authentic(&param, &self.salt, &sign) {
             return Err(WebhookError::NotAuthentic);
         }
         let reference = request.token.and_then(BookingReference::parse);

@@ -185,7 +185,7 @@ fn callback(
         _ => now,
     };
     let numbers = ["kuaidinum", "kuaidiNum"];
-    let ids = Ids::of(
+    let ids = Ids::new(
         task.map(|task| task.trim().to_owned()).filter(|task| !task.is_empty()),
         text(data, &["orderId"]),
     );
@@ -221,7 +221,7 @@ fn changed(event: &mut CourierEvent, param: &Value, data: &Value, ids: &Ids) {
     let next = Ids {
         company: company(data, &["newKuaidiCom", "kuaidiCom", "kuaidicom"])
             .or_else(|| company(param, &["kuaidicom", "kuaidiCom"])),
-        ..Ids::of(
+        ..Ids::new(
             text(data, &["newTaskId", "taskId"]).or_else(|| ids.task.clone()),
             text(data, &["newOrderId"]).or_else(|| ids.order.clone()),
         )

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::{Kuaidi100, Kuaidi100Config, Kuaidi100Error};
+use super::{Kuaidi100, Kuaidi100Error, Settings};
 use crate::clock::{Clock, Moment, WallTime};
 use crate::couriers::{BookingRequest, Courier, CourierEvent, Parcel, ParcelRef, Sender, WebhookError, WebhookRequest};
 use crate::domain::contact::{Recipient, RecipientParts};
@@ -29,18 +29,19 @@ fn secret(text: &str) -> Secret<String> {
     Secret::new(text.to_owned())
 }
 
-fn config(imitation: &Imitation) -> Kuaidi100Config {
-    Kuaidi100Config {
+const PUBLIC_URL: &str = "https://orders.example.cn";
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn settings(imitation: &Imitation) -> Settings {
+    Settings {
         order_url: imitation.url("order"),
         query_url: imitation.url("query"),
         subscribe_url: imitation.url("poll"),
-        public_url: "https://orders.example.cn".to_owned(),
-        key: secret(KEY),
-        customer: CUSTOMER.to_owned(),
-        secret: secret(SECRET),
-        salt: secret(SALT),
-        courier_code: "yuantong".to_owned(),
-        timeout: Duration::from_secs(10),
+        key: Some(secret(KEY)),
+        customer: Some(CUSTOMER.to_owned()),
+        secret: Some(secret(SECRET)),
+        salt: Some(secret(SALT)),
+        courier_code: Some("yuantong".to_owned()),
     }
 }
 
@@ -48,8 +49,12 @@ fn clock() -> Clock {
     Clock::manual(at::<WallTime>("2026-11-23T08:00:00Z"))
 }
 
+fn made(settings: Settings) -> Kuaidi100 {
+    Kuaidi100::new(settings, PUBLIC_URL, TIMEOUT, clock()).unwrap()
+}
+
 fn adapter(imitation: &Imitation) -> Kuaidi100 {
-    Kuaidi100::new(config(imitation), clock()).unwrap()
+    made(settings(imitation))
 }
 
 fn a_recipient(name: &str, phone: &str, street: &str) -> Recipient {
@@ -121,25 +126,24 @@ fn read(
 #[test]
 fn an_adapter_that_could_not_be_called_back_is_not_made() {
     let imitation = Imitation::start();
-    let with = |change: fn(&mut Kuaidi100Config)| {
-        let mut config = config(&imitation);
-        change(&mut config);
-        Kuaidi100::new(config, clock())
+    let at = |public_url: &str| Kuaidi100::new(settings(&imitation), public_url, TIMEOUT, clock());
+    let with = |change: fn(&mut Settings)| {
+        let mut settings = settings(&imitation);
+        change(&mut settings);
+        Kuaidi100::new(settings, PUBLIC_URL, TIMEOUT, clock())
     };
-    let longest = |config: &mut Kuaidi100Config| config.public_url = format!("https://{}", "a".repeat(142));
-    assert!(with(longest).is_ok());
-    let courier = with(longest).unwrap();
+    let courier = at(&format!("https://{}", "a".repeat(142))).unwrap();
     assert_eq!(courier.callback_url(&a_reference()).len(), 200);
     assert!(matches!(
-        with(|config| config.public_url.push_str(&"a".repeat(150))),
+        at(&format!("{PUBLIC_URL}{}", "a".repeat(150))),
         Err(Kuaidi100Error::PublicUrl)
     ));
     assert!(matches!(
-        with(|config| config.query_url = "ftp://a".to_owned()),
+        with(|settings| settings.query_url = "ftp://a".to_owned()),
         Err(Kuaidi100Error::Url("query_url"))
     ));
     assert!(matches!(
-        with(|config| config.courier_code = "圆通".to_owned()),
+        with(|settings| settings.courier_code = Some("圆通".to_owned())),
         Err(Kuaidi100Error::CourierCode)
     ));
     let shown = format!("{:?}", with(|_| {}).unwrap());

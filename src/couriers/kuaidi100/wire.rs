@@ -185,7 +185,7 @@ pub(super) struct Ids {
 
 impl Ids {
     /// Those of an answer's or a push's members; what cannot be an id is none.
-    pub(super) fn of(task: Option<String>, order: Option<String>) -> Self {
+    pub(super) fn new(task: Option<String>, order: Option<String>) -> Self {
         Self {
             task: task.filter(|id| is_id(id)),
             order: order.filter(|id| is_id(id)),
@@ -201,7 +201,7 @@ impl Ids {
         let (task, order, company) = (parts.next(), parts.next(), parts.next());
         Self {
             company: company.flatten().filter(|code| is_company(code)),
-            ..Self::of(task.flatten(), order.flatten())
+            ..Self::new(task.flatten(), order.flatten())
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
             assert_eq!(Ids::parse(text).to_text().as_deref(), Some(text));
         }
         assert_eq!(Ids::parse("").to_text(), None);
-        assert_eq!(Ids::of(Some("张三".into()), Some("a/b".into())).to_text(), None);
+        assert_eq!(Ids::new(Some("张三".into()), Some("a/b".into())).to_text(), None);
         let same = |one: &str, two: &str| Ids::parse(one).same(&Ids::parse(two));
         assert!(same("T1/O1", "T2/O1/zhongtong") && same("T1/O1", "/O1") && same("T1/O1", "T1/"));
         assert!(!same("T1/O1", "T1/O2") && !same("T1/O1", "T2/") && !same("/O1", "T1/"));

@@ -12,7 +12,7 @@ pub(super) async fn findings(sf: &Sf) -> Vec<Finding> {
     let nobodys = format!("SAFELIGHT-CHECK-{}", RowId::generate());
     let asked = sf
         .gateway
-        .call("EXP_RECE_SEARCH_ORDER_RESP", &SearchOrder::of(&nobodys))
+        .call("EXP_RECE_SEARCH_ORDER_RESP", &SearchOrder::from(nobodys.as_str()))
         .await;
     let mut found = vec![of_answer(asked.err())];
     found.push(match &sf.monthly_card {

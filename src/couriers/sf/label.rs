@@ -21,7 +21,7 @@ pub(super) async fn fetch(gateway: &Gateway, parcel: &ParcelRef) -> Result<Label
         // A person at SF still looks at the order; it has no waybill yet.
         return Err(CallError::new("no_waybill_yet"));
     };
-    let print = PrintWaybill::of(waybill, &gateway.partner_id);
+    let print = PrintWaybill::new(waybill, &gateway.partner_id);
     let answer = gateway
         .call("COM_RECE_CLOUD_PRINT_WAYBILLS", &print)
         .await

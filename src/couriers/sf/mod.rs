@@ -11,6 +11,7 @@ mod label;
 mod lenient_json;
 mod requests;
 mod routes;
+mod settings;
 mod signing;
 mod status;
 mod wire;
@@ -26,12 +27,15 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Parts};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, Label, ParcelRef,
     Reconciled, TrackingLimits, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest, client,
 };
 use crate::domain::ids::BookingReference;
 use crate::privacy::Secret;
+pub use settings::Settings;
+
 use codes::Meaning;
 use gateway::{Booking, Failure, Gateway};
 use routes::Style;
@@ -40,33 +44,15 @@ use wire::Held;
 /// The most parcels that one question about routes may name.
 const ROUTES_BATCH: usize = 10;
 
-/// How SF is reached and what it may be believed.
-#[derive(Debug, Clone)]
-pub struct SfConfig {
-    /// The gateway, with or without its path.
-    pub base_url: String,
-    /// Our customer code.
-    pub partner_id: String,
-    /// What requests are signed with.
-    pub checkword: Secret<String>,
-    /// The account that pays.
-    pub monthly_card: Option<Secret<String>>,
-    /// The product that is booked.
-    pub express_type_id: u32,
-    /// Each of them, in the path of a push, stands for a signature. None: no push is believed.
-    pub push_tokens: Vec<Secret<String>>,
-    /// Where pushes may come from besides; empty: anywhere.
-    pub push_addresses: Vec<IpNet>,
-    /// The longest that any one call may take.
-    pub timeout: Duration,
-}
-
 /// A configuration the adapter cannot work with.
 #[derive(Debug, thiserror::Error)]
 pub enum SfError {
     /// Not an `http` or `https` URL.
     #[error("couriers.sf.base_url must be an http or https URL")]
     BaseUrl,
+    /// A key that the adapter cannot do without.
+    #[error("couriers.sf.{0} is needed to book with SF")]
+    Missing(&'static str),
     /// The TLS library could not be initialised.
     #[error("the HTTP client could not be made")]
     Client(#[source] reqwest::Error),
@@ -91,33 +77,34 @@ impl fmt::Debug for Sf {
 }
 
 impl Sf {
-    /// An adapter that speaks to `config.base_url`; `clock` stamps what it sends, in wall time.
+    /// An adapter that speaks to `settings.base_url`; `clock` stamps what it sends, in wall time.
     ///
     /// # Errors
-    /// The URL cannot be used.
-    pub fn new(config: SfConfig, clock: Clock) -> Result<Self, SfError> {
+    /// The URL cannot be used, or a credential is missing.
+    pub fn new(settings: Settings, timeout: Duration, clock: Clock) -> Result<Self, SfError> {
+        let partner_id = settings.partner_id.ok_or(SfError::Missing("partner_id"))?;
         let gateway = Gateway {
-            url: gateway::gateway_url(&config.base_url).ok_or(SfError::BaseUrl)?,
-            client: client::build(config.timeout).map_err(SfError::Client)?,
+            url: gateway::gateway_url(&settings.base_url).ok_or(SfError::BaseUrl)?,
+            client: client::build(timeout).map_err(SfError::Client)?,
             clock,
-            partner_id: config.partner_id,
-            checkword: config.checkword,
+            partner_id: partner_id.trim().to_owned(),
+            checkword: settings.checkword.ok_or(SfError::Missing("checkword"))?,
         };
-        let mut push_tokens = config.push_tokens;
+        let mut push_tokens = settings.push_tokens;
         push_tokens.retain(|token| !token.expose().is_empty());
         Ok(Self {
             gateway,
-            monthly_card: config.monthly_card,
-            express_type_id: config.express_type_id,
+            monthly_card: settings.monthly_card,
+            express_type_id: settings.express_type_id,
             push_tokens,
-            push_addresses: config.push_addresses,
-            timeout: config.timeout,
+            push_addresses: settings.push_addresses,
+            timeout,
         })
     }
 
     /// What SF holds under a reference.
     async fn look_for(&self, reference: &BookingReference) -> Result<Reconciled, CallError> {
-        let search = requests::SearchOrder::of(reference.as_str());
+        let search = requests::SearchOrder::from(reference.as_str());
         match self.gateway.call("EXP_RECE_SEARCH_ORDER_RESP", &search).await {
             Ok(order) => match wire::held(&order, reference).map_err(CallError::new)? {
                 Held::Carried(waybill) => Ok(Reconciled::Booked(Booked::under(waybill))),
@@ -137,7 +124,7 @@ impl Sf {
 
     /// Routes of parcels that are all known by waybill, or of one that is known by reference alone.
     async fn routes_of(&self, parcels: &[&ParcelRef]) -> Result<Vec<CourierEvent>, CallError> {
-        let search = requests::SearchRoutes::of(parcels);
+        let search = requests::SearchRoutes::from(parcels);
         match self.gateway.call("EXP_RECE_SEARCH_ROUTES", &search).await {
             Ok(answer) => Ok(routes::answered(&answer, parcels, self.gateway.clock.business_now())),
             Err(failure) => Err(failure.of_call()),
@@ -160,10 +147,21 @@ impl Sf {
     }
 }
 
+impl Adapter for Sf {
+    type Settings = Settings;
+
+    fn build(settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        if settings.partner_id.is_none() || settings.checkword.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self::new(settings.clone(), parts.timeout, parts.clock.clone())?))
+    }
+}
+
 #[async_trait]
 impl Courier for Sf {
     fn name(&self) -> &'static str {
-        "sf"
+        Settings::NAME
     }
 
     fn deadline(&self) -> Duration {
@@ -201,7 +199,7 @@ impl Courier for Sf {
     }
 
     async fn cancel(&self, parcel: &ParcelRef) -> Result<CancelAnswer, CallError> {
-        let cancel = requests::CancelOrder::of(&parcel.reference);
+        let cancel = requests::CancelOrder::from(&parcel.reference);
         let code = match self.gateway.call("EXP_RECE_UPDATE_ORDER", &cancel).await {
             Ok(answer) => return wire::cancelled(&answer, &parcel.reference).map_err(CallError::new),
             Err(Failure::Said { code, after }) => match codes::meaning(&code) {

@@ -142,8 +142,9 @@ pub(super) struct SearchOrder<'a> {
     language: &'static str,
 }
 
-impl<'a> SearchOrder<'a> {
-    pub(super) fn of(order_id: &'a str) -> Self {
+/// Asks for the order of that id.
+impl<'a> From<&'a str> for SearchOrder<'a> {
+    fn from(order_id: &'a str) -> Self {
         Self {
             search_type: "1",
             order_id,
@@ -162,8 +163,8 @@ pub(super) struct CancelOrder<'a> {
     order_id: &'a str,
 }
 
-impl<'a> CancelOrder<'a> {
-    pub(super) fn of(reference: &'a BookingReference) -> Self {
+impl<'a> From<&'a BookingReference> for CancelOrder<'a> {
+    fn from(reference: &'a BookingReference) -> Self {
         Self {
             deal_type: 2,
             language: CHINESE,
@@ -186,9 +187,9 @@ pub(super) struct SearchRoutes<'a> {
     check_phone_no: Option<String>,
 }
 
-impl<'a> SearchRoutes<'a> {
-    /// For parcels that are all known by waybill, or all by reference alone.
-    pub(super) fn of(parcels: &[&'a ParcelRef]) -> Self {
+/// Asks for parcels that are all known by waybill, or all by reference alone.
+impl<'a> From<&[&'a ParcelRef]> for SearchRoutes<'a> {
+    fn from(parcels: &[&'a ParcelRef]) -> Self {
         let by_waybill = parcels.iter().all(|parcel| parcel.tracking_no.is_some());
         let number = |parcel: &&'a ParcelRef| match &parcel.tracking_no {
             Some(number) if by_waybill => number.expose().as_str(),
@@ -230,7 +231,7 @@ struct PrintDocument<'a> {
 
 impl<'a> PrintWaybill<'a> {
     /// On 76 x 130 mm, the size that every label printer takes.
-    pub(super) fn of(waybill: &'a str, partner_id: &str) -> Self {
+    pub(super) fn new(waybill: &'a str, partner_id: &str) -> Self {
         Self {
             template_code: format!("fm_76130_standard_{partner_id}"),
             version: "2.0",

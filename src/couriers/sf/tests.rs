@@ -1,4 +1,4 @@
-//! The adapter against an imitation of SF, over real sockets: each way to go wrong, and what it must mean for the next step.
+//! The adapter against an imitation of SF, over real sockets: each way to fail, and what it must mean for the next step.
 
 mod answers;
 mod bookings;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::{Sf, SfConfig};
+use super::{Settings, Sf};
 use crate::clock::{Clock, Moment, WallTime};
 use crate::couriers::{BookingRequest, Parcel, ParcelRef, Sender};
 use crate::domain::contact::{Recipient, RecipientParts};
@@ -29,27 +29,32 @@ fn now<T: Moment>() -> T {
     T::from_utc(DateTime::from_timestamp(1_795_000_000, 0).unwrap())
 }
 
-fn config(base_url: &str) -> SfConfig {
-    SfConfig {
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn settings(base_url: &str) -> Settings {
+    Settings {
         base_url: base_url.to_owned(),
-        partner_id: imitation::PARTNER.to_owned(),
-        checkword: Secret::new(imitation::CHECKWORD.to_owned()),
+        partner_id: Some(imitation::PARTNER.to_owned()),
+        checkword: Some(Secret::new(imitation::CHECKWORD.to_owned())),
         monthly_card: Some(Secret::new("7551234567".to_owned())),
         express_type_id: 1,
         push_tokens: [TOKEN, NEXT_TOKEN].map(|token| Secret::new(token.to_owned())).into(),
         push_addresses: Vec::new(),
-        timeout: Duration::from_secs(10),
     }
 }
 
-fn made(config: SfConfig) -> Sf {
-    Sf::new(config, Clock::manual(now::<WallTime>())).unwrap()
+fn made(settings: Settings) -> Sf {
+    made_with(settings, TIMEOUT)
+}
+
+fn made_with(settings: Settings, timeout: Duration) -> Sf {
+    Sf::new(settings, timeout, Clock::manual(now::<WallTime>())).unwrap()
 }
 
 /// An imitation that does what the script says, and the adapter that speaks to it.
 fn world(script: impl Fn(&Call) -> Act + Send + Sync + 'static) -> (Imitation, Sf) {
     let sf = Imitation::start(script);
-    let courier = made(config(&sf.url()));
+    let courier = made(settings(&sf.url()));
     (sf, courier)
 }
 

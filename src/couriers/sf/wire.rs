@@ -1,6 +1,6 @@
 //! What SF's gateway answers, translated to this service's words; what it is asked is in [`requests`](super::requests).
 //!
-//! Nothing here does I/O. What SF writes is read liberally (see [`loose`](super::lenient_json)); what counts as booked is not:
+//! Nothing here does I/O. What SF writes is read liberally (see [`lenient_json`](super::lenient_json)); what counts as booked is not:
 //! a parcel is ours only where the answer says so, in SF's own words for success, and names our order id.
 
 use std::borrow::Cow;

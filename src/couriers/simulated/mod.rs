@@ -4,6 +4,7 @@
 //! it as it would a stranger: what an answer means for the next step is decided here, and a request that may have
 //! arrived is `Unknown`, whatever the sandbox is known to do.
 
+mod settings;
 mod signing;
 mod wire;
 
@@ -18,14 +19,15 @@ use async_trait::async_trait;
 use reqwest::{Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
+pub use settings::{SecretMissing, Settings};
 pub use signing::InvalidSecret;
 
+use crate::couriers::adapter::{Adapter, BuildError, CourierSettings, Endpoint, Parts};
 use crate::couriers::client::{self, retry_after, send_code, surely_not_sent};
 use crate::couriers::{
     BookError, Booked, BookingRequest, CallError, CancelAnswer, Courier, CourierEvent, Finding, ParcelRef, Reconciled,
     TrackingLimits, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest,
 };
-use crate::privacy::Secret;
 use signing::Signer;
 
 /// The most parcels that one `POST /track` asks for; the sandbox takes no more.
@@ -33,17 +35,6 @@ const TRACK_BATCH: usize = 100;
 
 /// The longest answer that is read. A hundred parcels with all their events are well below it.
 const LONGEST_ANSWER: usize = 1024 * 1024;
-
-/// Where the courier is and how its webhooks are signed.
-#[derive(Debug, Clone)]
-pub struct SimulatedConfig {
-    /// `http://host:port`, with or without a path.
-    pub base_url: String,
-    /// `whsec_...`, as Standard Webhooks writes it.
-    pub webhook_secret: Secret<String>,
-    /// The longest that any one call may take.
-    pub timeout: Duration,
-}
 
 /// A configuration the adapter cannot work with.
 #[derive(Debug, thiserror::Error)]
@@ -76,24 +67,24 @@ impl fmt::Debug for Simulated {
 }
 
 impl Simulated {
-    /// An adapter that speaks to `config.base_url`.
+    /// An adapter that speaks to `endpoint`.
     ///
     /// # Errors
     /// The URL or the secret cannot be used.
-    pub fn new(config: SimulatedConfig) -> Result<Self, SimulatedError> {
+    pub fn new(endpoint: &Endpoint, timeout: Duration) -> Result<Self, SimulatedError> {
         // A base without its closing slash would lose its last segment when a path is joined to it.
-        let base =
-            Url::parse(&format!("{}/", config.base_url.trim_end_matches('/'))).map_err(|_| SimulatedError::BaseUrl)?;
+        let base = Url::parse(&format!("{}/", endpoint.base_url.trim_end_matches('/')))
+            .map_err(|_| SimulatedError::BaseUrl)?;
         if !matches!(base.scheme(), "http" | "https") || base.query().is_some() || base.fragment().is_some() {
             return Err(SimulatedError::BaseUrl);
         }
-        let signer = Signer::new(&config.webhook_secret)?;
-        let client = client::build(config.timeout).map_err(SimulatedError::Client)?;
+        let signer = Signer::new(&endpoint.webhook_secret)?;
+        let client = client::build(timeout).map_err(SimulatedError::Client)?;
         Ok(Self {
             base,
             client,
             signer,
-            timeout: config.timeout,
+            timeout,
         })
     }
 
@@ -116,10 +107,20 @@ impl Simulated {
     }
 }
 
+impl Adapter for Simulated {
+    type Settings = Settings;
+
+    /// Where it is may be known only once it runs, so its place is not taken from the settings.
+    fn build(_settings: &Settings, parts: &Parts<'_>) -> Result<Option<Self>, BuildError> {
+        let adapter = parts.simulated.map(|endpoint| Self::new(endpoint, parts.timeout));
+        Ok(adapter.transpose()?)
+    }
+}
+
 #[async_trait]
 impl Courier for Simulated {
     fn name(&self) -> &'static str {
-        "simulated"
+        Settings::NAME
     }
 
     fn deadline(&self) -> Duration {
@@ -173,7 +174,7 @@ impl Courier for Simulated {
         }
         let error = refused_call(response).await;
         match (status, error.code.as_str()) {
-            // Only its own word counts: a stray 404 of a proxy says nothing about a parcel.
+            // Only its own word counts: the 404 of a proxy says nothing about a parcel.
             (StatusCode::NOT_FOUND, "parcel_not_found") => Ok(CancelAnswer::Cancelled),
             (StatusCode::CONFLICT, _) => Ok(CancelAnswer::Refused { code: error.code }),
             _ => Err(error),

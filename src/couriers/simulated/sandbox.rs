@@ -1,12 +1,12 @@
-//! A courier company in a box: an HTTP server that books, tracks and cancels parcels, reports their lives by webhook,
-//! and goes wrong in every way that couriers do, on request. `safelight sandbox-courier --listen ADDR` runs it alone.
+//! A courier company in a box: an HTTP server that books, tracks and cancels parcels, reports their progress by webhook,
+//! and fails in every way that couriers do, on request. `safelight sandbox-courier --listen ADDR` runs it alone.
 //!
 //! It must not know who a parcel is for: a person in a request is checked and dropped, and never stored or logged. It
 //! has no authentication and believes its caller: for development and tests, never in front of real parcels.
 //!
 //! # API
 //!
-//! JSON in and out. An error is `{"code": "..."}` with a stable code. Times of a parcel's life are business time.
+//! JSON in and out. An error is `{"code": "..."}` with a stable code. Times of a parcel are business time.
 //!
 //! | Call | Answer |
 //! | --- | --- |
@@ -34,10 +34,10 @@
 //! curl -X PUT localhost:9090/faults -d '{"drop_after_booking":0.5,"slow":{"delay":3,"times":1}}'
 //! ```
 //!
-//! # Lives
+//! # Lifecycles
 //!
 //! In hours of business time after the booking: `accepted` 0, `picked_up` 2, `in_transit` 10, `out_for_delivery` 26,
-//! `delivered` 30. The faults `lost`, `returned` and `rejected` end a life otherwise.
+//! `delivered` 30. The faults `lost`, `returned` and `rejected` give another end.
 //!
 //! # Webhooks
 //!
@@ -66,13 +66,13 @@
 //! | `webhook_disordered` | a stage is reported only after the one that follows it |
 //! | `webhook_bad_signature` | one try of a webhook bears a wrong signature |
 //! | `webhook_without_reference` | a webhook names only the tracking number |
-//! | `lost`, `returned`, `rejected` | the parcel's life ends so |
+//! | `lost`, `returned`, `rejected` | the parcel ends so |
 
 mod api;
 mod faults;
 mod journal;
-mod ledger;
 mod parcel_lifecycle;
+mod parcel_store;
 mod webhook_sender;
 
 use std::io;
@@ -96,9 +96,9 @@ use crate::clock::Clock;
 use crate::couriers::client;
 use crate::privacy::Secret;
 use faults::{Call, Fault, FaultKind};
-use journal::{Journal, Line, NotStored, lock};
-use ledger::Ledger;
-use webhook_sender::{Announcement, Post};
+use journal::{Journal, NotStored, lock};
+use parcel_store::{Line, ParcelStore};
+use webhook_sender::{Announcement, WebhookSender};
 
 /// The largest body that is read.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -146,11 +146,11 @@ pub enum StartError {
 #[error("a webhook URL must be an http or https URL")]
 pub struct InvalidUrl;
 
-/// What handlers and the post room share.
+/// What handlers and the webhook sender share.
 struct Shared {
     clock: Clock,
     signer: Signer,
-    ledger: Arc<Mutex<Ledger>>,
+    store: Arc<Mutex<ParcelStore>>,
     faults: Mutex<Faults>,
     journal: Journal,
     webhook_url: watch::Sender<Option<String>>,
@@ -190,7 +190,7 @@ impl Shared {
     }
 
     fn announce(&self, announcement: Announcement) {
-        // A stopped post room finds the parcel in the ledger at the next start.
+        // A stopped webhook sender finds the parcel in the store at the next start.
         let _ = self.announcements.send(announcement);
     }
 }
@@ -203,7 +203,7 @@ pub struct RunningSandbox {
     stop: CancellationToken,
     server: ServerHandle,
     serving: JoinHandle<io::Result<()>>,
-    posting: JoinHandle<()>,
+    sending: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for RunningSandbox {
@@ -214,7 +214,7 @@ impl std::fmt::Debug for RunningSandbox {
     }
 }
 
-/// Starts a sandbox in the calling tokio (or actix) runtime: one server worker, one post room, one journal thread.
+/// Starts a sandbox in the calling tokio (or actix) runtime: one server worker, one webhook sender, one journal thread.
 ///
 /// # Errors
 /// The state file, the secret, the URL or the address cannot be used.
@@ -239,14 +239,14 @@ pub fn start(config: SandboxConfig, clock: Clock) -> Result<RunningSandbox, Star
     let shared = Arc::new(Shared {
         clock,
         signer,
-        ledger: opened.ledger,
+        store: opened.store,
         faults: Mutex::new(faults),
         journal: opened.journal,
         webhook_url,
         announcements,
     });
     shared.set_webhook_url(config.webhook_url)?;
-    let post = Post::after_restart(Arc::clone(&shared), client);
+    let sender = WebhookSender::after_restart(Arc::clone(&shared), client);
 
     let data = Data::from(Arc::clone(&shared));
     let server = HttpServer::new(move || {
@@ -264,15 +264,15 @@ pub fn start(config: SandboxConfig, clock: Clock) -> Result<RunningSandbox, Star
     let handle = server.handle();
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server);
-    let posting = tokio::spawn(post.run(announced, url, stop.clone()));
-    tracing::info!(%address, parcels = lock(&shared.ledger).count(), "the sandbox courier is open");
+    let sending = tokio::spawn(sender.run(announced, url, stop.clone()));
+    tracing::info!(%address, parcels = lock(&shared.store).count(), "Simulated courier listening");
     Ok(RunningSandbox {
         address,
         shared,
         stop,
         server: handle,
         serving,
-        posting,
+        sending,
     })
 }
 
@@ -297,7 +297,7 @@ impl RunningSandbox {
         self.server.stop(true).await;
         // A task that panicked is as stopped as one that ended.
         let _ = self.serving.await;
-        let _ = self.posting.await;
+        let _ = self.sending.await;
         self.shared.journal.close().await;
     }
 }

@@ -17,9 +17,10 @@ use chrono::DateTime;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::Simulated;
 use super::sandbox::{Faults, RunningSandbox, SandboxConfig, start};
-use super::{Simulated, SimulatedConfig};
 use crate::clock::Clock;
+use crate::couriers::adapter::Endpoint;
 use crate::couriers::{
     BookingRequest, Courier, CourierEvent, News, Parcel, ParcelRef, Sender, WebhookError, WebhookRequest, client,
 };
@@ -37,12 +38,11 @@ fn secret() -> Secret<String> {
 }
 
 fn adapter(base_url: &str, timeout: Duration) -> Simulated {
-    Simulated::new(SimulatedConfig {
+    let endpoint = Endpoint {
         base_url: base_url.to_owned(),
         webhook_secret: secret(),
-        timeout,
-    })
-    .unwrap()
+    };
+    Simulated::new(&endpoint, timeout).unwrap()
 }
 
 fn a_recipient(name: &str, phone: &str) -> Recipient {

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::app::parcels::manual;
-use crate::config::COURIERS;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
 use crate::domain::shipment::TrackingStatus;
@@ -55,7 +54,7 @@ pub(in crate::http) async fn ship(
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::new();
     let number = errors.take("/tracking_no", bounded_text(body.tracking_no.expose(), 1, 64));
-    let known = COURIERS.contains(&body.courier.as_str()) || app.couriers.get(&body.courier).is_some();
+    let known = app.couriers.knows(&body.courier);
     if !known {
         let unknown = Invalid::new("unknown_courier", "must be a courier that this service knows");
         errors.push("/courier", unknown);

@@ -16,8 +16,9 @@ use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::recovery::restore::{self, StartError, Started};
 use safelight::app::{self, App, Settings};
 use safelight::clock::{BusinessTime, Clock};
+use safelight::couriers::adapter::Endpoint;
+use safelight::couriers::simulated::Simulated;
 use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
-use safelight::couriers::simulated::{Simulated, SimulatedConfig};
 use safelight::couriers::{Configured, Couriers, Parcel, Sender, client};
 use safelight::domain::contact::{Recipient, RecipientParts};
 use safelight::domain::invalid::FieldErrors;
@@ -168,12 +169,11 @@ fn assemble(
     courier: &RunningSandbox,
     options: &Options,
 ) -> (App, Vec<Arc<Fake>>) {
-    let adapter = Simulated::new(SimulatedConfig {
+    let endpoint = Endpoint {
         base_url: courier.base_url(),
         webhook_secret: Secret::new(planted::WEBHOOK_SECRET.to_owned()),
-        timeout: options.courier_timeout,
-    })
-    .unwrap();
+    };
+    let adapter = Simulated::new(&endpoint, options.courier_timeout).unwrap();
     let orders = Database::new(databases.orders_url(), 6);
     let master = MasterKey::load_or_make(&databases.folder.path().join("vault/master.key"), true).unwrap();
     let vault = Vault::new(

@@ -10,17 +10,18 @@ use safelight::app::orders::intake::Intake;
 use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::worker_heartbeat::Heartbeat;
 use safelight::config::{Config, LoadOptions};
+use safelight::couriers::registry;
 use safelight::http::server::{self, ServerParts};
 
 /// Serves the app on a free port. The worker is taken to be alive: tests run its jobs by hand.
 pub(crate) fn serve(app: &App, intake: Intake, inbox: Inbox, folder: &Path) -> (ServerHandle, SocketAddr) {
-    let config = Config::load(&LoadOptions {
+    let options = LoadOptions {
         file: None,
         working_dir: folder.to_owned(),
         env: Vec::new(),
         flags: vec![("http.rate_limit.enabled", "false".to_owned())],
-    })
-    .unwrap();
+    };
+    let config = Config::load(&options, &registry::sections()).unwrap();
     let heartbeat = Heartbeat::default();
     heartbeat.beat(app.clock.wall_now());
     let parts = ServerParts::new(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Easypost, EasypostConfig};
+use super::{Easypost, Settings};
 use crate::couriers::contract::server::{self, Reply, Request};
 use crate::couriers::contract::{self, Again, Push, Subject};
 use crate::couriers::{Booked, Courier};
@@ -19,20 +19,21 @@ use crate::domain::ids::BookingReference;
 use crate::privacy::Secret;
 use imitation::{Imitation, KEY, WEBHOOK_SECRET};
 
-fn config(base_url: &str, timeout: Duration) -> EasypostConfig {
-    EasypostConfig {
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn settings(base_url: &str) -> Settings {
+    Settings {
         base_url: base_url.to_owned(),
-        api_key: Secret::new(KEY.to_owned()),
-        webhook_secret: Secret::new(WEBHOOK_SECRET.to_owned()),
+        api_key: Some(Secret::new(KEY.to_owned())),
+        webhook_secret: Some(Secret::new(WEBHOOK_SECRET.to_owned())),
         carrier: None,
         service: None,
         carrier_account: None,
-        timeout,
     }
 }
 
 fn adapter(base_url: &str) -> Easypost {
-    Easypost::new(config(base_url, Duration::from_secs(20))).unwrap()
+    Easypost::new(settings(base_url), TIMEOUT).unwrap()
 }
 
 #[async_trait]
@@ -42,7 +43,7 @@ impl Subject for Imitation {
     }
 
     fn adapter(&self, base_url: &str, timeout: Duration) -> Arc<dyn Courier> {
-        Arc::new(Easypost::new(config(&format!("{base_url}/v2"), timeout)).unwrap())
+        Arc::new(Easypost::new(settings(&format!("{base_url}/v2")), timeout).unwrap())
     }
 
     fn books(&self, request: &Request) -> bool {

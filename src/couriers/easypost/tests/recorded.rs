@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
-use super::{adapter, config};
+use super::{TIMEOUT, adapter, settings};
 use crate::couriers::contract::{a_request, attempt, now};
 use crate::couriers::easypost::Easypost;
 use crate::couriers::{BookError, CancelAnswer, Courier, News, ParcelRef, Reconciled, WebhookRequest};
@@ -117,10 +117,10 @@ fn recorded_trackers_are_read_to_the_right_place() {
             return;
         };
         let tracker: Value = serde_json::from_str(&body).unwrap();
-        let story = super::super::tracking_history::story(&tracker, None);
-        assert_eq!(story.last().map(|step| step.news), Some(expected), "{name}");
-        assert_eq!(story.len(), steps, "{name}");
-        let picked_up = story.iter().filter(|step| step.news == News::Moved(PickedUp)).count();
+        let history = super::super::tracking_history::read(&tracker, None);
+        assert_eq!(history.last().map(|step| step.news), Some(expected), "{name}");
+        assert_eq!(history.len(), steps, "{name}");
+        let picked_up = history.iter().filter(|step| step.news == News::Moved(PickedUp)).count();
         assert_eq!(picked_up, usize::from(steps > 2), "{name}");
     }
     let (_, list) = recording("easypost_tracker_list_pre_transit_and_error_200.json").unwrap();
@@ -132,10 +132,7 @@ fn recorded_trackers_are_read_to_the_right_place() {
             other => panic!("{other}"),
         };
         assert_eq!(
-            super::super::tracking_history::story(tracker, None)
-                .last()
-                .unwrap()
-                .news,
+            super::super::tracking_history::read(tracker, None).last().unwrap().news,
             expected
         );
     }
@@ -147,9 +144,9 @@ fn the_published_webhook_is_authentic_and_read_and_not_a_byte_of_it_may_change()
     let body = std::fs::read(folder.join("easypost_webhook_event_tracker_updated.body")).unwrap();
     let meta = std::fs::read_to_string(folder.join("easypost_webhook_event_tracker_updated.meta.json")).unwrap();
     let meta: Value = serde_json::from_str(&meta).unwrap();
-    let mut config = config("http://127.0.0.1:1", std::time::Duration::from_secs(1));
-    config.webhook_secret = Secret::new(meta["secret"].as_str().unwrap().to_owned());
-    let adapter = Easypost::new(config).unwrap();
+    let mut settings = settings("http://127.0.0.1:1");
+    settings.webhook_secret = Some(Secret::new(meta["secret"].as_str().unwrap().to_owned()));
+    let adapter = Easypost::new(settings, TIMEOUT).unwrap();
     let signature = meta["headers"]["X-Hmac-Signature"].as_str().unwrap().to_owned();
     let headers = [("x-hmac-signature".to_owned(), signature)];
     let read = |body: &[u8]| {

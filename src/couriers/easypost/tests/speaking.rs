@@ -1,14 +1,12 @@
 //! What is asked for and bought, what refusals mean, labels and news.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::imitation::{Imitation, error, sign};
 use super::server::{Reply, Server};
-use super::{adapter, config};
+use super::{TIMEOUT, adapter, settings};
 use crate::couriers::contract::{a_request, attempt, book, known, now};
-use crate::couriers::easypost::{Easypost, EasypostConfig};
+use crate::couriers::easypost::{Easypost, Settings};
 use crate::couriers::{BookError, CancelAnswer, Courier, CourierEvent, News, ParcelRef, Reconciled, WebhookRequest};
 use crate::couriers::{BookingRequest, WebhookError};
 use crate::domain::contact::{Recipient, RecipientParts};
@@ -68,41 +66,41 @@ async fn a_shipment_says_who_what_and_where_and_customs_only_abroad() {
 #[tokio::test]
 async fn the_cheapest_rate_is_bought_unless_the_configuration_says_which() {
     let imitation = Imitation::start();
-    let plain = || config(&v2(&imitation), Duration::from_secs(20));
+    let plain = || settings(&v2(&imitation));
     let some = |text: &str| Some(text.to_owned());
     let cases = [
         (plain(), Some("USPS GroundAdvantage 5.93 USD")),
         (
-            EasypostConfig {
+            Settings {
                 service: some("express"),
                 ..plain()
             },
             Some("USPS Express 33.10 USD"),
         ),
         (
-            EasypostConfig {
+            Settings {
                 carrier: some("dhlecs"),
                 ..plain()
             },
             Some("DhlEcs Parcel 10.05 USD"),
         ),
         (
-            EasypostConfig {
+            Settings {
                 carrier_account: some("ca_DhlEcs"),
                 ..plain()
             },
             Some("DhlEcs Parcel 10.05 USD"),
         ),
         (
-            EasypostConfig {
+            Settings {
                 carrier: some("FedEx"),
                 ..plain()
             },
             None,
         ),
     ];
-    for (config, service) in cases {
-        let (_, booked) = book(&Easypost::new(config).unwrap(), &a_request()).await;
+    for (settings, service) in cases {
+        let (_, booked) = book(&Easypost::new(settings, TIMEOUT).unwrap(), &a_request()).await;
         match service {
             Some(service) => assert_eq!(booked.unwrap().service.as_deref(), Some(service)),
             None => assert_eq!(booked, Err(BookError::fail("no_rate"))),

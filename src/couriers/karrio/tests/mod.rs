@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Karrio, KarrioConfig};
+use super::{Karrio, Settings};
 use crate::couriers::contract::server::{self, Reply, Request};
 use crate::couriers::contract::{self, Again, Push, Subject};
 use crate::couriers::{Booked, Courier};
@@ -19,19 +19,20 @@ use crate::domain::ids::BookingReference;
 use crate::privacy::Secret;
 use imitation::{Imitation, TOKEN, WEBHOOK_SECRET};
 
-fn config(base_url: &str, timeout: Duration) -> KarrioConfig {
-    KarrioConfig {
-        base_url: base_url.to_owned(),
-        token: Secret::new(TOKEN.to_owned()),
-        webhook_secret: Secret::new(WEBHOOK_SECRET.to_owned()),
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn settings(base_url: &str) -> Settings {
+    Settings {
+        base_url: Some(base_url.to_owned()),
+        token: Some(Secret::new(TOKEN.to_owned())),
+        webhook_secret: Some(Secret::new(WEBHOOK_SECRET.to_owned())),
         service: None,
         carrier_ids: Vec::new(),
-        timeout,
     }
 }
 
 fn adapter(base_url: &str) -> Karrio {
-    Karrio::new(config(base_url, Duration::from_secs(20))).unwrap()
+    Karrio::new(settings(base_url), TIMEOUT).unwrap()
 }
 
 #[async_trait]
@@ -41,7 +42,7 @@ impl Subject for Imitation {
     }
 
     fn adapter(&self, base_url: &str, timeout: Duration) -> Arc<dyn Courier> {
-        Arc::new(Karrio::new(config(base_url, timeout)).unwrap())
+        Arc::new(Karrio::new(settings(base_url), timeout).unwrap())
     }
 
     fn books(&self, request: &Request) -> bool {

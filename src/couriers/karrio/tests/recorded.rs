@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
-use super::{adapter, config};
+use super::{TIMEOUT, adapter, settings};
 use crate::couriers::contract::{a_request, attempt, now};
 use crate::couriers::karrio::Karrio;
 use crate::couriers::{BookError, Courier, News, ParcelRef, Reconciled, WebhookRequest};
@@ -135,15 +135,15 @@ fn recorded_webhooks_are_read_to_the_right_place() {
         let body = std::fs::read(folder.join(format!("karrio_webhook_{name}.body"))).unwrap();
         let meta = std::fs::read_to_string(folder.join(format!("karrio_webhook_{name}.meta.json"))).unwrap();
         let meta: Value = serde_json::from_str(&meta).unwrap();
-        let mut config = config("http://127.0.0.1:1", std::time::Duration::from_secs(1));
-        config.webhook_secret = Secret::new(meta["webhook_secret"].as_str().unwrap().to_owned());
+        let mut settings = settings("http://127.0.0.1:1");
+        settings.webhook_secret = Some(Secret::new(meta["webhook_secret"].as_str().unwrap().to_owned()));
         let headers: Vec<(String, String)> = meta["headers"]
             .as_object()
             .unwrap()
             .iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str().unwrap().to_owned()))
             .collect();
-        let events = Karrio::new(config).unwrap().read_webhook(&WebhookRequest {
+        let events = Karrio::new(settings, TIMEOUT).unwrap().read_webhook(&WebhookRequest {
             peer: None,
             headers: &headers,
             body: &body,

@@ -1,15 +1,13 @@
 //! What is asked for and bought, what refusals mean, labels and news.
 
-use std::time::Duration;
-
 use base64::Engine;
 use serde_json::{Value, json};
 
 use super::imitation::{Imitation, WEBHOOK_SECRET, error};
 use super::server::{Reply, Server};
-use super::{adapter, config};
+use super::{TIMEOUT, adapter, settings};
 use crate::couriers::contract::{a_request, attempt, book, known, now};
-use crate::couriers::karrio::{Karrio, KarrioConfig};
+use crate::couriers::karrio::{Karrio, Settings};
 use crate::couriers::{
     BookError, CancelAnswer, Courier, CourierEvent, News, ParcelRef, Reconciled, WebhookError, WebhookRequest,
 };
@@ -25,13 +23,13 @@ async fn booked_at(imitation: &Imitation) -> (Karrio, ParcelRef) {
 #[tokio::test]
 async fn a_draft_says_who_what_and_where_and_names_no_service() {
     let imitation = Imitation::start();
-    let config = KarrioConfig {
+    let settings = Settings {
         carrier_ids: vec!["ups_test".to_owned()],
         service: Some("ups_standard".to_owned()),
-        ..config(&imitation.server.base_url(), Duration::from_secs(20))
+        ..settings(&imitation.server.base_url())
     };
     let request = a_request();
-    Karrio::new(config).unwrap().prepare(&request).await.unwrap();
+    Karrio::new(settings, TIMEOUT).unwrap().prepare(&request).await.unwrap();
     let sent = &imitation.shipments()[0];
     assert_eq!(sent["reference"], request.reference.as_str());
     assert_eq!(sent["carrier_ids"], json!(["ups_test"]));
@@ -46,13 +44,13 @@ async fn a_draft_says_who_what_and_where_and_names_no_service() {
 #[tokio::test]
 async fn the_cheapest_rate_is_bought_unless_the_configuration_says_which() {
     let imitation = Imitation::start();
-    let plain = || config(&imitation.server.base_url(), Duration::from_secs(20));
-    let chosen = |service: Option<&str>, carriers: &[&str]| KarrioConfig {
+    let plain = || settings(&imitation.server.base_url());
+    let chosen = |service: Option<&str>, carriers: &[&str]| Settings {
         service: service.map(str::to_owned),
         carrier_ids: carriers.iter().map(|id| (*id).to_owned()).collect(),
         ..plain()
     };
-    for (config, service) in [
+    for (settings, service) in [
         (plain(), Some("ups ups_standard 4.75 USD")),
         (
             chosen(Some("UPS_Express"), &["x", "ups_test"]),
@@ -60,7 +58,7 @@ async fn the_cheapest_rate_is_bought_unless_the_configuration_says_which() {
         ),
         (chosen(None, &["x"]), None),
     ] {
-        let (_, booked) = book(&Karrio::new(config).unwrap(), &a_request()).await;
+        let (_, booked) = book(&Karrio::new(settings, TIMEOUT).unwrap(), &a_request()).await;
         match service {
             Some(service) => assert_eq!(booked.unwrap().service.as_deref(), Some(service)),
             None => assert_eq!(booked, Err(BookError::fail("no_rate"))),

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::imitation::{Fault, Imitation};
-use super::{a_recipient, a_reference, adapter, at, booking, clock, config, number, parcel};
+use super::{PUBLIC_URL, a_recipient, a_reference, adapter, at, booking, clock, made, number, parcel, settings};
 use crate::couriers::kuaidi100::Kuaidi100;
 use crate::couriers::{BookError, Booked, CancelAnswer, Courier, ParcelRef, Reconciled};
 
@@ -38,9 +38,9 @@ async fn a_parcel_is_booked_with_what_is_needed_and_nothing_more() {
 #[tokio::test]
 async fn sf_is_told_when_to_collect() {
     let imitation = Imitation::start();
-    let mut config = config(&imitation);
-    config.courier_code = "shunfeng".to_owned();
-    let courier = Kuaidi100::new(config, clock()).unwrap();
+    let mut settings = settings(&imitation);
+    settings.courier_code = Some("shunfeng".to_owned());
+    let courier = made(settings);
     courier.commit(&booking(&a_reference()), None).await.unwrap();
     let (_, param) = imitation.last();
     assert_eq!(
@@ -156,15 +156,13 @@ async fn an_answer_that_is_lost_or_late_leaves_it_unknown_and_nobody_there_is_no
         imitation.next(Fault::HangsUp { done });
         assert_eq!(book(&imitation).await, Err(BookError::unknown("connection_lost")));
     }
-    let mut slow = config(&imitation);
-    slow.timeout = Duration::from_millis(300);
     imitation.next(Fault::Slow(Duration::from_millis(900)));
-    let courier = Kuaidi100::new(slow, clock()).unwrap();
+    let courier = Kuaidi100::new(settings(&imitation), PUBLIC_URL, Duration::from_millis(300), clock()).unwrap();
     let given_up = courier.commit(&booking(&a_reference()), None).await;
     assert_eq!(given_up, Err(BookError::unknown("timeout")));
-    let mut nobody = config(&imitation);
+    let mut nobody = settings(&imitation);
     nobody.order_url = "http://127.0.0.1:1/order".to_owned();
-    let courier = Kuaidi100::new(nobody, clock()).unwrap();
+    let courier = made(nobody);
     let refused = courier.commit(&booking(&a_reference()), None).await;
     assert_eq!(refused, Err(BookError::retry("unreachable")));
 }

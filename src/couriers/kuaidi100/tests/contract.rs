@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::config;
 use super::imitation::{Imitation, callback};
+use super::{PUBLIC_URL, settings};
 use crate::clock::{Clock, WallTime};
 use crate::couriers::contract::server::{Reply, Request};
 use crate::couriers::contract::{self, Again, Push, Subject};
-use crate::couriers::kuaidi100::{Kuaidi100, Kuaidi100Config};
+use crate::couriers::kuaidi100::{Kuaidi100, Settings};
 use crate::couriers::{Booked, Courier};
 use crate::domain::ids::BookingReference;
 
@@ -45,14 +45,21 @@ impl Subject for Imitation {
     }
 
     fn adapter(&self, base_url: &str, timeout: Duration) -> Arc<dyn Courier> {
-        let config = Kuaidi100Config {
+        let settings = Settings {
             order_url: format!("{base_url}/order"),
             query_url: format!("{base_url}/query"),
             subscribe_url: format!("{base_url}/poll"),
-            timeout,
-            ..config(self)
+            ..settings(self)
         };
-        Arc::new(Kuaidi100::new(config, Clock::manual(contract::now::<WallTime>())).unwrap())
+        Arc::new(
+            Kuaidi100::new(
+                settings,
+                PUBLIC_URL,
+                timeout,
+                Clock::manual(contract::now::<WallTime>()),
+            )
+            .unwrap(),
+        )
     }
 
     fn books(&self, request: &Request) -> bool {

@@ -1,4 +1,4 @@
-//! A server that imitates Kuaidi100, and goes wrong on request: what it books is what it would send a bill for.
+//! A server that imitates Kuaidi100, and fails on request: what it books is what it would send a bill for.
 //!
 //! On plain sockets, so that it can also hang up in the middle. Shared with `tests/it`, so it names nothing of the crate.
 

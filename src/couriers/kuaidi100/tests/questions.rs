@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::imitation::{Fault, Imitation, KEY, SALT, history};
-use super::{a_reference, adapter, at, booking, clock, config, number, parcel, secret};
-use crate::couriers::kuaidi100::Kuaidi100;
+use super::{a_reference, adapter, at, booking, made, number, parcel, secret, settings};
 use crate::couriers::{Courier, News, ParcelRef};
 use crate::domain::shipment::TrackingStatus::{Accepted, Delivered, InTransit, PickedUp};
 
@@ -64,9 +63,9 @@ async fn a_history_is_read_oldest_first_in_beijing_time() {
 async fn only_companies_that_ask_for_it_are_told_the_end_of_the_phone_number() {
     let imitation = Imitation::start();
     for (company, phone) in [("shunfeng", Some("8000")), ("zhongtong", Some("8000")), ("yunda", None)] {
-        let mut config = config(&imitation);
-        config.courier_code = company.to_owned();
-        let courier = Kuaidi100::new(config, clock()).unwrap();
+        let mut settings = settings(&imitation);
+        settings.courier_code = Some(company.to_owned());
+        let courier = made(settings);
         assert_eq!(courier.track(&[known()]).await, Ok(vec![]));
         assert_eq!(imitation.last().1["phone"].as_str(), phone, "{company}");
         courier.watch(&known()).await.unwrap();
@@ -168,17 +167,17 @@ async fn a_check_says_in_words_what_is_wrong_and_books_nothing() {
     let good = adapter(&imitation).check().await;
     assert!(good.iter().all(|finding| finding.good), "{good:?}");
     assert!(imitation.orders().is_empty());
-    let mut wrong = config(&imitation);
-    wrong.secret = secret("another");
-    wrong.customer = "ANOTHER".to_owned();
-    wrong.salt = secret("");
-    let findings = Kuaidi100::new(wrong, clock()).unwrap().check().await;
+    let mut wrong = settings(&imitation);
+    wrong.secret = Some(secret("another"));
+    wrong.customer = Some("ANOTHER".to_owned());
+    wrong.salt = Some(secret(""));
+    let findings = made(wrong).check().await;
     for (finding, named) in findings.iter().zip([".secret", ".customer", ".salt"]) {
         assert!(!finding.good && finding.what.contains(named), "{finding:?}");
     }
     assert_eq!(findings.len(), 3);
-    let mut nowhere = config(&imitation);
+    let mut nowhere = settings(&imitation);
     nowhere.order_url = "http://127.0.0.1:1/".to_owned();
-    let findings = Kuaidi100::new(nowhere, clock()).unwrap().check().await;
+    let findings = made(nowhere).check().await;
     assert!(!findings[0].good && findings[0].what.contains("order_url") && findings[1].good);
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::imitation::{Imitation, push};
-use super::{adapter, clock, config, number, read, secret};
+use super::{adapter, clock, made, number, read, secret, settings};
 use crate::couriers::kuaidi100::answers::Answer;
-use crate::couriers::kuaidi100::{Kuaidi100, push as pushes};
+use crate::couriers::kuaidi100::push as pushes;
 use crate::couriers::{Courier, News, WebhookOutcome, WebhookRequest};
 use crate::domain::shipment::TrackingStatus::{Accepted, InTransit};
 
@@ -36,9 +36,9 @@ fn samples() -> Option<Vec<(String, Vec<u8>)>> {
 #[test]
 fn every_sample_is_read_to_the_right_outcome() {
     let imitation = Imitation::start();
-    let mut salted = config(&imitation);
-    salted.salt = secret("test-salt");
-    let salted = Kuaidi100::new(salted, clock()).unwrap();
+    let mut salted = settings(&imitation);
+    salted.salt = Some(secret("test-salt"));
+    let salted = made(salted);
     let courier = adapter(&imitation);
     let now = clock().wall_now();
     for (name, bytes) in samples().unwrap_or_default() {

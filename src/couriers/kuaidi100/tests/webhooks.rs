@@ -4,8 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::imitation::{Imitation, Order, callback, push, tracking_push};
-use super::{a_reference, adapter, at, clock, config, number, read, secret};
-use crate::couriers::kuaidi100::Kuaidi100;
+use super::{a_reference, adapter, at, made, number, read, secret, settings};
 use crate::couriers::{Courier, CourierEvent, News, WebhookError, WebhookOutcome, WebhookRequest};
 use crate::domain::shipment::TrackingStatus::{self, *};
 
@@ -244,9 +243,9 @@ fn what_is_not_signed_with_our_salt_is_not_believed() {
     ] {
         assert_eq!(read(&courier, &body, None), refused, "{body}");
     }
-    let mut unsalted = config(&imitation);
-    unsalted.salt = secret("");
-    let unsalted = Kuaidi100::new(unsalted, clock()).unwrap();
+    let mut unsalted = settings(&imitation);
+    unsalted.salt = Some(secret(""));
+    let unsalted = made(unsalted);
     assert_eq!(read(&unsalted, &good, None), refused);
     // The token in the path makes nothing authentic, and one that is none harms nothing.
     let foreign = WebhookRequest {

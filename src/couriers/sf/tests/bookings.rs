@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::imitation::Act;
-use super::{a_recipient, a_reference, attempt, booking, booking_to, config, first_booking, made, world};
+use super::{a_recipient, a_reference, attempt, booking, booking_to, first_booking, made, made_with, settings, world};
 use crate::couriers::{BookError, Booked, BookingRequest, Courier, Reconciled};
 use crate::privacy::{Pii, Secret};
 
@@ -53,7 +53,7 @@ async fn a_parcel_is_booked_under_our_reference_with_what_sf_needs_and_no_more()
 #[tokio::test]
 async fn regions_are_named_as_sf_names_them_and_a_base_url_without_a_path_gets_the_documented_one() {
     let (sf, _) = world(|_| Act::honestly());
-    let courier = made(config(sf.url().trim_end_matches("/std/service")));
+    let courier = made(settings(sf.url().trim_end_matches("/std/service")));
     let mut consignee = a_recipient("陈大文", "+852 2123 4567", "弥敦道1号");
     let parts = crate::domain::contact::AddressParts {
         province: "香港",
@@ -115,14 +115,11 @@ async fn an_answer_that_comes_after_we_gave_up_is_unknown_and_found() {
         wait: Duration::from_secs(5),
         ..Act::honestly()
     });
-    let hurried = made(super::SfConfig {
-        timeout: Duration::from_millis(300),
-        ..config(&sf.url())
-    });
+    let hurried = made_with(settings(&sf.url()), Duration::from_millis(300));
     let reference = a_reference();
     let given_up = hurried.commit(&booking(&reference), None).await;
     assert_eq!(given_up, Err(BookError::unknown("timeout")));
-    let patient = made(config(&sf.url()));
+    let patient = made(settings(&sf.url()));
     let waybill = sf.order(reference.as_str()).unwrap().waybill;
     assert_eq!(patient.reconcile(&attempt(&reference)).await, Ok(booked_as(waybill)));
 }
@@ -132,7 +129,7 @@ async fn where_nobody_listens_nothing_was_sent() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/std/service", listener.local_addr().unwrap());
     drop(listener);
-    let courier = made(config(&url));
+    let courier = made(settings(&url));
     let refused = courier.commit(&booking(&a_reference()), None).await;
     assert_eq!(refused, Err(BookError::retry("unreachable")));
     assert_eq!(
@@ -144,17 +141,17 @@ async fn where_nobody_listens_nothing_was_sent() {
 #[tokio::test]
 async fn a_wrong_checkword_or_partner_is_not_ours_to_try_again() {
     let (sf, _) = world(|_| Act::honestly());
-    let wrong = made(super::SfConfig {
-        checkword: Secret::new("another".to_owned()),
-        ..config(&sf.url())
+    let wrong = made(super::Settings {
+        checkword: Some(Secret::new("another".to_owned())),
+        ..settings(&sf.url())
     });
     let refused = wrong.commit(&booking(&a_reference()), None).await;
     assert_eq!(refused, Err(BookError::unauthorized("A1006")));
     let error = wrong.reconcile(&attempt(&a_reference())).await.unwrap_err();
     assert!(error.unauthorized && error.code == "A1006");
-    let stranger = made(super::SfConfig {
-        partner_id: "STRANGER".to_owned(),
-        ..config(&sf.url())
+    let stranger = made(super::Settings {
+        partner_id: Some("STRANGER".to_owned()),
+        ..settings(&sf.url())
     });
     let refused = stranger.commit(&booking(&a_reference()), None).await;
     assert_eq!(refused, Err(BookError::unauthorized("A1011")));

@@ -8,10 +8,9 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::imitation::{Act, Imitation};
-use super::{TOKEN, config, made};
+use super::{TOKEN, made_with, settings};
 use crate::couriers::contract::server::{Reply, Request};
 use crate::couriers::contract::{self, Again, Push, Subject};
-use crate::couriers::sf::SfConfig;
 use crate::couriers::{Booked, Courier};
 use crate::domain::ids::BookingReference;
 
@@ -34,10 +33,7 @@ impl Subject for Imitation {
     }
 
     fn adapter(&self, base_url: &str, timeout: Duration) -> Arc<dyn Courier> {
-        Arc::new(made(SfConfig {
-            timeout,
-            ..config(base_url)
-        }))
+        Arc::new(made_with(settings(base_url), timeout))
     }
 
     fn books(&self, request: &Request) -> bool {

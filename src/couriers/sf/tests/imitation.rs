@@ -1,5 +1,5 @@
 //! SF's gateway for tests: it checks signatures with an encoder of its own, keeps orders by their id for ever, answers in
-//! the shapes of SF's documents, and goes wrong as its script says. Plain sockets, so that it can hang up, send half an
+//! the shapes of SF's documents, and fails as its script says. Plain sockets, so that it can hang up, send half an
 //! answer or none. Used by the adapter's own tests and by those of the whole service.
 
 use std::collections::BTreeMap;

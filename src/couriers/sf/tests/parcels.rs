@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::imitation::{Act, Imitation};
-use super::{a_reference, attempt, booking, booking_to, config, made, now, with_waybill, world};
-use crate::couriers::sf::{Sf, SfConfig};
+use super::{TIMEOUT, a_reference, attempt, booking, booking_to, made, made_with, now, settings, with_waybill, world};
+use crate::couriers::sf::{Settings, Sf};
 use crate::couriers::{BookError, Booked, CallError, CancelAnswer, Courier, News, ParcelRef, Reconciled};
 use crate::domain::ids::BookingReference;
 use crate::domain::shipment::TrackingStatus;
@@ -336,11 +336,11 @@ async fn a_check_says_in_plain_words_what_is_wrong_and_changes_nothing() {
         (findings.len(), sf.parcels(), sf.calls("EXP_RECE_CREATE_ORDER").len()),
         (3, 0, 0)
     );
-    let bare = made(SfConfig {
+    let bare = made(Settings {
         monthly_card: None,
         push_tokens: vec![Secret::new(String::new())],
-        checkword: Secret::new("wrong".to_owned()),
-        ..config(&sf.url())
+        checkword: Some(Secret::new("wrong".to_owned())),
+        ..settings(&sf.url())
     });
     let findings = bare.check().await;
     assert!(findings.iter().all(|finding| !finding.good));
@@ -363,11 +363,7 @@ async fn a_check_says_in_plain_words_what_is_wrong_and_changes_nothing() {
         );
     }
     drop(sf);
-    let unreachable = made(SfConfig {
-        base_url: "http://127.0.0.1:9".to_owned(),
-        timeout: Duration::from_secs(2),
-        ..config("http://127.0.0.1:9")
-    });
+    let unreachable = made_with(settings("http://127.0.0.1:9"), Duration::from_secs(2));
     let first = unreachable.check().await.remove(0);
     assert!(
         !first.good && first.what.contains("base_url (unreachable)"),
@@ -378,15 +374,16 @@ async fn a_check_says_in_plain_words_what_is_wrong_and_changes_nothing() {
 
 #[test]
 fn nothing_of_a_person_or_a_secret_is_printed() {
-    let courier = made(config("http://127.0.0.1:9"));
-    let shown = format!("{courier:?} {:?}", config("http://127.0.0.1:9"));
+    let courier = made(settings("http://127.0.0.1:9"));
+    let shown = format!("{courier:?} {:?}", settings("http://127.0.0.1:9"));
     for secret in ["checkword ~", "7551234567", "push-token"] {
         assert!(!shown.contains(secret), "{shown}");
     }
     for bad in ["", "ftp://x", "x", "http://x?a=1"] {
         assert!(
             Sf::new(
-                config(bad),
+                settings(bad),
+                TIMEOUT,
                 crate::clock::Clock::manual(now::<crate::clock::WallTime>())
             )
             .is_err(),

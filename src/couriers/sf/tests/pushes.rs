@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{NEXT_TOKEN, TOKEN, a_reference, config, made, now};
-use crate::couriers::sf::{Sf, SfConfig};
+use super::{NEXT_TOKEN, TOKEN, a_reference, made, now, settings};
+use crate::couriers::sf::{Settings, Sf};
 use crate::couriers::{Courier, CourierEvent, News, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
 use crate::domain::shipment::TrackingStatus;
 use crate::privacy::Pii;
@@ -21,7 +21,7 @@ fn request<'a>(body: &'a [u8], token: Option<&'a str>) -> WebhookRequest<'a> {
 }
 
 fn sf() -> Sf {
-    made(config("http://127.0.0.1:9"))
+    made(settings("http://127.0.0.1:9"))
 }
 
 fn read(body: &str) -> Result<Vec<CourierEvent>, WebhookError> {
@@ -200,9 +200,9 @@ fn a_push_is_believed_by_any_of_the_tokens_and_by_nothing_else() {
         assert_eq!(judged(&sf(), wrong), Err(WebhookError::NotAuthentic), "{wrong:?}");
     }
     for tokens in [vec![], vec![crate::privacy::Secret::new(String::new())]] {
-        let none = made(SfConfig {
+        let none = made(Settings {
             push_tokens: tokens,
-            ..config("http://127.0.0.1:9")
+            ..settings("http://127.0.0.1:9")
         });
         for token in [None, Some(""), Some(TOKEN)] {
             assert_eq!(judged(&none, token), Err(WebhookError::NotAuthentic));
@@ -213,9 +213,9 @@ fn a_push_is_believed_by_any_of_the_tokens_and_by_nothing_else() {
 
 #[test]
 fn where_addresses_are_set_a_push_must_come_from_one_of_them_besides() {
-    let courier = made(SfConfig {
+    let courier = made(Settings {
         push_addresses: vec!["203.0.113.0/24".parse().unwrap()],
-        ..config("http://127.0.0.1:9")
+        ..settings("http://127.0.0.1:9")
     });
     let body = route_json(a_reference().as_str());
     for (peer, believed) in [

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{TOKEN, config, made, now};
+use super::{TOKEN, made, now, settings};
 use crate::couriers::sf::codes::{Meaning, meaning};
 use crate::couriers::sf::routes;
 use crate::couriers::sf::signing::digest;
@@ -113,7 +113,7 @@ fn every_sample_of_a_route_is_read_and_acknowledged_as_published() {
         now: now(),
         received_at: now(),
     };
-    let courier = made(config("http://127.0.0.1:9"));
+    let courier = made(settings("http://127.0.0.1:9"));
     let events = courier.read_webhook(&request).unwrap();
     let shown: Vec<_> = events.iter().map(|event| event.news.as_str()).collect();
     assert_eq!(shown, [Some("picked_up"), Some("in_transit")]);

@@ -1,4 +1,4 @@
-//! The sandbox's doors: each handler reads, asks the ledger, answers. The documentation is in the parent module.
+//! The sandbox's doors: each handler reads, asks the store, answers. The documentation is in the parent module.
 //!
 //! A person in a request is checked for presence and dropped at once: it is never stored, logged or echoed.
 

@@ -1,52 +1,22 @@
 //! The state file: JSON lines, only ever appended to, and one thread that writes them.
 //!
 //! What is acknowledged to a caller is on the disk first; what arrives while one `fsync` is under way shares the next.
-//! A line is followed in the ledger only when it is written. No person, no tracking number and no secret is ever in it.
+//! A line is applied to the store only when it is written. No person, no tracking number and no secret is ever in it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::faults::Faults;
-use super::ledger::Ledger;
 use super::parcel_lifecycle::End;
+use super::parcel_store::{Line, ParcelStore};
 use crate::clock::BusinessTime;
 
 /// The most lines that share one `fsync`: bounds the memory of a burst, far above what arrives during one.
 const LARGEST_BATCH: usize = 4096;
-
-/// One line of the state file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "line", rename_all = "snake_case")]
-pub(super) enum Line {
-    /// The first: what makes this installation's tracking numbers its own.
-    Installation {
-        number: u64,
-    },
-    Booked {
-        ordinal: u64,
-        reference: String,
-        at: BusinessTime,
-        end: End,
-    },
-    Cancelled {
-        ordinal: u64,
-        at: BusinessTime,
-    },
-    /// The webhook of a stage was answered with 2xx.
-    Acknowledged {
-        ordinal: u64,
-        stage: u32,
-    },
-    /// All faults, as they are from here on.
-    Faults {
-        faults: Faults,
-    },
-}
 
 /// Why a state file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +63,7 @@ pub(super) struct Journal(mpsc::UnboundedSender<Command>);
 /// What was found in the state file.
 pub(super) struct Opened {
     pub(super) journal: Journal,
-    pub(super) ledger: Arc<Mutex<Ledger>>,
+    pub(super) store: Arc<Mutex<ParcelStore>>,
     pub(super) faults: Faults,
 }
 
@@ -140,16 +110,16 @@ impl Journal {
             File::open(folder)?.sync_all()?;
             lines.push(first);
         }
-        let (ledger, faults) = replay(&lines)?;
-        let ledger = Arc::new(Mutex::new(ledger));
+        let (store, faults) = replay(&lines)?;
+        let store = Arc::new(Mutex::new(store));
         let (sender, receiver) = mpsc::unbounded_channel();
-        let followed = Arc::clone(&ledger);
+        let applied_to = Arc::clone(&store);
         std::thread::Builder::new()
             .name("sandbox-journal".into())
-            .spawn(move || write_until_closed(tail, receiver, &followed))?;
+            .spawn(move || write_until_closed(tail, receiver, &applied_to))?;
         Ok(Opened {
             journal: Self(sender),
-            ledger,
+            store,
             faults,
         })
     }
@@ -222,19 +192,19 @@ fn read_lines(bytes: &[u8]) -> Result<(Vec<Line>, u64), StateError> {
     Ok((lines, length))
 }
 
-fn replay(lines: &[Line]) -> Result<(Ledger, Faults), StateError> {
+fn replay(lines: &[Line]) -> Result<(ParcelStore, Faults), StateError> {
     let Some(Line::Installation { number }) = lines.first() else {
         return Err(StateError::Damaged(1));
     };
-    let mut ledger = Ledger::new(*number);
+    let mut store = ParcelStore::new(*number);
     let mut faults = Faults::default();
     for (index, line) in lines.iter().enumerate() {
         if let Line::Faults { faults: set } = line {
             faults = set.clone();
         }
-        ledger.apply(line).map_err(|_| StateError::Damaged(index + 1))?;
+        store.apply(line).map_err(|_| StateError::Damaged(index + 1))?;
     }
-    Ok((ledger, faults))
+    Ok((store, faults))
 }
 
 /// The file and how much of it is good.
@@ -278,11 +248,11 @@ enum Reply {
     Written(oneshot::Sender<Result<(), NotStored>>),
 }
 
-fn write_until_closed(mut tail: Tail, mut commands: mpsc::UnboundedReceiver<Command>, ledger: &Mutex<Ledger>) {
+fn write_until_closed(mut tail: Tail, mut commands: mpsc::UnboundedReceiver<Command>, store: &Mutex<ParcelStore>) {
     let mut closing = None;
     let mut batch = Vec::new();
     while closing.is_none() && commands.blocking_recv_many(&mut batch, LARGEST_BATCH) > 0 {
-        let mut next_ordinal = lock(ledger).next_ordinal();
+        let mut next_ordinal = lock(store).next_ordinal();
         let (mut lines, mut replies) = (Vec::new(), Vec::new());
         for command in batch.drain(..) {
             match command {
@@ -311,7 +281,7 @@ fn write_until_closed(mut tail: Tail, mut commands: mpsc::UnboundedReceiver<Comm
                 }
             }
         }
-        let stored = store(&mut tail, &lines, ledger);
+        let stored = write_durably(&mut tail, &lines, store);
         for reply in replies {
             // A caller that gave up does not hear it; the line stands all the same.
             match reply {
@@ -326,7 +296,7 @@ fn write_until_closed(mut tail: Tail, mut commands: mpsc::UnboundedReceiver<Comm
     }
 }
 
-fn store(tail: &mut Tail, lines: &[Line], ledger: &Mutex<Ledger>) -> Result<(), NotStored> {
+fn write_durably(tail: &mut Tail, lines: &[Line], store: &Mutex<ParcelStore>) -> Result<(), NotStored> {
     let mut bytes = Vec::new();
     for line in lines {
         bytes.extend(encode(line).map_err(|_| NotStored)?);
@@ -334,13 +304,13 @@ fn store(tail: &mut Tail, lines: &[Line], ledger: &Mutex<Ledger>) -> Result<(), 
     // A lost acknowledgement only means that a webhook is sent once more.
     let durable = lines.iter().any(|line| !matches!(line, Line::Acknowledged { .. }));
     if let Err(error) = tail.append(&bytes, durable) {
-        tracing::error!(kind = %error.kind(), "the sandbox's state file could not be written");
+        tracing::error!(kind = %error.kind(), "Failed to write the state file of the simulated courier; the booking or change is refused");
         return Err(NotStored);
     }
-    let mut ledger = lock(ledger);
+    let mut store = lock(store);
     for line in lines {
         // Only a cancellation or acknowledgement of a parcel that does not exist contradicts, and none is asked for.
-        let _ = ledger.apply(line);
+        let _ = store.apply(line);
     }
     Ok(())
 }
@@ -360,7 +330,7 @@ mod tests {
         let opened = Journal::open(&path).unwrap();
         assert_eq!(opened.journal.book("A".into(), at(), End::Delivered).await, Ok(1));
         assert_eq!(opened.journal.book("B".into(), at(), End::Lost).await, Ok(2));
-        let number = lock(&opened.ledger).tracking_no(2);
+        let number = lock(&opened.store).tracking_no(2);
         opened.journal.close().await;
         fs::OpenOptions::new()
             .append(true)
@@ -371,16 +341,16 @@ mod tests {
 
         let opened = Journal::open(&path).unwrap();
         assert_eq!(opened.journal.book("C".into(), at(), End::Delivered).await, Ok(3));
-        assert_eq!(lock(&opened.ledger).tracking_no(2), number);
+        assert_eq!(lock(&opened.store).tracking_no(2), number);
         assert_eq!(
-            lock(&opened.ledger)
+            lock(&opened.store)
                 .of_reference("B")
                 .map(|p| p.ordinal)
                 .collect::<Vec<_>>(),
             [2]
         );
         opened.journal.close().await;
-        assert_eq!(lock(&Journal::open(&path).unwrap().ledger).count(), 3);
+        assert_eq!(lock(&Journal::open(&path).unwrap().store).count(), 3);
     }
 
     #[tokio::test]
@@ -428,6 +398,6 @@ mod tests {
         opened.journal.close().await;
         let again = Journal::open(&path).unwrap();
         assert_eq!(again.faults, faults);
-        assert_eq!(lock(&again.ledger).get(1).map(|p| p.acknowledged), Some(1));
+        assert_eq!(lock(&again.store).get(1).map(|p| p.acknowledged), Some(1));
     }
 }

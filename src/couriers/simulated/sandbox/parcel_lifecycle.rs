@@ -1,4 +1,4 @@
-//! What happens to a parcel and when: four lives as data, in hours of business time after the booking.
+//! What happens to a parcel and when: four lifecycles as data, in hours of business time after the booking.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::domain::shipment::TrackingStatus::{
     self, Accepted, Delivered, Exception, InTransit, Lost, OutForDelivery, PickedUp, Rejected, Returned, Returning,
 };
 
-/// How a parcel's life ends, decided when it is booked.
+/// How a parcel ends, decided when it is booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum End {
@@ -18,7 +18,7 @@ pub(super) enum End {
     Rejected,
 }
 
-/// One step of a life.
+/// One step of a lifecycle.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stage {
     /// Hours of business time after the booking.
@@ -49,22 +49,22 @@ const OUT_FOR_DELIVERY: Stage = stage(26, OutForDelivery, "S40", "快件派送�
 const RETURNING: Stage = stage(34, Returning, "S60", "快件退回中");
 const RETURNED: Stage = stage(58, Returned, "S61", "快件已退回寄件人");
 
-/// At most eight each: how far a life was reported is kept as one bit a stage.
-const DELIVERED_LIFE: &[Stage] = &[
+/// At most eight each: how far a parcel was reported is kept as one bit a stage.
+const DELIVERED_LIFECYCLE: &[Stage] = &[
     ACCEPTED,
     PICKED_UP,
     IN_TRANSIT,
     OUT_FOR_DELIVERY,
     stage(30, Delivered, "S80", "已签收，签收人：本人"),
 ];
-const LOST_LIFE: &[Stage] = &[
+const LOST_LIFECYCLE: &[Stage] = &[
     ACCEPTED,
     PICKED_UP,
     IN_TRANSIT,
     stage(34, Exception, "S50", "快件异常，正在查找"),
     stage(72, Lost, "S90", "快件遗失"),
 ];
-const RETURNED_LIFE: &[Stage] = &[
+const RETURNED_LIFECYCLE: &[Stage] = &[
     ACCEPTED,
     PICKED_UP,
     IN_TRANSIT,
@@ -73,7 +73,7 @@ const RETURNED_LIFE: &[Stage] = &[
     RETURNING,
     RETURNED,
 ];
-const REJECTED_LIFE: &[Stage] = &[
+const REJECTED_LIFECYCLE: &[Stage] = &[
     ACCEPTED,
     PICKED_UP,
     IN_TRANSIT,
@@ -84,13 +84,13 @@ const REJECTED_LIFE: &[Stage] = &[
 ];
 
 impl End {
-    /// The life that ends so, in order.
+    /// The stages of a parcel that ends so, in order.
     pub(super) const fn stages(self) -> &'static [Stage] {
         match self {
-            Self::Delivered => DELIVERED_LIFE,
-            Self::Lost => LOST_LIFE,
-            Self::Returned => RETURNED_LIFE,
-            Self::Rejected => REJECTED_LIFE,
+            Self::Delivered => DELIVERED_LIFECYCLE,
+            Self::Lost => LOST_LIFECYCLE,
+            Self::Returned => RETURNED_LIFECYCLE,
+            Self::Rejected => REJECTED_LIFECYCLE,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The post room: sends the webhooks of every parcel, in order, until each is answered with 2xx.
+//! Sends the webhooks of every parcel, in order, until each is answered with 2xx.
 //!
-//! One task, two heaps: what is due in business time (the next stage of a life) and what waits in wall time (another
+//! One task, two heaps: what is due in business time (the next stage of a parcel) and what waits in wall time (another
 //! try, a head start, lateness). A parcel is in one of them or being sent, never in two places, so its webhooks keep
 //! their order; no parcel has a task of its own. How far it got is noted in the journal; what is lost is sent again.
 
@@ -18,16 +18,16 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{BusinessTime, WallTime};
 use crate::couriers::simulated::sandbox::Shared;
 use crate::couriers::simulated::sandbox::faults::{Call, FaultKind};
-use crate::couriers::simulated::sandbox::journal::{Line, lock};
-use crate::couriers::simulated::sandbox::ledger::{Ledger, Parcel};
+use crate::couriers::simulated::sandbox::journal::lock;
 use crate::couriers::simulated::sandbox::parcel_lifecycle::Stage;
+use crate::couriers::simulated::sandbox::parcel_store::{Line, Parcel, ParcelStore};
 use crate::couriers::simulated::signing::{self, Signer};
 
 /// Webhooks under way at once, over all parcels: enough to keep a receiver busy, too few to drown it.
 const AT_ONCE: usize = 32;
 
 /// The longest sleep: a manual clock is moved on without waking anybody.
-const LONGEST_NAP: Duration = Duration::from_millis(200);
+const LONGEST_SLEEP: Duration = Duration::from_millis(200);
 
 /// How long the first webhook waits so that the booking's answer normally arrives before it, as with real couriers.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -55,10 +55,15 @@ pub(super) struct News<'a> {
 }
 
 impl<'a> News<'a> {
-    pub(super) fn new(ledger: &Ledger, parcel: &'a Parcel, stage: &'static Stage, occurred_at: BusinessTime) -> Self {
+    pub(super) fn new(
+        store: &ParcelStore,
+        parcel: &'a Parcel,
+        stage: &'static Stage,
+        occurred_at: BusinessTime,
+    ) -> Self {
         Self {
             reference: Some(&parcel.reference),
-            tracking_no: ledger.tracking_no(parcel.ordinal),
+            tracking_no: store.tracking_no(parcel.ordinal),
             status: stage.status.as_str(),
             code: stage.code,
             occurred_at,
@@ -75,7 +80,7 @@ struct Message<'a> {
     data: News<'a>,
 }
 
-/// A new parcel, for the post room.
+/// A new parcel whose webhooks are to be sent.
 pub(super) struct Announcement {
     pub(super) ordinal: u64,
     /// Told when the first webhook was tried, for `webhook_before_answer`: then it has no head start to wait for.
@@ -114,8 +119,8 @@ impl Delivery {
     }
 }
 
-/// The post room.
-pub(super) struct Post {
+/// Sends the webhooks of all parcels.
+pub(super) struct WebhookSender {
     shared: Arc<Shared>,
     client: reqwest::Client,
     deliveries: HashMap<u64, Delivery>,
@@ -124,10 +129,10 @@ pub(super) struct Post {
     under_way: JoinSet<(u64, usize, bool)>,
 }
 
-impl Post {
-    /// With everything that the ledger says is still to be reported. Made before the first booking is let in.
+impl WebhookSender {
+    /// With everything that the store says is still to be reported. Made before the first booking is let in.
     pub(super) fn after_restart(shared: Arc<Shared>, client: reqwest::Client) -> Self {
-        let mut post = Self {
+        let mut sender = Self {
             shared,
             client,
             deliveries: HashMap::new(),
@@ -135,19 +140,19 @@ impl Post {
             waiting: BinaryHeap::new(),
             under_way: JoinSet::new(),
         };
-        let ledger = lock(&post.shared.ledger);
-        for parcel in ledger.after(0) {
+        let store = lock(&sender.shared.store);
+        for parcel in store.after(0) {
             let delivery = Delivery {
                 acknowledged: parcel.acknowledged,
                 ..Delivery::default()
             };
             if let Some((_, at)) = delivery.next(parcel) {
-                post.due.push(Reverse((at, parcel.ordinal)));
-                post.deliveries.insert(parcel.ordinal, delivery);
+                sender.due.push(Reverse((at, parcel.ordinal)));
+                sender.deliveries.insert(parcel.ordinal, delivery);
             }
         }
-        drop(ledger);
-        post
+        drop(store);
+        sender
     }
 
     /// Sends what is due until `stop`; then what is under way is dropped and, after a restart, sent again.
@@ -163,7 +168,7 @@ impl Post {
             if let Some(url) = &receiver {
                 self.send_what_is_due(url);
             }
-            let nap = receiver.and_then(|_| self.nap());
+            let sleep = receiver.and_then(|_| self.until_next());
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(announcement) = announcements.recv() => self.announce(announcement),
@@ -173,7 +178,7 @@ impl Post {
                     }
                 }
                 Ok(()) = url.changed() => {}
-                () = tokio::time::sleep(nap.unwrap_or(LONGEST_NAP)), if nap.is_some() => {}
+                () = tokio::time::sleep(sleep.unwrap_or(LONGEST_SLEEP)), if sleep.is_some() => {}
             }
         }
     }
@@ -196,7 +201,7 @@ impl Post {
     }
 
     /// How long until something is due; `None`: something else wakes first, or nothing is left.
-    fn nap(&self) -> Option<Duration> {
+    fn until_next(&self) -> Option<Duration> {
         if self.under_way.len() >= AT_ONCE {
             return None;
         }
@@ -209,15 +214,15 @@ impl Post {
             .peek()
             .map(|Reverse((at, _))| at.saturating_duration_since(WallInstant::now()));
         // A millisecond at least, so that rounding never makes a spin of it.
-        let nap = business.into_iter().chain(wall).min()?;
-        Some(nap.clamp(Duration::from_millis(1), LONGEST_NAP))
+        let sleep = business.into_iter().chain(wall).min()?;
+        Some(sleep.clamp(Duration::from_millis(1), LONGEST_SLEEP))
     }
 
     fn send_what_is_due(&mut self, url: &str) {
         let now = self.shared.clock.business_now();
         while self.under_way.len() < AT_ONCE {
             let Some(ordinal) = self.pop_due(now) else { return };
-            self.consider(ordinal, now, url);
+            self.send_next(ordinal, now, url);
         }
     }
 
@@ -236,10 +241,10 @@ impl Post {
     }
 
     /// Sends the next webhook of a parcel, or puts the parcel where it has to wait.
-    fn consider(&mut self, ordinal: u64, now: BusinessTime, url: &str) {
+    fn send_next(&mut self, ordinal: u64, now: BusinessTime, url: &str) {
         let shared = Arc::clone(&self.shared);
-        let ledger = lock(&shared.ledger);
-        let (Some(parcel), Some(delivery)) = (ledger.get(ordinal), self.deliveries.get_mut(&ordinal)) else {
+        let store = lock(&shared.store);
+        let (Some(parcel), Some(delivery)) = (store.get(ordinal), self.deliveries.get_mut(&ordinal)) else {
             return;
         };
         let Some((stage, at)) = delivery.next(parcel) else {
@@ -271,11 +276,11 @@ impl Post {
         let Some((known, happened_at)) = parcel.stage(stage) else {
             return;
         };
-        let mut data = News::new(&ledger, parcel, known, happened_at);
+        let mut data = News::new(&store, parcel, known, happened_at);
         if shared.strike(FaultKind::WebhookWithoutReference, Call::Book).is_some() {
             data.reference = None;
         }
-        let id = ledger.message_id(ordinal, stage);
+        let id = store.message_id(ordinal, stage);
         let Ok(body) = serde_json::to_vec(&Message {
             kind: "parcel.updated",
             timestamp: happened_at,
@@ -283,9 +288,9 @@ impl Post {
         }) else {
             return;
         };
-        drop(ledger);
+        drop(store);
         let twice = shared.strike(FaultKind::WebhookTwice, Call::Book).is_some();
-        let letter = Letter {
+        let outgoing = Outgoing {
             client: self.client.clone(),
             url: url.to_owned(),
             id,
@@ -293,7 +298,7 @@ impl Post {
             twice,
         };
         self.under_way
-            .spawn(async move { (ordinal, stage, letter.deliver(&shared).await) });
+            .spawn(async move { (ordinal, stage, outgoing.deliver(&shared).await) });
     }
 
     fn finish(&mut self, ordinal: u64, stage: usize, accepted: bool) {
@@ -319,8 +324,8 @@ impl Post {
             ordinal,
             stage: u32::try_from(stage).unwrap_or(0),
         });
-        let ledger = lock(&self.shared.ledger);
-        match ledger.get(ordinal).and_then(|parcel| delivery.next(parcel)) {
+        let store = lock(&self.shared.store);
+        match store.get(ordinal).and_then(|parcel| delivery.next(parcel)) {
             Some((_, at)) => self.due.push(Reverse((at, ordinal))),
             None => drop(self.deliveries.remove(&ordinal)),
         }
@@ -335,7 +340,7 @@ fn retry_wait(before: u32) -> Duration {
 }
 
 /// One webhook, ready to be signed and sent.
-struct Letter {
+struct Outgoing {
     client: reqwest::Client,
     url: String,
     id: String,
@@ -343,7 +348,7 @@ struct Letter {
     twice: bool,
 }
 
-impl Letter {
+impl Outgoing {
     /// Whether it was answered with 2xx.
     async fn deliver(&self, shared: &Shared) -> bool {
         let accepted = self.send(shared).await;

@@ -9,7 +9,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::{LOOPBACK, SECRET, World, a_reference, adapter, attempt, booking};
-use crate::couriers::simulated::{Simulated, SimulatedConfig, SimulatedError};
+use crate::couriers::adapter::Endpoint;
+use crate::couriers::simulated::{Simulated, SimulatedError};
 use crate::couriers::{BookError, Courier};
 use crate::privacy::Secret;
 
@@ -96,11 +97,11 @@ async fn a_strangers_404_says_nothing_about_a_parcel() {
 async fn unusable_settings_are_refused_when_the_adapter_is_made() {
     let with = |base_url: &str, secret: &str| {
         let (base_url, webhook_secret) = (base_url.to_owned(), Secret::new(secret.to_owned()));
-        Simulated::new(SimulatedConfig {
+        let endpoint = Endpoint {
             base_url,
             webhook_secret,
-            timeout: Duration::from_secs(1),
-        })
+        };
+        Simulated::new(&endpoint, Duration::from_secs(1))
     };
     assert!(matches!(with("ftp://x", SECRET), Err(SimulatedError::BaseUrl)));
     assert!(matches!(with("", SECRET), Err(SimulatedError::BaseUrl)));

@@ -11,7 +11,7 @@ use crate::couriers::simulated::sandbox::{Faults, SandboxConfig, start};
 use crate::couriers::{Courier, CourierEvent, News, WebhookAnswer, WebhookError, WebhookOutcome, WebhookRequest};
 use crate::domain::shipment::TrackingStatus::{self, Accepted, Delivered, InTransit, OutForDelivery, PickedUp};
 
-const LIFE: [TrackingStatus; 5] = [Accepted, PickedUp, InTransit, OutForDelivery, Delivered];
+const LIFECYCLE: [TrackingStatus; 5] = [Accepted, PickedUp, InTransit, OutForDelivery, Delivered];
 
 fn statuses(world: &World, receiver: &Receiver) -> Vec<TrackingStatus> {
     let read = |webhook: &super::Received| moved(&webhook.read(&world.courier, &world.clock).unwrap());
@@ -27,7 +27,7 @@ async fn a_whole_life_arrives_signed_and_in_order() {
     receiver.wait_for(1).await;
     world.clock.advance_business(TimeDelta::days(2));
     let all = receiver.wait_for(5).await;
-    assert_eq!(statuses(&world, &receiver), LIFE);
+    assert_eq!(statuses(&world, &receiver), LIFECYCLE);
     let last: CourierEvent = all[4].read(&world.courier, &world.clock).unwrap();
     assert_eq!(last.reference, Some(reference));
     assert_eq!(last.at, booked_at + TimeDelta::hours(30));
@@ -42,7 +42,7 @@ async fn nothing_arrives_before_it_has_happened() {
     world.book().await;
     receiver.wait_for(1).await;
     world.clock.advance_business(TimeDelta::minutes(119));
-    // Another parcel's first webhook comes after the post room has looked at this one again.
+    // Another parcel's first webhook comes after the webhook sender has looked at this one again.
     world.book().await;
     receiver.wait_for(2).await;
     assert_eq!(statuses(&world, &receiver), [Accepted, Accepted]);
@@ -250,7 +250,7 @@ async fn without_a_receiver_webhooks_wait_until_one_is_named() {
     let body = format!(r#"{{"url":"{}"}}"#, receiver.url());
     assert_eq!(world.send(Method::PUT, "/webhook", &body).await.0, 200);
     receiver.wait_for(5).await;
-    assert_eq!(statuses(&world, &receiver), LIFE);
+    assert_eq!(statuses(&world, &receiver), LIFECYCLE);
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn at_a_day_a_second_hundreds_of_lives_are_reported_whole_and_in_order() {
         let of_it = events
             .iter()
             .filter(|event| event.reference.as_ref() == Some(&request.reference));
-        assert_eq!(of_it.map(moved).collect::<Vec<_>>(), LIFE);
+        assert_eq!(of_it.map(moved).collect::<Vec<_>>(), LIFECYCLE);
     }
     sandbox.stop().await;
 }

@@ -178,7 +178,7 @@ async fn book_for(shared: Arc<Shared>, reference: String) -> Reply {
     if shared.strike(FaultKind::DropAfterBooking, Call::Book).is_some() {
         return Reply::HangUp;
     }
-    let tracking_no = lock(&shared.ledger).tracking_no(ordinal);
+    let tracking_no = lock(&shared.store).tracking_no(ordinal);
     let body = json!({ "tracking_no": tracking_no, "ordinal": ordinal, "reference": reference });
     Reply::Answer {
         status: StatusCode::CREATED,

@@ -66,5 +66,5 @@ pub(super) async fn webhook_set(shared: Data<Shared>, body: Bytes) -> Reply {
 }
 
 pub(super) async fn health(shared: Data<Shared>) -> Reply {
-    Reply::ok(json!({ "ok": true, "parcels": lock(&shared.ledger).count() }))
+    Reply::ok(json!({ "ok": true, "parcels": lock(&shared.store).count() }))
 }

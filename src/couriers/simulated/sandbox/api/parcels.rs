@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::super::Shared;
 use super::super::faults::Call;
-use super::super::journal::{Line, lock};
-use super::super::ledger::{Ledger, Parcel};
+use super::super::journal::lock;
+use super::super::parcel_store::{Line, Parcel, ParcelStore};
 use super::super::webhook_sender::News;
 use super::{Reply, disturbed, read};
 use crate::clock::BusinessTime;
@@ -21,9 +21,9 @@ const LARGEST_PAGE: usize = 500;
 /// The most parcels one `POST /track` may name.
 const TRACK_AT_MOST: usize = 100;
 
-fn parcel_json(ledger: &Ledger, parcel: &Parcel, now: BusinessTime) -> Value {
+fn parcel_json(store: &ParcelStore, parcel: &Parcel, now: BusinessTime) -> Value {
     json!({
-        "tracking_no": ledger.tracking_no(parcel.ordinal),
+        "tracking_no": store.tracking_no(parcel.ordinal),
         "ordinal": parcel.ordinal,
         "reference": parcel.reference,
         "booked_at": parcel.booked_at,
@@ -44,33 +44,33 @@ pub(super) async fn list(shared: Data<Shared>, query: Query<ListQuery>) -> Reply
         return reply;
     }
     let now = shared.clock.business_now();
-    let ledger = lock(&shared.ledger);
+    let store = lock(&shared.store);
     if let Some(reference) = &query.reference {
-        let data: Vec<Value> = ledger
+        let data: Vec<Value> = store
             .of_reference(reference)
-            .map(|parcel| parcel_json(&ledger, parcel, now))
+            .map(|parcel| parcel_json(&store, parcel, now))
             .collect();
         return Reply::ok(json!({ "count": data.len(), "data": data }));
     }
     let limit = query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, LARGEST_PAGE);
-    let page: Vec<&Parcel> = ledger.after(query.after.unwrap_or(0)).take(limit).collect();
+    let page: Vec<&Parcel> = store.after(query.after.unwrap_or(0)).take(limit).collect();
     let last = page.last().map(|parcel| parcel.ordinal);
-    let next_after = last.filter(|ordinal| *ordinal < ledger.count());
+    let next_after = last.filter(|ordinal| *ordinal < store.count());
     let data: Vec<Value> = page
         .into_iter()
-        .map(|parcel| parcel_json(&ledger, parcel, now))
+        .map(|parcel| parcel_json(&store, parcel, now))
         .collect();
-    Reply::ok(json!({ "count": ledger.count(), "data": data, "next_after": next_after }))
+    Reply::ok(json!({ "count": store.count(), "data": data, "next_after": next_after }))
 }
 
 pub(super) async fn one(shared: Data<Shared>, tracking_no: Path<String>) -> Reply {
     if let Some(reply) = disturbed(&shared, Call::Query).await {
         return reply;
     }
-    let ledger = lock(&shared.ledger);
-    let parcel = ledger.by_tracking_no(&tracking_no);
+    let store = lock(&shared.store);
+    let parcel = store.by_tracking_no(&tracking_no);
     parcel.map_or_else(Reply::not_found, |parcel| {
-        Reply::ok(parcel_json(&ledger, parcel, shared.clock.business_now()))
+        Reply::ok(parcel_json(&store, parcel, shared.clock.business_now()))
     })
 }
 
@@ -78,10 +78,10 @@ pub(super) async fn events(shared: Data<Shared>, tracking_no: Path<String>) -> R
     if let Some(reply) = disturbed(&shared, Call::Query).await {
         return reply;
     }
-    let ledger = lock(&shared.ledger);
-    let parcel = ledger.by_tracking_no(&tracking_no);
+    let store = lock(&shared.store);
+    let parcel = store.by_tracking_no(&tracking_no);
     parcel.map_or_else(Reply::not_found, |parcel| {
-        news_reply(&ledger, &[parcel], shared.clock.business_now())
+        news_reply(&store, &[parcel], shared.clock.business_now())
     })
 }
 
@@ -105,37 +105,37 @@ pub(super) async fn track(shared: Data<Shared>, body: Bytes) -> Reply {
     if let Some(reply) = disturbed(&shared, Call::Query).await {
         return reply;
     }
-    let ledger = lock(&shared.ledger);
+    let store = lock(&shared.store);
     let mut parcels: Vec<&Parcel> = request
         .tracking_nos
         .iter()
-        .filter_map(|number| ledger.by_tracking_no(number.expose()))
+        .filter_map(|number| store.by_tracking_no(number.expose()))
         .collect();
     parcels.extend(
         request
             .references
             .iter()
-            .flat_map(|reference| ledger.of_reference(reference)),
+            .flat_map(|reference| store.of_reference(reference)),
     );
     parcels.sort_unstable_by_key(|parcel| parcel.ordinal);
     parcels.dedup_by_key(|parcel| parcel.ordinal);
-    news_reply(&ledger, &parcels, shared.clock.business_now())
+    news_reply(&store, &parcels, shared.clock.business_now())
 }
 
-fn news_reply(ledger: &Ledger, parcels: &[&Parcel], now: BusinessTime) -> Reply {
+fn news_reply(store: &ParcelStore, parcels: &[&Parcel], now: BusinessTime) -> Reply {
     let news: Vec<News<'_>> = parcels
         .iter()
         .flat_map(|parcel| {
             parcel
                 .history(now)
-                .map(move |(stage, at)| News::new(ledger, parcel, stage, at))
+                .map(move |(stage, at)| News::new(store, parcel, stage, at))
         })
         .collect();
     Reply::ok(json!({ "count": news.len(), "data": news }))
 }
 
 pub(super) async fn cancel_one(shared: Data<Shared>, tracking_no: Path<String>) -> Reply {
-    let found = lock(&shared.ledger)
+    let found = lock(&shared.store)
         .by_tracking_no(&tracking_no)
         .map(|parcel| parcel.ordinal);
     cancel_all(&shared, found.into_iter().collect()).await
@@ -154,14 +154,14 @@ pub(super) async fn cancel(shared: Data<Shared>, body: Bytes) -> Reply {
         Err(reply) => return reply,
     };
     let found: Vec<u64> = {
-        let ledger = lock(&shared.ledger);
+        let store = lock(&shared.store);
         match (&request.tracking_no, &request.reference) {
-            (Some(number), None) => ledger
+            (Some(number), None) => store
                 .by_tracking_no(number.expose())
                 .map(|p| p.ordinal)
                 .into_iter()
                 .collect(),
-            (None, Some(reference)) => ledger.of_reference(reference).map(|p| p.ordinal).collect(),
+            (None, Some(reference)) => store.of_reference(reference).map(|p| p.ordinal).collect(),
             _ => return Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "tracking_no_or_reference"),
         }
     };
@@ -179,8 +179,8 @@ async fn cancel_all(shared: &Shared, ordinals: Vec<u64>) -> Reply {
     let now = shared.clock.business_now();
     let (mut too_late, mut to_cancel) = (false, Vec::new());
     {
-        let ledger = lock(&shared.ledger);
-        for parcel in ordinals.iter().filter_map(|ordinal| ledger.get(*ordinal)) {
+        let store = lock(&shared.store);
+        for parcel in ordinals.iter().filter_map(|ordinal| store.get(*ordinal)) {
             too_late |= parcel.is_picked_up(now);
             if parcel.cancelled_at.is_none() && !parcel.is_picked_up(now) {
                 to_cancel.push(parcel.ordinal);

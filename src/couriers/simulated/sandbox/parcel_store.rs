@@ -1,8 +1,11 @@
-//! What the courier knows of its parcels, in memory. No person: a reference, an ordinal, times, and how the life ends.
+//! What the courier knows of its parcels, in memory, and the lines of the state file that it is rebuilt from. No person: a
+//! reference, an ordinal, times, and how it ends.
 
 use std::collections::HashMap;
 
-use super::journal::Line;
+use serde::{Deserialize, Serialize};
+
+use super::faults::Faults;
 use super::parcel_lifecycle::{End, PICKED_UP_AFTER, Stage};
 use crate::clock::BusinessTime;
 use crate::domain::shipment::TrackingStatus;
@@ -25,7 +28,7 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
-    /// A stage of this parcel's life and when it happens; none after it was called off.
+    /// A stage of this parcel and when it happens; none after it was called off.
     pub(super) fn stage(&self, index: usize) -> Option<(&'static Stage, BusinessTime)> {
         let stage = self.end.stages().get(index)?;
         let at = stage.at(self.booked_at);
@@ -58,9 +61,38 @@ impl Parcel {
     }
 }
 
+/// One line of the state file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "snake_case")]
+pub(super) enum Line {
+    /// The first: what makes this installation's tracking numbers its own.
+    Installation {
+        number: u64,
+    },
+    Booked {
+        ordinal: u64,
+        reference: String,
+        at: BusinessTime,
+        end: End,
+    },
+    Cancelled {
+        ordinal: u64,
+        at: BusinessTime,
+    },
+    /// The webhook of a stage was answered with 2xx.
+    Acknowledged {
+        ordinal: u64,
+        stage: u32,
+    },
+    /// All faults, as they are from here on.
+    Faults {
+        faults: Faults,
+    },
+}
+
 /// Every parcel of one installation.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct ParcelStore {
     /// Drawn once; what makes one installation's tracking numbers differ from another's.
     installation: u64,
     parcels: Vec<Parcel>,
@@ -71,7 +103,7 @@ pub(super) struct Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Contradiction;
 
-impl Ledger {
+impl ParcelStore {
     pub(super) fn new(installation: u64) -> Self {
         Self {
             installation: installation % NUMBERS,
@@ -80,7 +112,7 @@ impl Ledger {
         }
     }
 
-    /// Follows one line of the journal; faults are not the ledger's.
+    /// Applies one line of the journal; faults are kept elsewhere.
     pub(super) fn apply(&mut self, line: &Line) -> Result<(), Contradiction> {
         match line {
             Line::Installation { .. } | Line::Faults { .. } => {}
@@ -180,8 +212,8 @@ mod tests {
     use super::*;
     use chrono::TimeDelta;
 
-    fn ledger_with(count: u64, installation: u64) -> Ledger {
-        let mut ledger = Ledger::new(installation);
+    fn store_with(count: u64, installation: u64) -> ParcelStore {
+        let mut store = ParcelStore::new(installation);
         for ordinal in 1..=count {
             let line = Line::Booked {
                 ordinal,
@@ -189,46 +221,46 @@ mod tests {
                 at: BusinessTime::UNIX_EPOCH,
                 end: End::Delivered,
             };
-            ledger.apply(&line).unwrap();
+            store.apply(&line).unwrap();
         }
-        ledger
+        store
     }
 
     #[test]
     fn tracking_numbers_lead_back_to_their_parcel_even_where_the_digits_wrap() {
         for installation in [0, 7, NUMBERS - 2, u64::MAX] {
-            let ledger = ledger_with(3, installation);
+            let store = store_with(3, installation);
             for ordinal in 1..=3 {
-                let number = ledger.tracking_no(ordinal);
+                let number = store.tracking_no(ordinal);
                 assert_eq!(number.len(), 14);
-                assert_eq!(ledger.by_tracking_no(&number).map(|p| p.ordinal), Some(ordinal));
+                assert_eq!(store.by_tracking_no(&number).map(|p| p.ordinal), Some(ordinal));
             }
-            assert!(ledger.by_tracking_no(&ledger.tracking_no(0)).is_none());
-            assert!(ledger.by_tracking_no(&ledger.tracking_no(4)).is_none());
+            assert!(store.by_tracking_no(&store.tracking_no(0)).is_none());
+            assert!(store.by_tracking_no(&store.tracking_no(4)).is_none());
         }
         for bad in ["", "SM", "SM00000000000", "SM+00000000001", "SF000000000001"] {
-            assert!(ledger_with(3, 0).by_tracking_no(bad).is_none(), "{bad}");
+            assert!(store_with(3, 0).by_tracking_no(bad).is_none(), "{bad}");
         }
     }
 
     #[test]
     fn a_cancelled_parcel_keeps_its_past_and_has_no_future() {
-        let mut ledger = ledger_with(1, 0);
+        let mut store = store_with(1, 0);
         let hour = |n| BusinessTime::UNIX_EPOCH + TimeDelta::hours(n);
-        assert!(!ledger.get(1).unwrap().is_picked_up(hour(1)) && ledger.get(1).unwrap().is_picked_up(hour(2)));
-        ledger
+        assert!(!store.get(1).unwrap().is_picked_up(hour(1)) && store.get(1).unwrap().is_picked_up(hour(2)));
+        store
             .apply(&Line::Cancelled {
                 ordinal: 1,
                 at: hour(1),
             })
             .unwrap();
-        ledger
+        store
             .apply(&Line::Cancelled {
                 ordinal: 1,
                 at: hour(9),
             })
             .unwrap();
-        let parcel = ledger.get(1).unwrap();
+        let parcel = store.get(1).unwrap();
         assert_eq!(parcel.cancelled_at, Some(hour(1)));
         assert_eq!(parcel.status(hour(99)), TrackingStatus::Accepted);
         assert_eq!(parcel.history(hour(99)).count(), 1);
@@ -236,16 +268,16 @@ mod tests {
 
     #[test]
     fn a_line_out_of_its_order_is_a_contradiction() {
-        let mut ledger = ledger_with(1, 0);
+        let mut store = store_with(1, 0);
         let skipped = Line::Booked {
             ordinal: 3,
             reference: "R".into(),
             at: BusinessTime::UNIX_EPOCH,
             end: End::Lost,
         };
-        assert_eq!(ledger.apply(&skipped), Err(Contradiction));
+        assert_eq!(store.apply(&skipped), Err(Contradiction));
         assert_eq!(
-            ledger.apply(&Line::Acknowledged { ordinal: 2, stage: 0 }),
+            store.apply(&Line::Acknowledged { ordinal: 2, stage: 0 }),
             Err(Contradiction)
         );
     }
