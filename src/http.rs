@@ -32,3 +32,5 @@ pub mod system;
 #[cfg(test)]
 mod testing;
 pub mod webhooks;
+#[cfg(test)]
+mod wrong_shapes;

@@ -45,7 +45,7 @@ pub struct ProblemSchema {
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
-    /// The fields of the body that are wrong, all of them.
+    /// The fields of the body that are wrong: all of them, at most 100. Values are checked once the shape is right.
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldErrorSchema>,
