@@ -144,6 +144,20 @@ mod tests {
         assert_eq!(document["security"][0][SECURITY], serde_json::json!([]));
     }
 
+    /// So that a change of the contract is seen in review.
+    #[actix_web::test]
+    async fn the_committed_document_is_the_codes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+        let document = ApiDoc::openapi().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(path, &document).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap_or_default() == document,
+            "docs/openapi.json is not what the code says; write it anew with: UPDATE_OPENAPI=1 cargo test --lib openapi"
+        );
+    }
+
     #[actix_web::test]
     async fn the_reader_is_served_from_the_binary_and_reads_our_document() {
         assert_eq!(get("GET", "/docs").await.0, 308);
