@@ -141,7 +141,7 @@ impl OrderBody {
             id: order.id.to_string(),
             reference: order.reference.clone(),
             status: order.status.as_str(),
-            recipient: recipient_of(view).map(MaskedBody::of),
+            recipient: recipient_of(view).map(MaskedBody::from),
             items: view
                 .items
                 .iter()
@@ -178,8 +178,8 @@ fn recipient_of(view: &OrderView) -> Option<&Recipient> {
     }
 }
 
-impl MaskedBody {
-    fn of(recipient: &Recipient) -> Self {
+impl From<&Recipient> for MaskedBody {
+    fn from(recipient: &Recipient) -> Self {
         let masked = recipient.masked();
         Self {
             name: masked.name,

@@ -156,9 +156,8 @@ pub struct EventBody {
     code: Option<String>,
 }
 
-impl EventBody {
-    /// The event as it is answered.
-    pub(super) fn of(row: EventRow) -> Self {
+impl From<EventRow> for EventBody {
+    fn from(row: EventRow) -> Self {
         Self {
             id: row.id,
             at: row.at.and_utc(),
@@ -183,7 +182,7 @@ pub(super) async fn events(
     }: Keyed<Orders, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let events = app.timeline(Some(&caller), id).await?;
-    let data = events.into_iter().map(EventBody::of).collect();
+    let data = events.into_iter().map(EventBody::from).collect();
     Ok(HttpResponse::Ok().json(Timeline { data }))
 }
 

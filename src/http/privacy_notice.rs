@@ -94,8 +94,8 @@ struct TextBody {
     en: String,
 }
 
-impl TextBody {
-    fn of(text: &Text) -> Self {
+impl From<&Text> for TextBody {
+    fn from(text: &Text) -> Self {
         Self {
             zh: text.zh.clone(),
             en: text.en.clone(),
@@ -103,8 +103,8 @@ impl TextBody {
     }
 }
 
-impl NoticeBody {
-    fn of(notice: &Notice) -> Self {
+impl From<&Notice> for NoticeBody {
+    fn from(notice: &Notice) -> Self {
         let periods = &notice.periods;
         let seconds = |span: Duration| span.as_secs();
         Self {
@@ -144,8 +144,8 @@ impl NoticeBody {
                 .iter()
                 .map(|section| SectionBody {
                     code: section.code,
-                    title: TextBody::of(&section.title),
-                    paragraphs: section.paragraphs.iter().map(TextBody::of).collect(),
+                    title: TextBody::from(&section.title),
+                    paragraphs: section.paragraphs.iter().map(TextBody::from).collect(),
                 })
                 .collect(),
         }
@@ -172,7 +172,7 @@ pub(super) async fn read(_: Public, accept: Option<Header<Accept>>, notice: Data
             .content_type("text/html; charset=utf-8")
             .body(page(&notice));
     }
-    answer.json(NoticeBody::of(&notice))
+    answer.json(NoticeBody::from(notice.get_ref()))
 }
 
 /// Whether HTML is named before JSON and before "anything".

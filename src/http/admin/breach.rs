@@ -157,8 +157,8 @@ impl From<Text> for TextBody {
     }
 }
 
-impl AffectedBody {
-    fn of(affected: Affected) -> Self {
+impl From<Affected> for AffectedBody {
+    fn from(affected: Affected) -> Self {
         let order = affected.order;
         let person = match (order.purged_at, affected.unreadable) {
             (Some(_), _) => "purged",
@@ -206,7 +206,7 @@ impl TouchedBody {
                 },
             },
             next_cursor: shown.next_cursor,
-            data: shown.data.into_iter().map(AffectedBody::of).collect(),
+            data: shown.data.into_iter().map(AffectedBody::from).collect(),
         }
     }
 }

@@ -195,9 +195,8 @@ pub struct PrintBody {
     reprint: bool,
 }
 
-impl PrintBody {
-    /// The print as it is answered.
-    pub(super) fn of(row: PrintRow) -> Self {
+impl From<PrintRow> for PrintBody {
+    fn from(row: PrintRow) -> Self {
         Self {
             at: row.at.and_utc(),
             operator: row.operator,
@@ -207,13 +206,13 @@ impl PrintBody {
     }
 }
 
-impl DetailBody {
-    fn of(detail: Detail) -> Self {
+impl From<Detail> for DetailBody {
+    fn from(detail: Detail) -> Self {
         Self {
             order: OrderBody::of(&detail.view, Audience::Ops),
-            events: detail.events.into_iter().map(EventBody::of).collect(),
-            prints: detail.prints.into_iter().map(PrintBody::of).collect(),
-            disclosures: detail.disclosures.into_iter().map(DisclosureBody::of).collect(),
+            events: detail.events.into_iter().map(EventBody::from).collect(),
+            prints: detail.prints.into_iter().map(PrintBody::from).collect(),
+            disclosures: detail.disclosures.into_iter().map(DisclosureBody::from).collect(),
         }
     }
 }
@@ -227,7 +226,7 @@ pub(in crate::http) async fn read(
     Keyed { given: PathId(id), .. }: Keyed<Ops, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let detail = app.detail(id).await?;
-    Ok(HttpResponse::Ok().json(DetailBody::of(detail)))
+    Ok(HttpResponse::Ok().json(DetailBody::from(detail)))
 }
 
 /// Cancel any client's order

@@ -38,9 +38,8 @@ pub struct RevealedBody {
     country: String,
 }
 
-impl RevealedBody {
-    /// The recipient in the clear.
-    pub(super) fn of(recipient: &Recipient) -> Self {
+impl From<&Recipient> for RevealedBody {
+    fn from(recipient: &Recipient) -> Self {
         let address = &recipient.address;
         Self {
             name: recipient.name.expose().to_owned(),
@@ -84,7 +83,7 @@ pub(in crate::http) async fn reveal(
     }: Keyed<Privacy, (PathId<OrderId>, Json<ReasonBody>)>,
 ) -> Result<HttpResponse, Problem> {
     match reveal::reveal(&app, &caller, id, body.read()?).await? {
-        Revealed::Recipient(recipient) => Ok(HttpResponse::Ok().json(RevealedBody::of(&recipient))),
+        Revealed::Recipient(recipient) => Ok(HttpResponse::Ok().json(RevealedBody::from(&*recipient))),
         Revealed::NeedsApproval { reveal_id } => Ok(HttpResponse::Accepted().json(RequestBody {
             reveal_id: reveal_id.to_string(),
             status: "approval_required",
@@ -148,9 +147,8 @@ pub struct DisclosureBody {
     attempt: i16,
 }
 
-impl DisclosureBody {
-    /// The hand-over as it is answered.
-    pub(super) fn of(row: DisclosureRow) -> Self {
+impl From<DisclosureRow> for DisclosureBody {
+    fn from(row: DisclosureRow) -> Self {
         Self {
             id: row.id,
             order_id: row.order_id,
@@ -175,6 +173,6 @@ pub(in crate::http) async fn disclosures(
 ) -> Result<HttpResponse, Problem> {
     let id: OrderId = asked.order_id.parse().map_err(|_| Problem::not_found())?;
     let detail = app.detail(id).await?;
-    let data = detail.disclosures.into_iter().map(DisclosureBody::of).collect();
+    let data = detail.disclosures.into_iter().map(DisclosureBody::from).collect();
     Ok(HttpResponse::Ok().json(Disclosures { data }))
 }

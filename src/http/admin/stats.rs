@@ -54,8 +54,8 @@ pub struct StatsBody {
     subject_requests_overdue: i64,
 }
 
-impl StatsBody {
-    fn of(stats: Stats) -> Self {
+impl From<Stats> for StatsBody {
+    fn from(stats: Stats) -> Self {
         let mut by_status: BTreeMap<String, i64> = OrderStatus::ALL
             .into_iter()
             .map(|status| (status.as_str().to_owned(), 0))
@@ -98,5 +98,5 @@ impl StatsBody {
     responses((status = 200, description = "The counts, now.", body = StatsBody), ByKey))]
 pub(in crate::http) async fn read(app: Data<App>, _: Keyed<Ops>) -> Result<HttpResponse, Problem> {
     let stats = app.stats().await?;
-    Ok(HttpResponse::Ok().json(StatsBody::of(stats)))
+    Ok(HttpResponse::Ok().json(StatsBody::from(stats)))
 }

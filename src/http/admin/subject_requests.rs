@@ -196,8 +196,8 @@ struct RequestOrderBody {
     purged_at: Option<DateTime<Utc>>,
 }
 
-impl RequestOrderBody {
-    fn of(order: &OrderStands) -> Self {
+impl From<&OrderStands> for RequestOrderBody {
+    fn from(order: &OrderStands) -> Self {
         Self {
             order_id: order.id.to_string(),
             reference: order.reference.clone(),
@@ -211,9 +211,8 @@ impl RequestOrderBody {
     }
 }
 
-impl RequestBody {
-    /// The request as it is answered.
-    pub(super) fn of(view: &RequestView) -> Self {
+impl From<&RequestView> for RequestBody {
+    fn from(view: &RequestView) -> Self {
         let request = &view.request;
         let exposed = |text: Option<&Pii<String>>| text.map(|text| text.expose().clone());
         let text = view.text.as_ref();
@@ -231,7 +230,7 @@ impl RequestBody {
             due_official: request.due_official,
             days_left: view.days_left,
             order_ids: view.orders.iter().map(|order| order.id.to_string()).collect(),
-            orders: view.orders.iter().map(RequestOrderBody::of).collect(),
+            orders: view.orders.iter().map(RequestOrderBody::from).collect(),
             created_at: request.created_at.into(),
             completed_at: closed_as(RequestState::Completed).map(Into::into),
             refused_at: closed_as(RequestState::Refused).map(Into::into),
@@ -260,7 +259,7 @@ pub(in crate::http) async fn create(
     let new = body.read(app.clock.business_now())?;
     let app = app.get_ref().clone();
     let view = run_to_completion(async move { requests::receive(&app, &caller, new).await }).await?;
-    let shown = RequestBody::of(&view);
+    let shown = RequestBody::from(&view);
     let location = format!("/admin/v1/subject-requests/{}", shown.id);
     Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(shown))
 }
@@ -303,7 +302,7 @@ pub(in crate::http) async fn list(
     };
     let found = requests::list(&app, state, page.after, page.fetch()).await?;
     let shown = page.page(found, |view| view.request.id);
-    Ok(HttpResponse::Ok().json(shown.map(|view| RequestBody::of(&view))))
+    Ok(HttpResponse::Ok().json(shown.map(|view| RequestBody::from(&view))))
 }
 
 /// Read a request
@@ -315,7 +314,7 @@ pub(in crate::http) async fn read(
     Keyed { given: PathId(id), .. }: Keyed<Privacy, PathId<RequestId>>,
 ) -> Result<HttpResponse, Problem> {
     let view = requests::find(&app, id).await?;
-    Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
+    Ok(HttpResponse::Ok().json(RequestBody::from(&view)))
 }
 
 /// Complete a request
@@ -340,7 +339,7 @@ pub(in crate::http) async fn complete(
 ) -> Result<HttpResponse, Problem> {
     let app = app.get_ref().clone();
     let view = run_to_completion(async move { close::complete(&app, &caller, id).await }).await?;
-    Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
+    Ok(HttpResponse::Ok().json(RequestBody::from(&view)))
 }
 
 /// Refuse a request
@@ -363,5 +362,5 @@ pub(in crate::http) async fn refuse(
     let reason = body.read()?;
     let app = app.get_ref().clone();
     let view = run_to_completion(async move { close::refuse(&app, &caller, id, reason).await }).await?;
-    Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
+    Ok(HttpResponse::Ok().json(RequestBody::from(&view)))
 }
