@@ -8,7 +8,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::app::access::api_keys::Authenticator;
 use crate::app::group_commit::{BatchSettings, Writers};
 use crate::app::orders::intake::Intake;
 use crate::app::parcels::events::inbox::Inbox;
@@ -17,6 +16,7 @@ use crate::app::retention::purge;
 use crate::app::worker_heartbeat::Heartbeat;
 use crate::cli::{Failure, embedded, first_key, out, reachable, runtime, setup};
 use crate::config::{Config, DatabaseUrl};
+use crate::http::health::Health;
 use crate::http::server::{self, ServerParts};
 use crate::jobs::{JobSettings, Worker};
 
@@ -132,15 +132,9 @@ impl Running {
             }
             let (intake, intake_writers) = Intake::start(&running.app, intake_settings(config))?;
             let (inbox, inbox_writers) = Inbox::start(&running.app, inbox_settings(config))?;
-            let parts = ServerParts::new(
-                config,
-                &running.app,
-                intake.clone(),
-                inbox.clone(),
-                Authenticator::default(),
-                &folder,
-                running.worker.is_some().then(|| heartbeat.clone()),
-            )?;
+            let worker = running.worker.is_some().then(|| heartbeat.clone());
+            let health = Health::new(running.app.clone(), worker, &config.database.url, &folder);
+            let parts = ServerParts::new(config, &running.app, intake.clone(), inbox.clone(), health)?;
             let server = server::bind(parts, listener, 2)?;
             running.server = Some(server.handle());
             running.queues = Some((intake, inbox));

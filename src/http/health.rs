@@ -1,7 +1,7 @@
 //! Whether this process can do its work, part by part. Asked often (probes, load balancers), so the answer is kept for a
 //! second; must not say more about a failure than which part it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::app::worker_heartbeat::Heartbeat;
+use crate::config::DatabaseUrl;
 use crate::store::migrate::{self, Which};
 use crate::store::{Database, StoreError};
 
@@ -60,8 +61,13 @@ pub struct Health {
 }
 
 impl Health {
-    /// `worker` is the heartbeat of the workers in this process, `disk` the folder of an embedded database.
-    pub fn new(app: App, worker: Option<Heartbeat>, disk: Option<PathBuf>) -> Self {
+    /// `worker` is the heartbeat of the workers in this process, where they run here; `folder` is where an embedded
+    /// `database` is.
+    pub fn new(app: App, worker: Option<Heartbeat>, database: &DatabaseUrl, folder: &Path) -> Self {
+        let disk = match database {
+            DatabaseUrl::Sqlite(_) => Some(folder.to_owned()),
+            DatabaseUrl::Postgres(_) => None,
+        };
         Self {
             app,
             worker,
