@@ -1,4 +1,4 @@
-//! Whether this process can do its work, part by part. Asked often (probes, load balancers), so the answer is kept for a
+//! Readiness of this process, part by part. Asked often (probes, load balancers), so the answer is kept for a
 //! second; must not say more about a failure than which part it is.
 
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ impl Checks {
     }
 }
 
-/// What is asked.
+/// What readiness depends on.
 #[derive(Debug)]
 pub struct Health {
     app: App,
@@ -76,7 +76,7 @@ impl Health {
         }
     }
 
-    /// How every part is, at most a second ago. Askers at the same time share one look.
+    /// The state of every part, at most a second old. Concurrent callers share one check.
     pub async fn checks(&self) -> Arc<Checks> {
         let mut last = self.last.lock().await;
         if let Some((at, checks)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
@@ -135,7 +135,7 @@ async fn schema_of(database: &Database, which: Which) -> Result<(), &'static str
     match tokio::time::timeout(PATIENCE, check).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            tracing::warn!(%error, ?which, "a database is not ready");
+            tracing::warn!(%error, ?which, "Database is not ready; readiness check failed");
             Err(if matches!(error, StoreError::Schema(_)) {
                 "schema_mismatch"
             } else {
@@ -143,7 +143,7 @@ async fn schema_of(database: &Database, which: Which) -> Result<(), &'static str
             })
         }
         Err(_) => {
-            tracing::warn!(?which, "a database does not answer");
+            tracing::warn!(?which, "Database did not answer in time; readiness check failed");
             Err("unavailable")
         }
     }

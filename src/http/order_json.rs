@@ -11,7 +11,7 @@ use crate::privacy::mask;
 use crate::store::orders::ItemRow;
 use crate::store::shipments::Attempt;
 
-/// Who looks.
+/// Who an answer is for; decides how much of an order it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// The client whose order it is: the tracking number is masked.
@@ -134,7 +134,7 @@ struct EndReportedBody {
 }
 
 impl OrderBody {
-    /// The order for those audience.
+    /// The order as `audience` may see it.
     pub fn of(view: &OrderView, audience: Audience) -> Self {
         let order = &view.order;
         Self {

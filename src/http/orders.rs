@@ -151,7 +151,7 @@ pub struct EventBody {
     status: String,
     /// `key:<id>`, `courier:<name>` or `system`.
     actor: String,
-    /// More about it, where there is more.
+    /// A code with more detail, where there is one.
     #[schema(required)]
     code: Option<String>,
 }
@@ -208,7 +208,7 @@ pub(super) async fn confirm(
 
 /// Cancel an order
 ///
-/// A parcel that is booked is called off at the courier first, and its answer decides.
+/// A booked parcel is cancelled at the courier first; the courier's answer decides.
 #[utoipa::path(post, path = "/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "Checkout", security(("api_key" = ["orders"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
     responses(
@@ -233,7 +233,7 @@ pub(super) async fn cancel(
 
 /// Correct the recipient
 ///
-/// A parcel that is booked is called off at the courier first and booked anew.
+/// A booked parcel is cancelled at the courier first and then booked again.
 #[utoipa::path(put, path = "/v1/orders/{id}/recipient", operation_id = "correct_recipient", tag = "Checkout", security(("api_key" = ["orders"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = RecipientBody,
     responses(

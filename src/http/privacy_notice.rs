@@ -14,13 +14,13 @@ use crate::app::privacy::notice::{Notice, Section, Text};
 use crate::http::docs::documented::WithoutKey;
 use crate::http::extract::auth::Public;
 
-/// What is kept of a person, why, how long, who is told, and what rights there are.
+/// What is stored about a person, why, how long, who receives it, and the person's rights.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PrivacyNotice)]
 pub struct NoticeBody {
     controller: ControllerBody,
     periods: PeriodsBody,
-    /// Everybody who is told.
+    /// All recipients of personal data.
     recipients: Vec<ToldToBody>,
     /// Every stored column that identifies a person, or is made from what does.
     stored: Vec<KeptBody>,
@@ -28,7 +28,7 @@ pub struct NoticeBody {
     sections: Vec<SectionBody>,
 }
 
-/// Who answers for the processing.
+/// The controller of the processing.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Controller)]
 struct ControllerBody {
@@ -45,15 +45,15 @@ struct PeriodsBody {
     after_end: u64,
     /// A draft that is not confirmed.
     draft: u64,
-    /// An order that nothing moves.
+    /// An order without progress.
     stuck: u64,
     /// The longest hold.
     max_hold: u64,
-    /// After which no copy of the orders database can be read.
+    /// After this, copies of the orders database can no longer be decrypted.
     copies: u64,
 }
 
-/// Somebody who is told.
+/// A recipient of personal data.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NoticeRecipient)]
 struct ToldToBody {

@@ -97,7 +97,7 @@ struct CountsBody {
     minors: i64,
 }
 
-/// What PIPL 57 lists.
+/// The notification that PIPL 57 requires.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BreachTelling)]
 struct TellingBody {
@@ -119,7 +119,7 @@ struct TextBody {
     en: String,
 }
 
-/// Who answers for it.
+/// The responsible contact.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BreachContact)]
 struct ContactBody {

@@ -67,7 +67,7 @@ pub(in crate::http) async fn ship(
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
-/// The end that a person found.
+/// The final status, found by a person.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Mark)]
@@ -112,7 +112,7 @@ pub(in crate::http) async fn mark(
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
-/// Who is to carry the order.
+/// The courier for an order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CourierChoice)]

@@ -27,7 +27,7 @@ pub struct CouriersBody {
 pub struct CourierBody {
     #[schema(example = "simulated")]
     name: &'static str,
-    /// `ok`; `paused`: its bookings failed in a row; `unauthorized`: it does not accept our credentials, mend them.
+    /// `ok`; `paused`: its bookings failed in a row; `unauthorized`: it rejects our credentials, which must be fixed.
     state: &'static str,
     /// The country in which it handles the recipients' data.
     #[schema(example = "CN")]
@@ -51,7 +51,7 @@ pub struct CourierBody {
     next_probe_at: Option<DateTime<Utc>>,
 }
 
-/// What waits for a courier.
+/// The courier's queue.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CourierQueue)]
 struct QueueBody {
@@ -89,7 +89,7 @@ impl From<CourierView> for CourierBody {
     }
 }
 
-/// See how each courier stands
+/// List couriers with their state
 #[utoipa::path(get, path = "/admin/v1/couriers", operation_id = "list_couriers", tag = "Operators", security(("api_key" = ["ops"])),
     responses((status = 200, description = "Every configured courier.", body = CouriersBody), ByKey))]
 pub(in crate::http) async fn list(app: Data<App>, _: Keyed<Ops>) -> Result<HttpResponse, Problem> {

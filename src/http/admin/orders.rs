@@ -231,7 +231,7 @@ pub(in crate::http) async fn read(
 
 /// Cancel any client's order
 ///
-/// A parcel that is booked is called off at the courier first, and its answer decides.
+/// A booked parcel is cancelled at the courier first; the courier's answer decides.
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/cancel", operation_id = "cancel_any_order", tag = "Operators", security(("api_key" = ["ops"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
     responses(

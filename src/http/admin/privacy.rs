@@ -20,7 +20,8 @@ use crate::http::extract::query::Query;
 use crate::http::reason::ReasonBody;
 use crate::store::shipments::DisclosureRow;
 
-/// The whole recipient. No `Debug`: it holds what was exposed for one answer.
+/// The whole recipient.
+// No `Debug`: it holds what was exposed for one answer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RevealedRecipient)]
 pub struct RevealedBody {
@@ -63,7 +64,7 @@ pub struct RequestBody {
     status: &'static str,
 }
 
-/// See the whole recipient
+/// Reveal the whole recipient
 ///
 /// For a minor's, a held or a restricted order another key must approve the request first; then ask again.
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/reveal", operation_id = "reveal_recipient", tag = "Privacy", security(("api_key" = ["privacy"])),
@@ -124,7 +125,7 @@ pub struct DisclosuresQuery {
     order_id: String,
 }
 
-/// Who was told what.
+/// Disclosures to third parties.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Disclosures {
     /// Oldest first.
@@ -161,7 +162,7 @@ impl From<DisclosureRow> for DisclosureBody {
     }
 }
 
-/// List who was told what of an order's recipient
+/// List disclosures of an order's recipient to third parties
 #[utoipa::path(get, path = "/admin/v1/disclosures", operation_id = "list_disclosures", tag = "Privacy", security(("api_key" = ["privacy"])),
     params(DisclosuresQuery),
     responses((status = 200, description = "Every hand-over, oldest first.", body = Disclosures), WithQuery, OfOne, ByKey))]

@@ -19,7 +19,7 @@ use crate::http::order_json::{Audience, OrderBody};
 use crate::http::reason;
 use crate::privacy::Pii;
 
-/// Drive a shipment on
+/// Retry a shipment
 ///
 /// A failed one begins a new booking; an unknown one is reconciled with the courier, never sent blindly.
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/shipment/retry", operation_id = "retry_shipment", tag = "Operators", security(("api_key" = ["ops"])),
@@ -42,7 +42,7 @@ pub(in crate::http) async fn retry(
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
-/// What a person found out: either `tracking_no`, or `not_booked` as `true`.
+/// The outcome of a booking, found by a person: either `tracking_no`, or `not_booked` as `true`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Resolution)]
@@ -50,7 +50,7 @@ pub struct ResolutionBody {
     /// It is booked under this number.
     #[schema(value_type = Option<String>, example = "SF1234560001")]
     tracking_no: Option<Pii<String>>,
-    /// It is not booked: it is booked anew.
+    /// It is not booked and will be booked again.
     not_booked: Option<bool>,
     /// How it was found out; kept sealed with the order's person and destroyed with it.
     #[schema(value_type = String, min_length = 1, max_length = 500)]
@@ -78,7 +78,7 @@ impl ResolutionBody {
     }
 }
 
-/// Settle a booking of unknown outcome by hand
+/// Resolve a booking of unknown outcome by hand
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/shipment/resolve", operation_id = "resolve_shipment", tag = "Operators", security(("api_key" = ["ops"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = ResolutionBody,
     responses(

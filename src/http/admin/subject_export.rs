@@ -77,9 +77,9 @@ struct ExportedOrderBody {
     notes: Vec<NoteBody>,
     timeline: Vec<EventBody>,
     prints: Vec<PrintBody>,
-    /// Who was told what.
+    /// Disclosures to third parties.
     disclosures: Vec<DisclosureBody>,
-    /// Who asked to see the person with a second key's approval.
+    /// Reveals that needed a second key's approval.
     reveals: Vec<RevealLineBody>,
     /// The person's own requests about this order.
     requests: Vec<RequestLineBody>,
@@ -153,7 +153,7 @@ struct NoteBody {
     text: String,
 }
 
-/// A look that needed a second key.
+/// A reveal that needed a second key.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExportedReveal)]
 struct RevealLineBody {

@@ -52,7 +52,7 @@ pub struct NewRequestBody {
     received_at: Option<String>,
 }
 
-/// Who asks.
+/// Who makes the request.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewRequester)]
@@ -130,7 +130,8 @@ fn whose(phone: Option<Pii<String>>, order_ids: Option<Vec<String>>, errors: &mu
     }
 }
 
-/// A request. No `Debug`: it holds what was exposed for one answer.
+/// A request.
+// No `Debug`: it holds what was exposed for one answer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubjectRequest)]
 pub struct RequestBody {
@@ -163,7 +164,7 @@ pub struct RequestBody {
     refusal_reason: Option<String>,
 }
 
-/// Who asks.
+/// Who makes the request.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Requester)]
 struct RequesterBody {
@@ -239,7 +240,7 @@ impl From<&RequestView> for RequestBody {
     }
 }
 
-/// Take in a data subject's request
+/// Register a data subject's request
 ///
 /// Finds the orders it is about and works out when it is due. Nothing is done to them before it is completed.
 #[utoipa::path(post, path = "/admin/v1/subject-requests", operation_id = "create_subject_request", tag = "Privacy", security(("api_key" = ["privacy"])),

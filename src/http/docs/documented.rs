@@ -9,11 +9,12 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::http::errors::problem::CONTENT_TYPE;
 
-/// How a problem looks (RFC 9457), for the document alone; [`Problem`](crate::http::errors::problem::Problem) writes it.
+/// An error response (RFC 9457).
+// For the document alone: `errors::problem::Problem` writes it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
     "type": "urn:safelight:problem:invalid_body", "title": "Invalid body", "status": 422,
-    "detail": "The body is not what it must be; see `errors`.", "code": "invalid_body",
+    "detail": "The request body is invalid; see `errors`.", "code": "invalid_body",
     "request_id": "01936f5e-7c3a-7b60-9d1e-0a4b6c2f8e55",
     "errors": [{"pointer": "/items/0/copies", "code": "out_of_range", "detail": "must be from 1 to 999"}],
 }))]
@@ -93,8 +94,8 @@ documented! {
         "401": "`unauthorized`: no valid API key.",
         "403": "`forbidden`: the key lacks the scope.",
         "429": "`too_many_requests`: see `Retry-After` and the `RateLimit` fields.",
-        "500": "`internal`: the service failed; its log says why under the request id.",
-        "503": "`unavailable`: `part` says which part is; nothing was done that repeating the call would do twice.",
+        "500": "`internal`: internal error; the service log has the cause under the request id.",
+        "503": "`unavailable`: `part` names the part that is down or overloaded; the call can be repeated safely.",
     }
     /// A call with a body.
     WithBody {
@@ -109,11 +110,11 @@ documented! {
     }
     /// A call about one thing.
     OfOne {
-        "404": "`not_found`: there is no such thing, or not for this key.",
+        "404": "`not_found`: it does not exist, or is not accessible with this API key.",
     }
     /// A page that needs no key.
     WithoutKey {
         "429": "`too_many_requests`: see `Retry-After` and the `RateLimit` fields.",
-        "500": "`internal`: the service failed; its log says why under the request id.",
+        "500": "`internal`: internal error; the service log has the cause under the request id.",
     }
 }

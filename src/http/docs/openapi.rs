@@ -146,6 +146,7 @@ mod tests {
 
     /// So that a change of the contract is seen in review.
     #[actix_web::test]
+    #[expect(clippy::disallowed_methods, reason = "what to do with the test, no configuration")]
     async fn the_committed_document_is_the_codes() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
         let document = ApiDoc::openapi().to_pretty_json().unwrap() + "\n";
