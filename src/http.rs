@@ -1,13 +1,22 @@
 //! The edge: what a request must look like to come in and how every answer leaves. Handlers live beside their DTOs
 //! and read from top to bottom: extract, authorise, parse into the domain, one app call, answer.
 //!
-//! What each piece is for:
-//! - [`boundary`] is the outermost middleware (`App::wrap(from_fn(boundary::handle))`): request id, span, the one log
-//!   line, metrics, headers, and the last word on errors. Nothing may be wrapped around it.
-//! - [`problem`] is the only error a handler returns; [`json`], [`body`], [`page`] and [`path`] are the extractors.
-//! - [`auth`] says who may call: a handler's signature names the scope; `app_error` turns a verb's refusal into a problem.
-//! - [`server`] has the one list of routes. [`shown`] is an order as it is answered.
-//! - [`rate_limit`] and [`client_address`] say who may ask how often; [`openapi`] serves the contract.
+//! ```text
+//! server               the one list of routes, and the parts that handlers are given
+//! orders, admin/       the handlers, each beside its body and its answer; photo_sizes, webhooks, privacy_notice,
+//!                      system (with health and metrics) likewise
+//! order_json           an order as it is answered, for each audience; recipient and reason: bodies that many share
+//! run_to_completion    what a client that hangs up must not stop
+//! docs/                the contract: documented (refusals that many routes share), openapi (the document, served)
+//! extract/             what a handler is given: auth (whose signature names the scope), json and shape, body, query,
+//!                      page, path, filters
+//! errors/              problem, the only error a handler returns; app_error turns a verb's refusal into one
+//! middleware/          boundary, outermost (`App::wrap(from_fn(boundary::handle))`): request id, span, the one log line,
+//!                      metrics, headers and the last word on errors; nothing may be wrapped around it. rate_limit and
+//!                      client_address
+//! ```
+//!
+//! Files call downwards in this list: handlers do not know the document that lists them.
 //!
 //! Must not: name diesel, hold rules of the domain, or put a caller's value, path, query, header or body in an answer
 //! or a log. Routes are registered as `web::resource(path).route(web::get().to(..))`, one resource for a path:
@@ -32,3 +41,5 @@ pub mod system;
 #[cfg(test)]
 mod testing;
 pub mod webhooks;
+#[cfg(test)]
+mod wrong_shapes;

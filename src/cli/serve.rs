@@ -8,7 +8,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::app::access::api_keys::Authenticator;
 use crate::app::group_commit::{BatchSettings, Writers};
 use crate::app::orders::intake::Intake;
 use crate::app::parcels::events::inbox::Inbox;
@@ -18,6 +17,7 @@ use crate::app::worker_heartbeat::Heartbeat;
 use crate::cli::{Failure, embedded, first_key, out, reachable, runtime, setup};
 use crate::config::{Config, DatabaseUrl};
 use crate::couriers::adapter::Endpoint;
+use crate::http::health::Health;
 use crate::http::server::{self, ServerParts};
 use crate::jobs::{JobSettings, Worker};
 
@@ -124,15 +124,9 @@ impl Running {
         }
         let (intake, intake_writers) = Intake::start(&self.app, intake_settings(config))?;
         let (inbox, inbox_writers) = Inbox::start(&self.app, inbox_settings(config))?;
-        let parts = ServerParts::new(
-            config,
-            &self.app,
-            intake.clone(),
-            inbox.clone(),
-            Authenticator::default(),
-            folder,
-            self.worker.is_some().then(|| heartbeat.clone()),
-        )?;
+        let worker = self.worker.is_some().then(|| heartbeat.clone());
+        let health = Health::new(self.app.clone(), worker, &config.database.url, folder);
+        let parts = ServerParts::new(config, &self.app, intake.clone(), inbox.clone(), health)?;
         let server = server::bind(parts, listener, 2)?;
         self.server = Some(server.handle());
         self.queues = Some((intake, inbox));

@@ -8,4 +8,4 @@ mod no_tuples;
 pub mod page;
 pub mod path;
 pub mod query;
-mod shape;
+pub(crate) mod shape;

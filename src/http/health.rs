@@ -1,7 +1,7 @@
-//! Whether this process can do its work, part by part. Asked often (probes, load balancers), so the answer is kept for a
+//! Readiness of this process, part by part. Asked often (probes, load balancers), so the answer is kept for a
 //! second; must not say more about a failure than which part it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::app::worker_heartbeat::Heartbeat;
+use crate::config::DatabaseUrl;
 use crate::store::migrate::{self, Which};
 use crate::store::{Database, StoreError};
 
@@ -50,7 +51,7 @@ impl Checks {
     }
 }
 
-/// What is asked.
+/// What readiness depends on.
 #[derive(Debug)]
 pub struct Health {
     app: App,
@@ -60,8 +61,13 @@ pub struct Health {
 }
 
 impl Health {
-    /// `worker` is the heartbeat of the workers in this process, `disk` the folder of an embedded database.
-    pub fn new(app: App, worker: Option<Heartbeat>, disk: Option<PathBuf>) -> Self {
+    /// `worker` is the heartbeat of the workers in this process, where they run here; `folder` is where an embedded
+    /// `database` is.
+    pub fn new(app: App, worker: Option<Heartbeat>, database: &DatabaseUrl, folder: &Path) -> Self {
+        let disk = match database {
+            DatabaseUrl::Sqlite(_) => Some(folder.to_owned()),
+            DatabaseUrl::Postgres(_) => None,
+        };
         Self {
             app,
             worker,
@@ -70,7 +76,7 @@ impl Health {
         }
     }
 
-    /// How every part is, at most a second ago. Askers at the same time share one look.
+    /// The state of every part, at most a second old. Concurrent callers share one check.
     pub async fn checks(&self) -> Arc<Checks> {
         let mut last = self.last.lock().await;
         if let Some((at, checks)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
@@ -129,7 +135,7 @@ async fn schema_of(database: &Database, which: Which) -> Result<(), &'static str
     match tokio::time::timeout(PATIENCE, check).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            tracing::warn!(%error, ?which, "a database is not ready");
+            tracing::warn!(%error, ?which, "Database is not ready; readiness check failed");
             Err(if matches!(error, StoreError::Schema(_)) {
                 "schema_mismatch"
             } else {
@@ -137,7 +143,7 @@ async fn schema_of(database: &Database, which: Which) -> Result<(), &'static str
             })
         }
         Err(_) => {
-            tracing::warn!(?which, "a database does not answer");
+            tracing::warn!(?which, "Database did not answer in time; readiness check failed");
             Err("unavailable")
         }
     }

@@ -1,8 +1,9 @@
-//! What Prometheus may know. Every label value comes from a closed set (route patterns, known methods, status codes,
+//! Prometheus metrics. Every label value comes from a closed set (route patterns, known methods, status codes,
 //! order states): never an id, a path, a client or anything a caller sent. Owned by the app, no globals.
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -40,18 +41,18 @@ macro_rules! gauges {
 
 gauges! {
     JobsReady = "safelight_jobs_ready", "Jobs that are due and not yet claimed.";
-    JobsDead = "safelight_jobs_dead", "Jobs whose retries are exhausted; someone must look.";
-    ShipmentsUnknown = "safelight_shipments_unknown", "Bookings whose outcome nobody knows yet.";
-    ShipmentsFailed = "safelight_shipments_failed", "Bookings that were refused for good.";
+    JobsDead = "safelight_jobs_dead", "Jobs that exhausted their retries; manual requeue required.";
+    ShipmentsUnknown = "safelight_shipments_unknown", "Bookings with an unknown outcome.";
+    ShipmentsFailed = "safelight_shipments_failed", "Bookings that failed permanently.";
     OldestUnprinted = "safelight_oldest_unprinted_seconds", "Age of the oldest order that waits for the print floor, in seconds.";
     PurgesDue = "safelight_purges_due", "Orders whose retention window is over.";
-    PurgesOverdue = "safelight_purges_overdue", "Orders that should have been purged a day ago or more.";
-    NearlyStuck = "safelight_orders_nearly_stuck", "Orders that nothing moved for so long that they are ended soon.";
+    PurgesOverdue = "safelight_purges_overdue", "Orders whose purge is overdue by a day or more.";
+    NearlyStuck = "safelight_orders_nearly_stuck", "Orders without progress that will soon be ended automatically.";
     RequestsOpen = "safelight_subject_requests_open", "Requests of data subjects that are not answered yet.";
     RequestsDueSoon = "safelight_subject_requests_due_soon", "Open requests of data subjects that are due within two working days.";
     RequestsOverdue = "safelight_subject_requests_overdue", "Open requests of data subjects whose answer is late.";
     EventsParked = "safelight_events_parked", "Authentic courier events that match no booking yet.";
-    EndsUnconfirmed = "safelight_ends_unconfirmed", "Ends that only an unsigned push reported and that no courier confirmed in time.";
+    EndsUnconfirmed = "safelight_ends_unconfirmed", "Final statuses reported only by an unsigned webhook and not confirmed by the courier in time.";
 }
 
 /// All metrics of a process.
@@ -75,71 +76,45 @@ impl Metrics {
     /// Two metrics have one name (a mistake in this file).
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "http_requests_total",
-                "Requests answered, by method, route pattern and status.",
-            ),
-            &["method", "route", "status"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
-        let durations = HistogramVec::new(
-            HistogramOpts::new("http_request_duration_seconds", "Time to the answer, by route pattern.")
-                .buckets(BUCKETS.to_vec()),
-            &["route"],
-        )?;
-        registry.register(Box::new(durations.clone()))?;
-        let orders = IntGaugeVec::new(Opts::new("safelight_orders", "Orders by status."), &["status"])?;
-        registry.register(Box::new(orders.clone()))?;
-        let courier_states = IntGaugeVec::new(
-            Opts::new(
-                "safelight_courier_state",
-                "1 for the state that a courier is in: ok, paused, unauthorized.",
-            ),
-            &["courier", "state"],
-        )?;
-        registry.register(Box::new(courier_states.clone()))?;
-        let courier_queues = IntGaugeVec::new(
-            Opts::new(
-                "safelight_courier_queue",
-                "Parcels that wait for a courier: ready, waiting (retried or held back by a pause), unknown.",
-            ),
-            &["courier", "queue"],
-        )?;
-        registry.register(Box::new(courier_queues.clone()))?;
-        let courier_errors = GaugeVec::new(
-            Opts::new(
-                "safelight_courier_error_ratio",
-                "How many of a courier's last calls failed, 0 to 1.",
-            ),
-            &["courier"],
-        )?;
-        registry.register(Box::new(courier_errors.clone()))?;
-        let courier_codes = IntCounterVec::new(
-            Opts::new(
-                "safelight_courier_codes_unmapped_total",
-                "Events whose code moved no parcel: a note, or a code that no table knows.",
-            ),
-            &["courier", "code"],
-        )?;
-        registry.register(Box::new(courier_codes.clone()))?;
-        let mut gauges = Vec::with_capacity(Gauge::ALL.len());
-        for gauge in Gauge::ALL {
+        let requests = Opts::new(
+            "http_requests_total",
+            "Requests answered, by method, route pattern and status.",
+        );
+        let durations = HistogramOpts::new("http_request_duration_seconds", "Time to the answer, by route pattern.");
+        let orders = Opts::new("safelight_orders", "Orders by status.");
+        let states = Opts::new(
+            "safelight_courier_state",
+            "1 for the state that a courier is in: ok, paused, unauthorized.",
+        );
+        let queues = Opts::new(
+            "safelight_courier_queue",
+            "Parcels waiting for a courier: ready, waiting (retry or paused courier), unknown.",
+        );
+        let errors = Opts::new(
+            "safelight_courier_error_ratio",
+            "Share of a courier's recent calls that failed, 0 to 1.",
+        );
+        let codes = Opts::new(
+            "safelight_courier_codes_unmapped_total",
+            "Courier events that changed no parcel: informational or unmapped status codes.",
+        );
+        let gauges = Gauge::ALL.iter().map(|gauge| {
             let (name, help) = gauge.name_and_help();
-            let metric = IntGauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            gauges.push((*gauge, metric));
-        }
+            Ok((*gauge, registered(&registry, IntGauge::new(name, help))?))
+        });
         Ok(Self {
+            gauges: gauges.collect::<prometheus::Result<_>>()?,
+            requests: registered(&registry, IntCounterVec::new(requests, &["method", "route", "status"]))?,
+            durations: registered(
+                &registry,
+                HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["route"]),
+            )?,
+            orders: registered(&registry, IntGaugeVec::new(orders, &["status"]))?,
+            courier_states: registered(&registry, IntGaugeVec::new(states, &["courier", "state"]))?,
+            courier_queues: registered(&registry, IntGaugeVec::new(queues, &["courier", "queue"]))?,
+            courier_errors: registered(&registry, GaugeVec::new(errors, &["courier"]))?,
+            courier_codes: registered(&registry, IntCounterVec::new(codes, &["courier", "code"]))?,
             registry,
-            requests,
-            durations,
-            orders,
-            courier_states,
-            courier_queues,
-            courier_errors,
-            courier_codes,
-            gauges,
         })
     }
 
@@ -197,6 +172,15 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
     }
+}
+
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: prometheus::Result<C>,
+) -> prometheus::Result<C> {
+    let collector = collector?;
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::privacy::mask;
 use crate::store::orders::ItemRow;
 use crate::store::shipments::Attempt;
 
-/// Who looks.
+/// Who an answer is for; decides how much of an order it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// The client whose order it is: the tracking number is masked.
@@ -134,14 +134,14 @@ struct EndReportedBody {
 }
 
 impl OrderBody {
-    /// The order for those audience.
+    /// The order as `audience` may see it.
     pub fn of(view: &OrderView, audience: Audience) -> Self {
         let order = &view.order;
         Self {
             id: order.id.to_string(),
             reference: order.reference.clone(),
             status: order.status.as_str(),
-            recipient: recipient_of(view).map(MaskedBody::of),
+            recipient: recipient_of(view).map(MaskedBody::from),
             items: view
                 .items
                 .iter()
@@ -178,8 +178,8 @@ fn recipient_of(view: &OrderView) -> Option<&Recipient> {
     }
 }
 
-impl MaskedBody {
-    fn of(recipient: &Recipient) -> Self {
+impl From<&Recipient> for MaskedBody {
+    fn from(recipient: &Recipient) -> Self {
         let masked = recipient.masked();
         Self {
             name: masked.name,

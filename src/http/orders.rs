@@ -15,8 +15,7 @@ use crate::app::orders::intake::Intake;
 use crate::app::orders::place::{Placed, place as place_order};
 use crate::app::orders::{cancel as calling_off, confirm as confirming, correct as correcting};
 use crate::domain::ids::OrderId;
-use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody, WithQuery};
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Orders};
 use crate::http::extract::filters::Filters;
@@ -152,14 +151,13 @@ pub struct EventBody {
     status: String,
     /// `key:<id>`, `courier:<name>` or `system`.
     actor: String,
-    /// More about it, where there is more.
+    /// A code with more detail, where there is one.
     #[schema(required)]
     code: Option<String>,
 }
 
-impl EventBody {
-    /// The event as it is answered.
-    pub(super) fn of(row: EventRow) -> Self {
+impl From<EventRow> for EventBody {
+    fn from(row: EventRow) -> Self {
         Self {
             id: row.id,
             at: row.at.and_utc(),
@@ -184,7 +182,7 @@ pub(super) async fn events(
     }: Keyed<Orders, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let events = app.timeline(Some(&caller), id).await?;
-    let data = events.into_iter().map(EventBody::of).collect();
+    let data = events.into_iter().map(EventBody::from).collect();
     Ok(HttpResponse::Ok().json(Timeline { data }))
 }
 
@@ -210,7 +208,7 @@ pub(super) async fn confirm(
 
 /// Cancel an order
 ///
-/// A parcel that is booked is called off at the courier first, and its answer decides.
+/// A booked parcel is cancelled at the courier first; the courier's answer decides.
 #[utoipa::path(post, path = "/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "Checkout", security(("api_key" = ["orders"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
     responses(
@@ -235,7 +233,7 @@ pub(super) async fn cancel(
 
 /// Correct the recipient
 ///
-/// A parcel that is booked is called off at the courier first and booked anew.
+/// A booked parcel is cancelled at the courier first and then booked again.
 #[utoipa::path(put, path = "/v1/orders/{id}/recipient", operation_id = "correct_recipient", tag = "Checkout", security(("api_key" = ["orders"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = RecipientBody,
     responses(

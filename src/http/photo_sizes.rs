@@ -29,8 +29,8 @@ struct PhotoSizeBody {
     height_mm: u16,
 }
 
-impl PhotoSizeBody {
-    const fn of(size: &PhotoSize) -> Self {
+impl From<&PhotoSize> for PhotoSizeBody {
+    fn from(size: &PhotoSize) -> Self {
         Self {
             code: size.code,
             name: size.name,
@@ -45,6 +45,6 @@ impl PhotoSizeBody {
 #[utoipa::path(get, path = "/v1/photo-sizes", operation_id = "list_photo_sizes", tag = "Checkout", security(("api_key" = ["orders"])),
     responses((status = 200, description = "The catalogue.", body = PhotoSizes), ByKey))]
 pub(super) async fn list(_: Keyed<Orders>) -> Result<HttpResponse, Problem> {
-    let data = CATALOGUE.iter().map(PhotoSizeBody::of).collect();
+    let data = CATALOGUE.iter().map(PhotoSizeBody::from).collect();
     Ok(HttpResponse::Ok().json(PhotoSizes { data }))
 }

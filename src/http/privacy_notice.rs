@@ -14,13 +14,13 @@ use crate::app::privacy::notice::{Notice, Section, Text};
 use crate::http::docs::documented::WithoutKey;
 use crate::http::extract::auth::Public;
 
-/// What is kept of a person, why, how long, who is told, and what rights there are.
+/// What is stored about a person, why, how long, who receives it, and the person's rights.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PrivacyNotice)]
 pub struct NoticeBody {
     controller: ControllerBody,
     periods: PeriodsBody,
-    /// Everybody who is told.
+    /// All recipients of personal data.
     recipients: Vec<ToldToBody>,
     /// Every stored column that identifies a person, or is made from what does.
     stored: Vec<KeptBody>,
@@ -28,7 +28,7 @@ pub struct NoticeBody {
     sections: Vec<SectionBody>,
 }
 
-/// Who answers for the processing.
+/// The controller of the processing.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Controller)]
 struct ControllerBody {
@@ -45,15 +45,15 @@ struct PeriodsBody {
     after_end: u64,
     /// A draft that is not confirmed.
     draft: u64,
-    /// An order that nothing moves.
+    /// An order without progress.
     stuck: u64,
     /// The longest hold.
     max_hold: u64,
-    /// After which no copy of the orders database can be read.
+    /// After this, copies of the orders database can no longer be decrypted.
     copies: u64,
 }
 
-/// Somebody who is told.
+/// A recipient of personal data.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NoticeRecipient)]
 struct ToldToBody {
@@ -94,8 +94,8 @@ struct TextBody {
     en: String,
 }
 
-impl TextBody {
-    fn of(text: &Text) -> Self {
+impl From<&Text> for TextBody {
+    fn from(text: &Text) -> Self {
         Self {
             zh: text.zh.clone(),
             en: text.en.clone(),
@@ -103,8 +103,8 @@ impl TextBody {
     }
 }
 
-impl NoticeBody {
-    fn of(notice: &Notice) -> Self {
+impl From<&Notice> for NoticeBody {
+    fn from(notice: &Notice) -> Self {
         let periods = &notice.periods;
         let seconds = |span: Duration| span.as_secs();
         Self {
@@ -144,8 +144,8 @@ impl NoticeBody {
                 .iter()
                 .map(|section| SectionBody {
                     code: section.code,
-                    title: TextBody::of(&section.title),
-                    paragraphs: section.paragraphs.iter().map(TextBody::of).collect(),
+                    title: TextBody::from(&section.title),
+                    paragraphs: section.paragraphs.iter().map(TextBody::from).collect(),
                 })
                 .collect(),
         }
@@ -172,7 +172,7 @@ pub(super) async fn read(_: Public, accept: Option<Header<Accept>>, notice: Data
             .content_type("text/html; charset=utf-8")
             .body(page(&notice));
     }
-    answer.json(NoticeBody::of(&notice))
+    answer.json(NoticeBody::from(notice.get_ref()))
 }
 
 /// Whether HTML is named before JSON and before "anything".

@@ -9,7 +9,7 @@ use crate::http::errors::app_error;
 use crate::http::errors::problem::Problem;
 use crate::privacy::Pii;
 
-/// Who gets the parcel, and where.
+/// Recipient and address.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Recipient)]

@@ -1,5 +1,5 @@
-//! Verbs of several steps are finished even when their caller is gone: a handler's future may be dropped when the
-//! connection closes, and a parcel that was called off at the courier must not stay booked here.
+//! Operations of several steps are finished even when their client disconnects: a handler's future may be dropped when
+//! the connection closes, and a parcel that was cancelled at the courier must not stay booked here.
 
 use std::future::Future;
 
@@ -19,7 +19,7 @@ where
 {
     match tokio::spawn(verb.in_current_span()).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(Problem::internal("a verb's task panicked or was cancelled")),
+        Err(_) => Err(Problem::internal("task of a request panicked or was cancelled")),
     }
 }
 

@@ -2,7 +2,6 @@
 //! when to stop: whoever starts it does.
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -15,8 +14,7 @@ use crate::app::access::api_keys::Authenticator;
 use crate::app::orders::intake::Intake;
 use crate::app::parcels::events::inbox::Inbox;
 use crate::app::privacy::notice::Notice;
-use crate::app::worker_heartbeat::Heartbeat;
-use crate::config::{Config, DatabaseUrl};
+use crate::config::Config;
 use crate::http::docs::openapi;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
@@ -39,86 +37,52 @@ const SHUTDOWN_SECONDS: u64 = 8;
 /// Connections of one worker thread at a time; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// Everything that handlers are given. Cheap to clone; clones share all of it.
+/// The shared state of the handlers. Cheap to clone; clones share all of it.
 #[derive(Debug, Clone)]
 pub struct ServerParts {
-    /// The verbs.
+    /// The use cases, with what they work on.
     pub app: Data<App>,
-    /// The door to the writers.
+    /// Writers of new orders.
     pub intake: Data<Intake>,
-    /// The door for couriers' events.
+    /// Writers of courier events.
     pub inbox: Data<Inbox>,
-    /// Who calls.
-    pub recogniser: Data<Authenticator>,
-    /// How often.
+    /// API-key authenticator.
+    pub authenticator: Data<Authenticator>,
+    /// Rate limiters.
     pub limits: Data<RateLimits>,
-    /// Behind whom.
+    /// Trusted reverse proxies.
     pub proxies: Data<TrustedProxies>,
-    /// What is counted.
+    /// Prometheus metrics.
     pub metrics: Data<Metrics>,
-    /// Whether it can work.
+    /// Readiness checks.
     pub health: Data<Health>,
-    /// What people are told of what is kept of them.
+    /// Privacy notice.
     pub notice: Data<Notice>,
     gauges: Data<Gauges>,
 }
 
 impl ServerParts {
-    /// The parts for a configuration. `folder` is where an embedded database is; `worker` is the heartbeat of the workers
-    /// in this process, where they run here.
+    /// The parts for a configuration.
     ///
     /// # Errors
     /// Two metrics have one name.
-    pub fn new(
-        config: &Config,
-        app: &App,
-        intake: Intake,
-        inbox: Inbox,
-        recogniser: Authenticator,
-        folder: &Path,
-        worker: Option<Heartbeat>,
-    ) -> prometheus::Result<Self> {
+    pub fn new(config: &Config, app: &App, intake: Intake, inbox: Inbox, health: Health) -> prometheus::Result<Self> {
         let limits = &config.http.rate_limit;
         let limits = if limits.enabled {
             RateLimits::new(limits.per_key, limits.per_address)
         } else {
             RateLimits::disabled()
         };
-        let disk = match config.database.url {
-            DatabaseUrl::Sqlite(_) => Some(folder.to_owned()),
-            DatabaseUrl::Postgres(_) => None,
-        };
-        let health = Health::new(app.clone(), worker, disk);
-        let proxies = config.http.trusted_proxies.clone();
-        let notice = Notice::of(app);
-        Self::of(app, intake, inbox, recogniser, limits, proxies, health, notice)
-    }
-
-    /// The parts one by one.
-    ///
-    /// # Errors
-    /// Two metrics have one name.
-    #[expect(clippy::too_many_arguments, reason = "each part once")]
-    pub fn of(
-        app: &App,
-        intake: Intake,
-        inbox: Inbox,
-        recogniser: Authenticator,
-        limits: RateLimits,
-        proxies: TrustedProxies,
-        health: Health,
-        notice: Notice,
-    ) -> prometheus::Result<Self> {
         Ok(Self {
             app: Data::new(app.clone()),
             intake: Data::new(intake),
             inbox: Data::new(inbox),
-            recogniser: Data::new(recogniser),
+            authenticator: Data::new(Authenticator::default()),
             limits: Data::new(limits),
-            proxies: Data::new(proxies),
+            proxies: Data::new(config.http.trusted_proxies.clone()),
             metrics: Data::new(Metrics::new()?),
             health: Data::new(health),
-            notice: Data::new(notice),
+            notice: Data::new(Notice::of(app)),
             gauges: Data::new(Gauges::default()),
         })
     }
@@ -206,7 +170,7 @@ pub fn routes(parts: ServerParts) -> impl Fn(&mut ServiceConfig) + Clone {
         cfg.app_data(parts.app.clone())
             .app_data(parts.intake.clone())
             .app_data(parts.inbox.clone())
-            .app_data(parts.recogniser.clone())
+            .app_data(parts.authenticator.clone())
             .app_data(parts.limits.clone())
             .app_data(parts.proxies.clone())
             .app_data(parts.metrics.clone())

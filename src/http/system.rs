@@ -1,4 +1,4 @@
-//! The pages for machines: is the process alive, can it work, what does it count. Public: no ids, no names, no persons.
+//! Liveness, readiness and metrics. Public: no ids, no names, no persons.
 //!
 //! The two probes are not rate-limited: an orchestrator that is answered 429 restarts a healthy process.
 
@@ -21,14 +21,14 @@ use crate::http::health::{Checks, Health};
 use crate::http::metrics::{self, Gauge, Metrics};
 use crate::store::stats::Stats;
 
-/// That the process answers.
+/// Liveness.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Alive {
     /// `ok`.
     status: &'static str,
 }
 
-/// Whether the process can do its work.
+/// Readiness.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
     /// `ready` or `unready`.
@@ -36,14 +36,14 @@ pub struct Readiness {
     checks: Checks,
 }
 
-/// Is the process alive?
+/// Liveness probe
 #[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "System", security(()),
     responses((status = 200, description = "It answers.", body = Alive)))]
 pub(super) async fn livez() -> HttpResponse {
     HttpResponse::Ok().json(Alive { status: "ok" })
 }
 
-/// Can it do its work?
+/// Readiness probe
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "System", security(()),
     responses(
         (status = 200, description = "It can.", body = Readiness),
@@ -58,7 +58,7 @@ pub(super) async fn readyz(health: Data<Health>) -> HttpResponse {
     answer.json(Readiness { status, checks })
 }
 
-/// What it counts, for Prometheus
+/// Prometheus metrics
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "System", security(()),
     responses((status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain"), WithoutKey))]
 pub(super) async fn scrape(
@@ -99,8 +99,10 @@ impl Gauges {
                     metrics.count_courier_code(&courier, &code, count);
                 }
             }
-            Ok(Err(error)) => tracing::warn!(%error, "gauges keep their last values: the database cannot be asked"),
-            Err(_) => tracing::warn!("gauges keep their last values: the database does not answer"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "Gauges could not be read from the database; last values are kept")
+            }
+            Err(_) => tracing::warn!("Gauges timed out at the database; last values are kept"),
         }
         *last = Some(Stopwatch::now());
     }

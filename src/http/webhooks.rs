@@ -9,14 +9,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::app::App;
 use crate::app::parcels::events::inbox::Inbox;
 use crate::app::parcels::events::webhook::{self, Received};
-use crate::http::docs::documented::{OfOne, WithoutKey};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{OfOne, ProblemSchema, WithoutKey};
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth;
 use crate::http::extract::body::RawBody;
 use crate::http::extract::path::segment;
 
-/// Take in a courier's news
+/// Receive a courier's webhook
 #[utoipa::path(post, path = "/webhooks/{courier}", operation_id = "receive_webhook", tag = "Couriers", security(()),
     params(("courier" = String, Path, description = "The courier's name.")),
     request_body(content = String, description = "The courier's own format, signed.", content_type = "*/*"),
@@ -36,7 +35,7 @@ pub(super) async fn receive(
     ingest(&app, &inbox, &request, &body, None).await
 }
 
-/// Take in the news of a courier that does not sign
+/// Receive a webhook of a courier that does not sign
 #[utoipa::path(post, path = "/webhooks/{courier}/{token}", operation_id = "receive_webhook_with_token", tag = "Couriers", security(()),
     params(
         ("courier" = String, Path, description = "The courier's name."),
@@ -72,14 +71,14 @@ async fn ingest(
     match webhook::receive(app, inbox, &courier, &headers, body, token, peer).await? {
         Received::Answer(answer) => {
             let status = StatusCode::from_u16(answer.status)
-                .map_err(|_| Problem::internal("a courier's acknowledgement has no valid status"))?;
+                .map_err(|_| Problem::internal("courier acknowledgement has an invalid HTTP status"))?;
             Ok(HttpResponse::build(status)
                 .content_type(answer.content_type)
                 .body(answer.body))
         }
         Received::NotAuthentic => {
             auth::check_address(request)?;
-            let detail = "The signature or token is missing or wrong.";
+            let detail = "The webhook signature or token is missing or invalid.";
             Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
                 .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Signature")))
         }

@@ -34,8 +34,8 @@ pub struct EntryBody {
     hash: String,
 }
 
-impl EntryBody {
-    fn of(row: EntryRow) -> Self {
+impl From<EntryRow> for EntryBody {
+    fn from(row: EntryRow) -> Self {
         Self {
             seq: row.seq,
             at: row.at.and_utc(),
@@ -61,7 +61,7 @@ pub(in crate::http) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let page: PageRequest<i64> = asked.page()?;
     let found = audit::list(&app, page.after, page.fetch()).await?;
-    Ok(HttpResponse::Ok().json(page.page(found, |entry| entry.seq).map(EntryBody::of)))
+    Ok(HttpResponse::Ok().json(page.page(found, |entry| entry.seq).map(EntryBody::from)))
 }
 
 /// What a check of the chain found.

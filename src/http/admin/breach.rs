@@ -97,7 +97,7 @@ struct CountsBody {
     minors: i64,
 }
 
-/// What PIPL 57 lists.
+/// The notification that PIPL 57 requires.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BreachTelling)]
 struct TellingBody {
@@ -119,7 +119,7 @@ struct TextBody {
     en: String,
 }
 
-/// Who answers for it.
+/// The responsible contact.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BreachContact)]
 struct ContactBody {
@@ -157,8 +157,8 @@ impl From<Text> for TextBody {
     }
 }
 
-impl AffectedBody {
-    fn of(affected: Affected) -> Self {
+impl From<Affected> for AffectedBody {
+    fn from(affected: Affected) -> Self {
         let order = affected.order;
         let person = match (order.purged_at, affected.unreadable) {
             (Some(_), _) => "purged",
@@ -206,7 +206,7 @@ impl TouchedBody {
                 },
             },
             next_cursor: shown.next_cursor,
-            data: shown.data.into_iter().map(AffectedBody::of).collect(),
+            data: shown.data.into_iter().map(AffectedBody::from).collect(),
         }
     }
 }

@@ -10,8 +10,7 @@ use crate::app::parcels::manual;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
 use crate::domain::shipment::TrackingStatus;
-use crate::http::docs::documented::{ByKey, OfOne, WithBody};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody};
 use crate::http::errors::app_error;
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Ops};
@@ -67,7 +66,7 @@ pub(in crate::http) async fn ship(
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
-/// The end that a person found.
+/// The final status, found by a person.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Mark)]
@@ -112,7 +111,7 @@ pub(in crate::http) async fn mark(
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
-/// Who is to carry the order.
+/// The courier for an order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CourierChoice)]

@@ -27,7 +27,7 @@ pub struct CouriersBody {
 pub struct CourierBody {
     #[schema(example = "simulated")]
     name: &'static str,
-    /// `ok`; `paused`: its bookings failed in a row; `unauthorized`: it does not accept our credentials, mend them.
+    /// `ok`; `paused`: its bookings failed in a row; `unauthorized`: it rejects our credentials, which must be fixed.
     state: &'static str,
     /// The country in which it handles the recipients' data.
     #[schema(example = "CN")]
@@ -51,7 +51,7 @@ pub struct CourierBody {
     next_probe_at: Option<DateTime<Utc>>,
 }
 
-/// What waits for a courier.
+/// The courier's queue.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CourierQueue)]
 struct QueueBody {
@@ -63,8 +63,8 @@ struct QueueBody {
     unknown: i64,
 }
 
-impl CourierBody {
-    fn of(view: CourierView) -> Self {
+impl From<CourierView> for CourierBody {
+    fn from(view: CourierView) -> Self {
         let breaker = view.breaker;
         let called = breaker.last_success_at.is_some() || breaker.last_failure_at.is_some();
         Self {
@@ -89,11 +89,11 @@ impl CourierBody {
     }
 }
 
-/// See how each courier stands
+/// List couriers with their state
 #[utoipa::path(get, path = "/admin/v1/couriers", operation_id = "list_couriers", tag = "Operators", security(("api_key" = ["ops"])),
     responses((status = 200, description = "Every configured courier.", body = CouriersBody), ByKey))]
 pub(in crate::http) async fn list(app: Data<App>, _: Keyed<Ops>) -> Result<HttpResponse, Problem> {
-    let data = app.couriers_now().await?.into_iter().map(CourierBody::of).collect();
+    let data = app.couriers_now().await?.into_iter().map(CourierBody::from).collect();
     Ok(HttpResponse::Ok().json(CouriersBody { data }))
 }
 
@@ -110,5 +110,5 @@ pub(in crate::http) async fn resume(
 ) -> Result<HttpResponse, Problem> {
     let name: String = segment(&request, "name")?;
     let view = app.resume_courier(&name).await?;
-    Ok(HttpResponse::Ok().json(CourierBody::of(view)))
+    Ok(HttpResponse::Ok().json(CourierBody::from(view)))
 }

@@ -73,8 +73,8 @@ pub struct JobBody {
     created_at: DateTime<Utc>,
 }
 
-impl JobBody {
-    fn of(job: Job) -> Self {
+impl From<Job> for JobBody {
+    fn from(job: Job) -> Self {
         Self {
             id: job.id.to_string(),
             kind: job.kind.as_str(),
@@ -100,7 +100,7 @@ pub(in crate::http) async fn list(
     let page = PageRequest::<JobId>::parse(asked.limit.as_deref(), asked.cursor.as_deref())?;
     let state = asked.state.map(|state| state.as_str().to_owned());
     let found = app.jobs(state, page.after, page.fetch()).await?;
-    Ok(HttpResponse::Ok().json(page.page(found, |job| job.id).map(JobBody::of)))
+    Ok(HttpResponse::Ok().json(page.page(found, |job| job.id).map(JobBody::from)))
 }
 
 /// Make a dead job due at once

@@ -16,8 +16,7 @@ use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
 use crate::http::admin::privacy::DisclosureBody;
-use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody, WithQuery};
 use crate::http::errors::app_error;
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Ops};
@@ -196,9 +195,8 @@ pub struct PrintBody {
     reprint: bool,
 }
 
-impl PrintBody {
-    /// The print as it is answered.
-    pub(super) fn of(row: PrintRow) -> Self {
+impl From<PrintRow> for PrintBody {
+    fn from(row: PrintRow) -> Self {
         Self {
             at: row.at.and_utc(),
             operator: row.operator,
@@ -208,13 +206,13 @@ impl PrintBody {
     }
 }
 
-impl DetailBody {
-    fn of(detail: Detail) -> Self {
+impl From<Detail> for DetailBody {
+    fn from(detail: Detail) -> Self {
         Self {
             order: OrderBody::of(&detail.view, Audience::Ops),
-            events: detail.events.into_iter().map(EventBody::of).collect(),
-            prints: detail.prints.into_iter().map(PrintBody::of).collect(),
-            disclosures: detail.disclosures.into_iter().map(DisclosureBody::of).collect(),
+            events: detail.events.into_iter().map(EventBody::from).collect(),
+            prints: detail.prints.into_iter().map(PrintBody::from).collect(),
+            disclosures: detail.disclosures.into_iter().map(DisclosureBody::from).collect(),
         }
     }
 }
@@ -228,12 +226,12 @@ pub(in crate::http) async fn read(
     Keyed { given: PathId(id), .. }: Keyed<Ops, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
     let detail = app.detail(id).await?;
-    Ok(HttpResponse::Ok().json(DetailBody::of(detail)))
+    Ok(HttpResponse::Ok().json(DetailBody::from(detail)))
 }
 
 /// Cancel any client's order
 ///
-/// A parcel that is booked is called off at the courier first, and its answer decides.
+/// A booked parcel is cancelled at the courier first; the courier's answer decides.
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/cancel", operation_id = "cancel_any_order", tag = "Operators", security(("api_key" = ["ops"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = ReasonBody,
     responses(

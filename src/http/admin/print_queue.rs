@@ -10,8 +10,7 @@ use crate::app::App;
 use crate::app::orders::print_floor::{self, Operator};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
-use crate::http::docs::documented::{ByKey, OfOne, WithBody};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody};
 use crate::http::errors::app_error;
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Floor, Keyed};
@@ -27,7 +26,7 @@ const MAX_CLAIM: i64 = 200;
 /// Orders of a claim that does not say how many.
 const DEFAULT_CLAIM: i64 = 10;
 
-/// Who takes how many orders.
+/// A claim of orders to print.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Claim)]
@@ -42,7 +41,7 @@ pub struct ClaimBody {
     limit: Option<i64>,
 }
 
-/// Who prints or gives back.
+/// The operator at the print floor.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Operator)]
@@ -54,7 +53,7 @@ pub struct OperatorBody {
     station: Option<String>,
 }
 
-/// Who prints once more, and why.
+/// Another print of a printed order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Reprint)]

@@ -11,8 +11,7 @@ use crate::app::App;
 use crate::app::privacy::reveal::{self, Revealed};
 use crate::domain::contact::Recipient;
 use crate::domain::ids::{OrderId, RowId};
-use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody, WithQuery};
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Privacy};
 use crate::http::extract::json::Json;
@@ -21,7 +20,8 @@ use crate::http::extract::query::Query;
 use crate::http::reason::ReasonBody;
 use crate::store::shipments::DisclosureRow;
 
-/// The whole recipient. No `Debug`: it holds what was exposed for one answer.
+/// The whole recipient.
+// No `Debug`: it holds what was exposed for one answer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RevealedRecipient)]
 pub struct RevealedBody {
@@ -39,9 +39,8 @@ pub struct RevealedBody {
     country: String,
 }
 
-impl RevealedBody {
-    /// The recipient in the clear.
-    pub(super) fn of(recipient: &Recipient) -> Self {
+impl From<&Recipient> for RevealedBody {
+    fn from(recipient: &Recipient) -> Self {
         let address = &recipient.address;
         Self {
             name: recipient.name.expose().to_owned(),
@@ -65,7 +64,7 @@ pub struct RequestBody {
     status: &'static str,
 }
 
-/// See the whole recipient
+/// Reveal the whole recipient
 ///
 /// For a minor's, a held or a restricted order another key must approve the request first; then ask again.
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/reveal", operation_id = "reveal_recipient", tag = "Privacy", security(("api_key" = ["privacy"])),
@@ -85,7 +84,7 @@ pub(in crate::http) async fn reveal(
     }: Keyed<Privacy, (PathId<OrderId>, Json<ReasonBody>)>,
 ) -> Result<HttpResponse, Problem> {
     match reveal::reveal(&app, &caller, id, body.read()?).await? {
-        Revealed::Recipient(recipient) => Ok(HttpResponse::Ok().json(RevealedBody::of(&recipient))),
+        Revealed::Recipient(recipient) => Ok(HttpResponse::Ok().json(RevealedBody::from(&*recipient))),
         Revealed::NeedsApproval { reveal_id } => Ok(HttpResponse::Accepted().json(RequestBody {
             reveal_id: reveal_id.to_string(),
             status: "approval_required",
@@ -126,7 +125,7 @@ pub struct DisclosuresQuery {
     order_id: String,
 }
 
-/// Who was told what.
+/// Disclosures to third parties.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Disclosures {
     /// Oldest first.
@@ -149,9 +148,8 @@ pub struct DisclosureBody {
     attempt: i16,
 }
 
-impl DisclosureBody {
-    /// The hand-over as it is answered.
-    pub(super) fn of(row: DisclosureRow) -> Self {
+impl From<DisclosureRow> for DisclosureBody {
+    fn from(row: DisclosureRow) -> Self {
         Self {
             id: row.id,
             order_id: row.order_id,
@@ -164,7 +162,7 @@ impl DisclosureBody {
     }
 }
 
-/// List who was told what of an order's recipient
+/// List disclosures of an order's recipient to third parties
 #[utoipa::path(get, path = "/admin/v1/disclosures", operation_id = "list_disclosures", tag = "Privacy", security(("api_key" = ["privacy"])),
     params(DisclosuresQuery),
     responses((status = 200, description = "Every hand-over, oldest first.", body = Disclosures), WithQuery, OfOne, ByKey))]
@@ -176,6 +174,6 @@ pub(in crate::http) async fn disclosures(
 ) -> Result<HttpResponse, Problem> {
     let id: OrderId = asked.order_id.parse().map_err(|_| Problem::not_found())?;
     let detail = app.detail(id).await?;
-    let data = detail.disclosures.into_iter().map(DisclosureBody::of).collect();
+    let data = detail.disclosures.into_iter().map(DisclosureBody::from).collect();
     Ok(HttpResponse::Ok().json(Disclosures { data }))
 }

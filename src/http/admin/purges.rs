@@ -11,8 +11,7 @@ use crate::app::retention::purge;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::FieldErrors;
 use crate::domain::retention::PurgeReason;
-use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody, WithQuery};
 use crate::http::errors::app_error::invalid;
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Privacy};
@@ -47,9 +46,8 @@ pub struct ReceiptBody {
     audit_seq: i64,
 }
 
-impl ReceiptBody {
-    /// The receipt as it is answered.
-    pub(super) fn of(row: ReceiptRow) -> Self {
+impl From<ReceiptRow> for ReceiptBody {
+    fn from(row: ReceiptRow) -> Self {
         Self {
             order_id: row.order_id,
             reason: row.reason,
@@ -122,7 +120,7 @@ pub(in crate::http) async fn purge_one(
     let (cause, reason) = body.read()?;
     let app = app.get_ref().clone();
     let receipt = run_to_completion(async move { purge::on_request(&app, &caller, id, cause, reason).await }).await?;
-    Ok(HttpResponse::Ok().json(ReceiptBody::of(receipt)))
+    Ok(HttpResponse::Ok().json(ReceiptBody::from(receipt)))
 }
 
 /// List receipts, newest order first
@@ -145,7 +143,7 @@ pub(in crate::http) async fn list(
         ids.push((id, receipt));
     }
     let shown = page.page(ids, |(id, _)| *id);
-    Ok(HttpResponse::Ok().json(shown.map(|(_, receipt)| ReceiptBody::of(receipt))))
+    Ok(HttpResponse::Ok().json(shown.map(|(_, receipt)| ReceiptBody::from(receipt))))
 }
 
 /// Read an order's receipt
@@ -158,7 +156,7 @@ pub(in crate::http) async fn read(
 ) -> Result<HttpResponse, Problem> {
     let id: OrderId = segment(&request, "order_id")?;
     let receipt = purge::receipt(&app, id).await?;
-    Ok(HttpResponse::Ok().json(ReceiptBody::of(receipt)))
+    Ok(HttpResponse::Ok().json(ReceiptBody::from(receipt)))
 }
 
 /// How to run retention.

@@ -9,8 +9,7 @@ use crate::app::App;
 use crate::app::parcels::resolve::{self, Resolution};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
-use crate::http::docs::documented::{ByKey, OfOne, WithBody};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody};
 use crate::http::errors::app_error;
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Ops};
@@ -20,7 +19,7 @@ use crate::http::order_json::{Audience, OrderBody};
 use crate::http::reason;
 use crate::privacy::Pii;
 
-/// Drive a shipment on
+/// Retry a shipment
 ///
 /// A failed one begins a new booking; an unknown one is reconciled with the courier, never sent blindly.
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/shipment/retry", operation_id = "retry_shipment", tag = "Operators", security(("api_key" = ["ops"])),
@@ -43,7 +42,7 @@ pub(in crate::http) async fn retry(
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
-/// What a person found out: either `tracking_no`, or `not_booked` as `true`.
+/// The outcome of a booking, found by a person: either `tracking_no`, or `not_booked` as `true`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Resolution)]
@@ -51,7 +50,7 @@ pub struct ResolutionBody {
     /// It is booked under this number.
     #[schema(value_type = Option<String>, example = "SF1234560001")]
     tracking_no: Option<Pii<String>>,
-    /// It is not booked: it is booked anew.
+    /// It is not booked and will be booked again.
     not_booked: Option<bool>,
     /// How it was found out; kept sealed with the order's person and destroyed with it.
     #[schema(value_type = String, min_length = 1, max_length = 500)]
@@ -79,7 +78,7 @@ impl ResolutionBody {
     }
 }
 
-/// Settle a booking of unknown outcome by hand
+/// Resolve a booking of unknown outcome by hand
 #[utoipa::path(post, path = "/admin/v1/orders/{id}/shipment/resolve", operation_id = "resolve_shipment", tag = "Operators", security(("api_key" = ["ops"])),
     params(("id" = String, Path, description = "The order's id.")), request_body = ResolutionBody,
     responses(

@@ -16,7 +16,7 @@ use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Ops};
 use crate::store::stats::Stats;
 
-/// How things stand.
+/// Operational statistics.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub struct StatsBody {
@@ -37,14 +37,14 @@ pub struct StatsBody {
     /// Due for more than a day: the sweep does not keep up, or does not run.
     purge_overdue: i64,
     purge_done: i64,
-    /// Orders that nothing moved for so long that they are ended soon.
+    /// Orders without progress that will soon be ended automatically.
     nearly_stuck: i64,
-    /// Ends that only an unsigned push reported and that the courier did not confirm within 7 days; `trouble=end_unconfirmed`
-    /// lists the orders.
+    /// Final statuses that only an unsigned webhook reported and that the courier did not confirm within 7 days;
+    /// `trouble=end_unconfirmed` lists the orders.
     ends_unconfirmed: i64,
     /// Couriers whose queue is paused.
     couriers_paused: i64,
-    /// Couriers that do not accept our credentials.
+    /// Couriers that reject our credentials.
     couriers_unauthorized: i64,
     /// Requests of data subjects that are not answered yet.
     subject_requests_open: i64,
@@ -54,8 +54,8 @@ pub struct StatsBody {
     subject_requests_overdue: i64,
 }
 
-impl StatsBody {
-    fn of(stats: Stats) -> Self {
+impl From<Stats> for StatsBody {
+    fn from(stats: Stats) -> Self {
         let mut by_status: BTreeMap<String, i64> = OrderStatus::ALL
             .into_iter()
             .map(|status| (status.as_str().to_owned(), 0))
@@ -93,10 +93,10 @@ impl StatsBody {
     }
 }
 
-/// Count everything
+/// Operational statistics
 #[utoipa::path(get, path = "/admin/v1/stats", operation_id = "read_stats", tag = "Operators", security(("api_key" = ["ops"])),
     responses((status = 200, description = "The counts, now.", body = StatsBody), ByKey))]
 pub(in crate::http) async fn read(app: Data<App>, _: Keyed<Ops>) -> Result<HttpResponse, Problem> {
     let stats = app.stats().await?;
-    Ok(HttpResponse::Ok().json(StatsBody::of(stats)))
+    Ok(HttpResponse::Ok().json(StatsBody::from(stats)))
 }

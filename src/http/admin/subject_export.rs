@@ -1,6 +1,8 @@
 //! Everything that is held on the person of a request, as one portable document. Beside a reveal the only answer that holds
 //! a person. These shapes have no `Debug`, and must not be kept or logged.
 
+use std::iter::repeat;
+
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use actix_web::web::Data;
@@ -9,20 +11,20 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::subject_requests::export::{self, Export, ExportedOrder, Exporting, Held};
+use crate::app::subject_requests::export::{self, Export, ExportedOrder, Exporting, Held, Remark};
 use crate::domain::ids::{OrderId, RequestId, RowId};
 use crate::domain::personal_record::{Note, PersonalRecord, TrackingNumber};
 use crate::http::admin::orders::PrintBody;
 use crate::http::admin::privacy::{DisclosureBody, RevealedBody};
 use crate::http::admin::purges::ReceiptBody;
 use crate::http::admin::subject_requests::RequestBody;
-use crate::http::docs::documented::{ByKey, OfOne};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema};
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Privacy};
 use crate::http::extract::path::PathId;
 use crate::http::orders::EventBody;
 use crate::http::run_to_completion::run_to_completion;
+use crate::privacy::Pii;
 use crate::store::orders::ItemRow;
 use crate::store::reveals::RevealRow;
 use crate::store::shipments::Attempt;
@@ -75,9 +77,9 @@ struct ExportedOrderBody {
     notes: Vec<NoteBody>,
     timeline: Vec<EventBody>,
     prints: Vec<PrintBody>,
-    /// Who was told what.
+    /// Disclosures to third parties.
     disclosures: Vec<DisclosureBody>,
-    /// Who asked to see the person with a second key's approval.
+    /// Reveals that needed a second key's approval.
     reveals: Vec<RevealLineBody>,
     /// The person's own requests about this order.
     requests: Vec<RequestLineBody>,
@@ -151,7 +153,7 @@ struct NoteBody {
     text: String,
 }
 
-/// A look that needed a second key.
+/// A reveal that needed a second key.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExportedReveal)]
 struct RevealLineBody {
@@ -175,19 +177,19 @@ struct RequestLineBody {
     received_at: DateTime<Utc>,
 }
 
-impl ExportBody {
-    fn of(export: Export) -> Self {
+impl From<Export> for ExportBody {
+    fn from(export: Export) -> Self {
         Self {
             format: "safelight-subject-export/1",
             exported_at: export.at.into(),
-            request: RequestBody::of(&export.request),
-            orders: export.orders.into_iter().map(ExportedOrderBody::of).collect(),
+            request: RequestBody::from(&export.request),
+            orders: export.orders.into_iter().map(ExportedOrderBody::from).collect(),
         }
     }
 }
 
-impl ExportedOrderBody {
-    fn of(exported: ExportedOrder) -> Self {
+impl From<ExportedOrder> for ExportedOrderBody {
+    fn from(exported: ExportedOrder) -> Self {
         // Taken apart whole, the sealed record too: what is added to either must be put somewhere here to compile.
         let ExportedOrder {
             order,
@@ -214,10 +216,9 @@ impl ExportedOrderBody {
                 photos,
                 tracking,
                 notes,
-            }) => (Some(RevealedBody::of(&recipient)), photos, tracking, notes),
+            }) => (Some(RevealedBody::from(&recipient)), photos, tracking, notes),
             None => (None, Vec::new(), Vec::new(), Vec::new()),
         };
-        let mut photos = photos.into_iter();
         Self {
             order_id: order.id.to_string(),
             client: order.client,
@@ -234,36 +235,52 @@ impl ExportedOrderBody {
             restricted_at: order.restricted_at.map(Into::into),
             person,
             recipient,
-            consent: ConsentBody::of(consent),
-            items: items
-                .into_iter()
-                .map(|item| ExportedItemBody::of(item, photos.next().flatten().map(|photo| photo.expose().clone())))
-                .collect(),
+            consent: ConsentBody::from(consent),
+            items: items_with_photos(items, photos),
             shipments: shipments
                 .into_iter()
                 .map(|attempt| ExportedShipmentBody::of(attempt, &tracking))
                 .collect(),
-            courier_remarks: remarks
-                .into_iter()
-                .map(|remark| RemarkBody {
-                    at: remark.at.into(),
-                    attempt: remark.attempt,
-                    text: remark.text.into_exposed(),
-                })
-                .collect(),
+            courier_remarks: all(remarks),
             notes: notes.into_iter().filter_map(NoteBody::of).collect(),
-            timeline: timeline.into_iter().map(EventBody::of).collect(),
-            prints: prints.into_iter().map(PrintBody::of).collect(),
-            disclosures: disclosures.into_iter().map(DisclosureBody::of).collect(),
-            reveals: reveals.into_iter().map(RevealLineBody::of).collect(),
-            requests: requests.into_iter().map(RequestLineBody::of).collect(),
-            receipt: receipt.map(ReceiptBody::of),
+            timeline: all(timeline),
+            prints: all(prints),
+            disclosures: all(disclosures),
+            reveals: all(reveals),
+            requests: all(requests),
+            receipt: receipt.map(ReceiptBody::from),
         }
     }
 }
 
-impl ConsentBody {
-    fn of(row: ConsentRow) -> Self {
+fn all<Row, Body: From<Row>>(rows: Vec<Row>) -> Vec<Body> {
+    rows.into_iter().map(Body::from).collect()
+}
+
+/// The sealed record has the photos in the order of the items.
+fn items_with_photos(items: Vec<ItemRow>, photos: Vec<Option<Pii<String>>>) -> Vec<ExportedItemBody> {
+    let photos = photos
+        .into_iter()
+        .map(|photo| photo.map(Pii::into_exposed))
+        .chain(repeat(None));
+    let with_photo = items.into_iter().zip(photos);
+    with_photo
+        .map(|(item, photo)| ExportedItemBody::of(item, photo))
+        .collect()
+}
+
+impl From<Remark> for RemarkBody {
+    fn from(remark: Remark) -> Self {
+        Self {
+            at: remark.at.into(),
+            attempt: remark.attempt,
+            text: remark.text.into_exposed(),
+        }
+    }
+}
+
+impl From<ConsentRow> for ConsentBody {
+    fn from(row: ConsentRow) -> Self {
         Self {
             policy_version: row.policy_version,
             accepted_at: row.consent_at.and_utc(),
@@ -320,8 +337,8 @@ impl NoteBody {
     }
 }
 
-impl RevealLineBody {
-    fn of(row: RevealRow) -> Self {
+impl From<RevealRow> for RevealLineBody {
+    fn from(row: RevealRow) -> Self {
         Self {
             requested_by: row.requested_by,
             requested_at: row.requested_at.and_utc(),
@@ -332,8 +349,8 @@ impl RevealLineBody {
     }
 }
 
-impl RequestLineBody {
-    fn of(request: SubjectRequest) -> Self {
+impl From<SubjectRequest> for RequestLineBody {
+    fn from(request: SubjectRequest) -> Self {
         Self {
             id: request.id.to_string(),
             kind: request.kind.as_str(),
@@ -360,8 +377,8 @@ struct ApprovalBody {
     reveal_id: String,
 }
 
-impl ApprovalBody {
-    fn of((order, reveal): (OrderId, RowId)) -> Self {
+impl From<(OrderId, RowId)> for ApprovalBody {
+    fn from((order, reveal): (OrderId, RowId)) -> Self {
         Self {
             order_id: order.to_string(),
             reveal_id: reveal.to_string(),
@@ -397,10 +414,10 @@ pub(in crate::http) async fn read(
                 CONTENT_DISPOSITION,
                 format!("attachment; filename=\"subject-request-{id}.json\""),
             ))
-            .json(ExportBody::of(*export))),
+            .json(ExportBody::from(*export))),
         Exporting::NeedsApproval(missing) => Ok(HttpResponse::Accepted().json(ApprovalsBody {
             status: "approval_required",
-            approvals: missing.into_iter().map(ApprovalBody::of).collect(),
+            approvals: missing.into_iter().map(ApprovalBody::from).collect(),
         })),
     }
 }

@@ -16,8 +16,7 @@ use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text, moment};
 use crate::domain::subject_request::{RequestKind, RequestState, Role, parse_received};
-use crate::http::docs::documented::{ByKey, OfOne, WithBody, WithQuery};
-use crate::http::docs::openapi::ProblemSchema;
+use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody, WithQuery};
 use crate::http::errors::app_error;
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::{Keyed, Privacy};
@@ -53,7 +52,7 @@ pub struct NewRequestBody {
     received_at: Option<String>,
 }
 
-/// Who asks.
+/// Who makes the request.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewRequester)]
@@ -131,7 +130,8 @@ fn whose(phone: Option<Pii<String>>, order_ids: Option<Vec<String>>, errors: &mu
     }
 }
 
-/// A request. No `Debug`: it holds what was exposed for one answer.
+/// A request.
+// No `Debug`: it holds what was exposed for one answer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubjectRequest)]
 pub struct RequestBody {
@@ -164,7 +164,7 @@ pub struct RequestBody {
     refusal_reason: Option<String>,
 }
 
-/// Who asks.
+/// Who makes the request.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Requester)]
 struct RequesterBody {
@@ -197,8 +197,8 @@ struct RequestOrderBody {
     purged_at: Option<DateTime<Utc>>,
 }
 
-impl RequestOrderBody {
-    fn of(order: &OrderStands) -> Self {
+impl From<&OrderStands> for RequestOrderBody {
+    fn from(order: &OrderStands) -> Self {
         Self {
             order_id: order.id.to_string(),
             reference: order.reference.clone(),
@@ -212,9 +212,8 @@ impl RequestOrderBody {
     }
 }
 
-impl RequestBody {
-    /// The request as it is answered.
-    pub(super) fn of(view: &RequestView) -> Self {
+impl From<&RequestView> for RequestBody {
+    fn from(view: &RequestView) -> Self {
         let request = &view.request;
         let exposed = |text: Option<&Pii<String>>| text.map(|text| text.expose().clone());
         let text = view.text.as_ref();
@@ -232,7 +231,7 @@ impl RequestBody {
             due_official: request.due_official,
             days_left: view.days_left,
             order_ids: view.orders.iter().map(|order| order.id.to_string()).collect(),
-            orders: view.orders.iter().map(RequestOrderBody::of).collect(),
+            orders: view.orders.iter().map(RequestOrderBody::from).collect(),
             created_at: request.created_at.into(),
             completed_at: closed_as(RequestState::Completed).map(Into::into),
             refused_at: closed_as(RequestState::Refused).map(Into::into),
@@ -241,7 +240,7 @@ impl RequestBody {
     }
 }
 
-/// Take in a data subject's request
+/// Register a data subject's request
 ///
 /// Finds the orders it is about and works out when it is due. Nothing is done to them before it is completed.
 #[utoipa::path(post, path = "/admin/v1/subject-requests", operation_id = "create_subject_request", tag = "Privacy", security(("api_key" = ["privacy"])),
@@ -261,7 +260,7 @@ pub(in crate::http) async fn create(
     let new = body.read(app.clock.business_now())?;
     let app = app.get_ref().clone();
     let view = run_to_completion(async move { requests::receive(&app, &caller, new).await }).await?;
-    let shown = RequestBody::of(&view);
+    let shown = RequestBody::from(&view);
     let location = format!("/admin/v1/subject-requests/{}", shown.id);
     Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(shown))
 }
@@ -304,7 +303,7 @@ pub(in crate::http) async fn list(
     };
     let found = requests::list(&app, state, page.after, page.fetch()).await?;
     let shown = page.page(found, |view| view.request.id);
-    Ok(HttpResponse::Ok().json(shown.map(|view| RequestBody::of(&view))))
+    Ok(HttpResponse::Ok().json(shown.map(|view| RequestBody::from(&view))))
 }
 
 /// Read a request
@@ -316,7 +315,7 @@ pub(in crate::http) async fn read(
     Keyed { given: PathId(id), .. }: Keyed<Privacy, PathId<RequestId>>,
 ) -> Result<HttpResponse, Problem> {
     let view = requests::find(&app, id).await?;
-    Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
+    Ok(HttpResponse::Ok().json(RequestBody::from(&view)))
 }
 
 /// Complete a request
@@ -341,7 +340,7 @@ pub(in crate::http) async fn complete(
 ) -> Result<HttpResponse, Problem> {
     let app = app.get_ref().clone();
     let view = run_to_completion(async move { close::complete(&app, &caller, id).await }).await?;
-    Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
+    Ok(HttpResponse::Ok().json(RequestBody::from(&view)))
 }
 
 /// Refuse a request
@@ -364,5 +363,5 @@ pub(in crate::http) async fn refuse(
     let reason = body.read()?;
     let app = app.get_ref().clone();
     let view = run_to_completion(async move { close::refuse(&app, &caller, id, reason).await }).await?;
-    Ok(HttpResponse::Ok().json(RequestBody::of(&view)))
+    Ok(HttpResponse::Ok().json(RequestBody::from(&view)))
 }

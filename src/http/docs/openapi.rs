@@ -6,62 +6,17 @@ use std::sync::Arc;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, LOCATION};
 use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
+use crate::http::docs::documented::{FieldErrorSchema, ProblemSchema};
 use crate::http::errors::problem::Problem;
 use crate::http::extract::auth::Public;
 use crate::http::{admin, orders, photo_sizes, privacy_notice, system, webhooks};
 
 /// The name of the security scheme, for `security(("api_key" = ["orders"]))` on handlers.
 pub const SECURITY: &str = "api_key";
-
-/// How a problem looks (RFC 9457), for the document alone; [`Problem`] writes it.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Problem, example = json!({
-    "type": "urn:safelight:problem:invalid_body", "title": "Invalid body", "status": 422,
-    "detail": "The body is not what it must be; see `errors`.", "code": "invalid_body",
-    "request_id": "01936f5e-7c3a-7b60-9d1e-0a4b6c2f8e55",
-    "errors": [{"pointer": "/items/0/copies", "code": "out_of_range", "detail": "must be from 1 to 999"}],
-}))]
-pub struct ProblemSchema {
-    /// `urn:safelight:problem:` and the code.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The kind of problem in words.
-    pub title: String,
-    /// The HTTP status.
-    #[schema(minimum = 400, maximum = 599)]
-    pub status: u16,
-    /// What happened, for people. Never repeats a value that was sent.
-    pub detail: String,
-    /// What happened, for programs; stable.
-    pub code: String,
-    /// The request's id, also in `X-Request-Id`.
-    pub request_id: String,
-    /// Of `reference_taken`: the order that has the reference.
-    #[schema(required = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub order_id: Option<String>,
-    /// The fields of the body that are wrong, all of them.
-    #[schema(required = false)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldErrorSchema>,
-}
-
-/// One wrong field of a body.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = FieldError)]
-pub struct FieldErrorSchema {
-    /// Where it stands in the body (RFC 6901).
-    pub pointer: String,
-    /// What is wrong, for programs; stable.
-    pub code: String,
-    /// What is wrong, for people.
-    pub detail: String,
-}
 
 struct BearerKey;
 
@@ -191,6 +146,21 @@ mod tests {
             "{problem}"
         );
         assert_eq!(document["security"][0][SECURITY], serde_json::json!([]));
+    }
+
+    /// So that a change of the contract is seen in review.
+    #[actix_web::test]
+    #[expect(clippy::disallowed_methods, reason = "what to do with the test, no configuration")]
+    async fn the_committed_document_is_the_codes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+        let document = ApiDoc::openapi().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(path, &document).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap_or_default() == document,
+            "docs/openapi.json is not what the code says; write it anew with: UPDATE_OPENAPI=1 cargo test --lib openapi"
+        );
     }
 
     #[actix_web::test]

@@ -31,20 +31,21 @@ impl From<AppError> for Problem {
         match error {
             AppError::NotFound => Self::not_found(),
             AppError::Conflict { code, detail } => Self::conflict(code, sentence(detail)),
-            AppError::ReferenceTaken { order_id } => {
-                Self::conflict("reference_taken", "This reference belongs to another order already.")
-                    .with("order_id", order_id.to_string())
-            }
+            AppError::ReferenceTaken { order_id } => Self::conflict(
+                "reference_taken",
+                "The reference is already used by another order; see `order_id`.",
+            )
+            .with("order_id", order_id.to_string()),
             AppError::IdempotencyReused => Self::unprocessable(
                 "idempotency_key_reused",
-                "This Idempotency-Key was used for another body already.",
+                "The Idempotency-Key was already used with a different request body.",
             ),
             AppError::Invalid(errors) => invalid(errors),
             AppError::Gone(code) => Self::gone(code),
             AppError::NoLabel => Self::new(
                 StatusCode::NOT_FOUND,
                 "no_label",
-                "The courier gives no label for this parcel.",
+                "The courier provides no label for this parcel.",
             ),
             AppError::Overloaded { part } => Self::unavailable(part, SOON).with("part", part),
             AppError::Courier { ref courier, .. } => {

@@ -60,7 +60,7 @@ impl Problem {
 
     /// 400: the body is not JSON at all.
     pub fn malformed_json() -> Self {
-        Self::bad_request("malformed_json", "The body is not well-formed JSON in UTF-8.")
+        Self::bad_request("malformed_json", "The request body is not valid JSON in UTF-8.")
     }
 
     /// 400: a query parameter is unknown, repeated or not what it must be.
@@ -72,7 +72,7 @@ impl Problem {
     pub fn invalid_cursor() -> Self {
         Self::bad_request(
             "invalid_cursor",
-            "The cursor must be a `next_cursor` as this service gave it out.",
+            "The cursor is invalid; send the `next_cursor` of the previous page unchanged.",
         )
     }
 
@@ -84,7 +84,7 @@ impl Problem {
 
     /// 403: the key lacks a scope.
     pub fn forbidden(scope: Scope) -> Self {
-        let detail = format!("The API key needs the scope `{}`.", scope.as_str());
+        let detail = format!("The API key lacks the required scope `{}`.", scope.as_str());
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
@@ -93,7 +93,7 @@ impl Problem {
         Self::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "There is nothing here, or not for this key.",
+            "Not found, or not accessible with this API key.",
         )
     }
 
@@ -102,7 +102,7 @@ impl Problem {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "This path does not take this method.",
+            "This path does not support the request method.",
         )
     }
 
@@ -111,7 +111,7 @@ impl Problem {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
-            "The request did not arrive in time.",
+            "The request was not received in time.",
         )
     }
 
@@ -122,12 +122,16 @@ impl Problem {
 
     /// 410: it was there and never will be again (`purged`, `unreadable`).
     pub fn gone(code: &'static str) -> Self {
-        Self::new(StatusCode::GONE, code, "This is gone for good.")
+        Self::new(
+            StatusCode::GONE,
+            code,
+            "The personal data of this order no longer exists and cannot be restored.",
+        )
     }
 
     /// 413: more than `limit` bytes.
     pub fn payload_too_large(limit: usize) -> Self {
-        let detail = format!("The body must have at most {limit} bytes.");
+        let detail = format!("The request body exceeds the limit of {limit} bytes.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
     }
 
@@ -136,13 +140,13 @@ impl Problem {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "The body must be sent as `application/json` in UTF-8, not compressed.",
+            "The request body must be sent as `application/json` in UTF-8, without compression.",
         )
     }
 
     /// 422: fields of the body are wrong; all that were found.
     pub fn invalid_body(errors: Vec<FieldError>) -> Self {
-        let mut problem = Self::unprocessable("invalid_body", "The body is not what it must be; see `errors`.");
+        let mut problem = Self::unprocessable("invalid_body", "The request body is invalid; see `errors`.");
         problem.0.errors = errors;
         problem
     }
@@ -154,7 +158,7 @@ impl Problem {
 
     /// 422 whose code is that of the one field that is wrong, such as `unknown_photo_size`.
     pub fn invalid_field(pointer: impl Into<String>, invalid: Invalid) -> Self {
-        let mut problem = Self::unprocessable(invalid.code, "The body is not what it must be; see `errors`.");
+        let mut problem = Self::unprocessable(invalid.code, "The request body is invalid; see `errors`.");
         problem.0.errors.push(FieldError {
             pointer: pointer.into(),
             invalid,
@@ -167,7 +171,7 @@ impl Problem {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_requests",
-            "Too many requests; see `Retry-After`.",
+            "Rate limit exceeded; retry after the time in `Retry-After`.",
         )
         .retry_after(after)
     }
@@ -177,7 +181,7 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
-            "This cannot be served right now; try again later.",
+            "The service is temporarily unavailable; retry later.",
         )
         .caused_by(format!("{part} is unavailable"))
         .retry_after(after)
@@ -195,19 +199,17 @@ impl Problem {
             StatusCode::UNAUTHORIZED => Self::unauthorized(),
             StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
             StatusCode::REQUEST_TIMEOUT => Self::request_timeout(),
-            StatusCode::PAYLOAD_TOO_LARGE => Self::new(
-                status,
-                "payload_too_large",
-                "The request is larger than this service takes.",
-            ),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, "payload_too_large", "The request exceeds the size limit.")
+            }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::unsupported_media_type(),
             StatusCode::SERVICE_UNAVAILABLE => Self::new(
                 status,
                 "unavailable",
-                "This cannot be served right now; try again later.",
+                "The service is temporarily unavailable; retry later.",
             ),
             _ if status.is_server_error() => Self::server_error(status),
-            _ => Self::new(status, "request_refused", "The request cannot be served as it is."),
+            _ => Self::new(status, "request_refused", "The request is invalid."),
         }
     }
 
@@ -215,7 +217,7 @@ impl Problem {
         Self::new(
             status,
             "internal",
-            "The service failed; its log says why under this request id.",
+            "Internal error; the service log has the cause under this request id.",
         )
     }
 

@@ -56,7 +56,8 @@ pub(in crate::http) fn read(
         }
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Problem::bad_request("incomplete_body", "The body did not arrive whole."))?;
+            let chunk =
+                chunk.map_err(|_| Problem::bad_request("incomplete_body", "The request body is incomplete."))?;
             if body.len().saturating_add(chunk.len()) > limit {
                 return Err(Problem::payload_too_large(limit));
             }

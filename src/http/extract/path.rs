@@ -29,7 +29,7 @@ pub fn segment<T: FromStr>(request: &HttpRequest, name: &'static str) -> Result<
     let text = request
         .match_info()
         .get(name)
-        .ok_or_else(|| Problem::internal(format!("the route has no segment named {name}")))?;
+        .ok_or_else(|| Problem::internal(format!("the route has no path parameter named {name}")))?;
     text.parse().map_err(|_| Problem::not_found())
 }
 

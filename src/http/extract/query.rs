@@ -6,8 +6,11 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
+use crate::domain::invalid::Invalid;
 use crate::http::errors::problem::Problem;
 use crate::http::extract::shape;
 
@@ -15,28 +18,55 @@ use crate::http::extract::shape;
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest for Query<T> {
+impl<T: DeserializeOwned + IntoParams> FromRequest for Query<T> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let pairs = form_urlencoded::parse(request.query_string().as_bytes());
-        let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
-        ready(read.map(Self).map_err(|error| refusal(&error)))
+        let read = T::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        ready(read.map(Self).map_err(|_| refusal::<T>(request.query_string())))
     }
 }
 
-fn refusal(error: &serde_path_to_error::Error<serde_urlencoded::de::Error>) -> Problem {
-    let shape = shape::explain(&error.inner().to_string());
-    let named = match error.path().iter().next() {
-        Some(Segment::Map { key }) if shape::is_plain_name(key) => Some(key.clone()),
-        _ => None,
+/// What is wrong with a query that serde refused: the first parameter that is not as the OpenAPI document has it.
+fn refusal<T: DeserializeOwned + IntoParams>(query: &str) -> Problem {
+    let known = T::into_params(|| Some(ParameterIn::Query));
+    let mut given = Vec::new();
+    let pairs = || form_urlencoded::parse(query.as_bytes());
+    for (name, value) in pairs() {
+        let wrong = match known.iter().find(|parameter| parameter.name == name) {
+            None => Some(shape::unknown(known.iter().map(|parameter| parameter.name.as_str()))),
+            Some(_) if given.contains(&name) => Some(shape::duplicate()),
+            Some(parameter) => parameter
+                .schema
+                .as_ref()
+                .and_then(|schema| shape::not_listed(schema, &value)),
+        };
+        if let Some(wrong) = wrong {
+            return refused(&name, &wrong);
+        }
+        given.push(name);
+    }
+    let missing = |parameter: &&Parameter| {
+        parameter.required == Required::True && given.iter().all(|name| *name != parameter.name)
     };
-    let which = shape.field.or(named).map_or_else(
-        || "A query parameter".to_owned(),
-        |name| format!("The query parameter `{name}`"),
-    );
-    Problem::invalid_query(format!("{which} {}.", shape.invalid.detail))
+    if let Some(parameter) = known.iter().find(missing) {
+        return refused(&parameter.name, &shape::required());
+    }
+    // The document is looser than the type: serde says where, and nobody knows what its wording repeats.
+    let read = serde_path_to_error::deserialize::<_, T>(serde_urlencoded::Deserializer::new(pairs()));
+    let name = read.err().map(|error| error.path().to_string());
+    refused(&name.unwrap_or_default(), &shape::unreadable())
+}
+
+fn refused(name: &str, invalid: &Invalid) -> Problem {
+    let which = if shape::is_plain_name(name) {
+        format!("The query parameter `{name}`")
+    } else {
+        "A query parameter".to_owned()
+    };
+    Problem::invalid_query(format!("{which} {}.", invalid.detail))
 }
 
 #[cfg(test)]
@@ -47,7 +77,7 @@ mod tests {
     use super::*;
     use crate::http::testing::answer_to;
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Deserialize, IntoParams)]
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only its shape matters")]
     struct Filter {

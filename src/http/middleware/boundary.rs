@@ -88,7 +88,7 @@ impl Seen {
             status = status.as_u16(),
             duration_ms,
             key_id = context.key_id(),
-            "answered"
+            "Request answered"
         );
         response
     }
@@ -117,7 +117,7 @@ fn log_cause(response: &HttpResponse, context: &Context) {
         None => String::new(),
     };
     // The request id again: this line must be found even where a filter has switched the span off.
-    tracing::error!(status = response.status().as_u16(), request_id = %context.id(), cause, "a request failed");
+    tracing::error!(status = response.status().as_u16(), request_id = %context.id(), cause, "Request failed with a server error");
 }
 
 fn chain(mut cause: Option<&(dyn StdError + 'static)>) -> String {

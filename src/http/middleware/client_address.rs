@@ -1,4 +1,4 @@
-//! Who is really calling, behind our own proxies. `X-Forwarded-For` counts only as far as trusted proxies wrote it:
+//! The client's address behind trusted reverse proxies. `X-Forwarded-For` counts only as far as trusted proxies wrote it:
 //! anyone can send the header. An address is personal data: it is compared and counted, never logged or answered.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

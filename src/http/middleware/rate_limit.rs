@@ -1,4 +1,4 @@
-//! How often one caller may ask (GCRA). Two limits: per API key for authenticated calls, per address for the others
+//! Rate limits (GCRA). Two limits: per API key for authenticated calls, per address for the others
 //! (failed authentication, public pages, unauthentic webhooks). In memory, per process: it protects this process, it
 //! is no quota. Must not remember more than a bounded number of callers, or say who they are.
 
@@ -35,7 +35,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// Limits both ways.
+    /// Limits per key and per address.
     pub fn new(per_key: Rate, per_address: Rate) -> Self {
         let clock = DefaultClock::default();
         Self {
@@ -44,7 +44,7 @@ impl RateLimits {
         }
     }
 
-    /// Lets everything through.
+    /// No limits.
     pub fn disabled() -> Self {
         Self::default()
     }

@@ -32,9 +32,8 @@ pub struct NewOrderBody {
     #[schema(example = "simulated")]
     courier: Option<String>,
     /// `false` places a draft, which waits for `confirm`; `true` when it is left out.
-    #[serde(default = "yes")]
     #[schema(default = true)]
-    confirm: bool,
+    confirm: Option<bool>,
     consent: ConsentBody,
 }
 
@@ -48,9 +47,8 @@ struct NewItemBody {
     photo_size: String,
     #[schema(minimum = 1, maximum = 999)]
     copies: i64,
-    #[serde(default = "one")]
     #[schema(minimum = 1, maximum = 99, default = 1)]
-    sheets: i64,
+    sheets: Option<i64>,
     /// Where the print floor finds the photo; sealed, and destroyed with the recipient.
     #[schema(value_type = Option<String>, max_length = 512, example = "oss://id-photos/2026/11/23/a.jpg")]
     photo: Option<Pii<String>>,
@@ -71,22 +69,14 @@ struct ConsentBody {
     /// `contract` (when it is left out) or `consent`.
     legal_basis: Option<String>,
     /// That the data may leave the country.
-    #[serde(default)]
-    cross_border: bool,
+    #[schema(default = false)]
+    cross_border: Option<bool>,
     /// Whether the recipient is under 18.
-    #[serde(default)]
-    minor: bool,
+    #[schema(default = false)]
+    minor: Option<bool>,
     /// Of a minor's guardian; needed where `minor` is true.
-    #[serde(default)]
-    guardian_consent: bool,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-const fn one() -> i64 {
-    1
+    #[schema(default = false)]
+    guardian_consent: Option<bool>,
 }
 
 impl NewOrderBody {
@@ -107,14 +97,14 @@ impl NewOrderBody {
             amount: &self.amount,
             currency: &self.currency,
             courier: self.courier.as_deref(),
-            confirm: self.confirm,
+            confirm: self.confirm.unwrap_or(true),
             policy_version: &self.consent.policy_version,
             accepted_at: &self.consent.accepted_at,
             legal_basis: self.consent.legal_basis.as_deref(),
             courier_sharing: self.consent.courier_sharing,
-            cross_border: self.consent.cross_border,
-            minor: self.consent.minor,
-            guardian_consent: self.consent.guardian_consent,
+            cross_border: self.consent.cross_border.unwrap_or(false),
+            minor: self.consent.minor.unwrap_or(false),
+            guardian_consent: self.consent.guardian_consent.unwrap_or(false),
         }
     }
 }
@@ -124,7 +114,7 @@ impl NewItemBody {
         NewItemParts {
             photo_size: &self.photo_size,
             copies: self.copies,
-            sheets: self.sheets,
+            sheets: self.sheets.unwrap_or(1),
             photo: self.photo.as_ref().map(|photo| photo.expose().as_str()),
         }
     }
@@ -163,14 +153,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_the_contracts_default() {
-        let order = read(&minimal()).unwrap();
-        assert!(order.confirm && order.courier.is_none());
-        assert_eq!(order.items[0].sheets, 1);
-        assert_eq!(order.recipient.address.country().as_str(), "CN");
-        assert_eq!(order.consent.legal_basis.as_str(), "contract");
-        assert!(!order.consent.cross_border && !order.consent.minor && !order.consent.guardian_consent);
-        assert_eq!(order.consent.accepted_at, now());
+    fn what_is_left_out_or_null_has_the_contracts_default() {
+        let mut nulls = minimal();
+        for (object, members) in [
+            ("", &["courier", "confirm"][..]),
+            ("/recipient", &["district", "postal_code", "country"]),
+            ("/items/0", &["sheets", "photo"]),
+            (
+                "/consent",
+                &["legal_basis", "cross_border", "minor", "guardian_consent"],
+            ),
+        ] {
+            for member in members {
+                nulls.pointer_mut(object).unwrap()[member] = Value::Null;
+            }
+        }
+        for body in [minimal(), nulls] {
+            let order = read(&body).unwrap();
+            assert!(order.confirm && order.courier.is_none());
+            assert_eq!(order.items[0].sheets, 1);
+            assert_eq!(order.recipient.address.country().as_str(), "CN");
+            assert_eq!(order.consent.legal_basis.as_str(), "contract");
+            assert!(!order.consent.cross_border && !order.consent.minor && !order.consent.guardian_consent);
+            assert_eq!(order.consent.accepted_at, now());
+        }
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use actix_web::dev::ServerHandle;
 use safelight::app::App;
-use safelight::app::access::api_keys::Authenticator;
 use safelight::app::orders::intake::Intake;
 use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::worker_heartbeat::Heartbeat;
 use safelight::config::{Config, LoadOptions};
 use safelight::couriers::registry;
+use safelight::http::health::Health;
 use safelight::http::server::{self, ServerParts};
 
 /// Serves the app on a free port. The worker is taken to be alive: tests run its jobs by hand.
@@ -24,16 +24,8 @@ pub(crate) fn serve(app: &App, intake: Intake, inbox: Inbox, folder: &Path) -> (
     let config = Config::load(&options, &registry::sections()).unwrap();
     let heartbeat = Heartbeat::default();
     heartbeat.beat(app.clock.wall_now());
-    let parts = ServerParts::new(
-        &config,
-        app,
-        intake,
-        inbox,
-        Authenticator::default(),
-        folder,
-        Some(heartbeat),
-    )
-    .unwrap();
+    let health = Health::new(app.clone(), Some(heartbeat), &config.database.url, folder);
+    let parts = ServerParts::new(&config, app, intake, inbox, health).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let server = server::bind(parts, listener, 1).unwrap();
