@@ -1,6 +1,6 @@
 //! Orders that SF Express carries: the whole service with its adapter, against an imitation of SF's gateway.
 
-#[path = "../../src/couriers/sf/tests/imitation.rs"]
+#[path = "../../../../src/couriers/sf/tests/imitation.rs"]
 mod imitation;
 
 use std::sync::Arc;

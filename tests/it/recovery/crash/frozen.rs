@@ -16,7 +16,7 @@ use super::{ORDERS, PRINTS};
 use crate::harness::databases::{Databases, Engine};
 use crate::harness::{planted, rows};
 use crate::process::{Installation, PATIENCE, Served, block_on, order, pause};
-use crate::stolen::todays_keys;
+use crate::recovery::stolen::todays_keys;
 
 /// Freezes it while at least one of its bookings is under way.
 async fn freeze(served: &Served, databases: &Databases) {

@@ -18,7 +18,7 @@ use crate::harness::app::{self, Options, SETTLE, TestApp, WINDOW};
 use crate::harness::databases::Engine;
 use crate::harness::{fixtures, planted, rows};
 
-#[path = "../../src/couriers/kuaidi100/tests/imitation.rs"]
+#[path = "../../../../src/couriers/kuaidi100/tests/imitation.rs"]
 #[expect(dead_code, reason = "shared with the unit tests, which use the rest")]
 mod imitation;
 

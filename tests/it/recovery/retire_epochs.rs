@@ -19,7 +19,7 @@ use crate::harness::app::TestApp;
 use crate::harness::databases::Engine;
 use crate::harness::{fixtures, planted, rows};
 use crate::process::{Installation, PATIENCE, block_on, on_both, order};
-use crate::stolen::vault_under;
+use crate::recovery::stolen::vault_under;
 
 async fn place_many(app: &TestApp, count: usize) -> Vec<String> {
     let orders: Vec<Value> = (0..count).map(|_| fixtures::order()).collect();

@@ -22,7 +22,7 @@ use crate::harness::databases::{Databases, Engine};
 use crate::harness::fixtures::set;
 use crate::harness::{planted, rows};
 use crate::process::{Installation, PATIENCE, Served, block_on, order, pause};
-use crate::stolen::todays_keys;
+use crate::recovery::stolen::todays_keys;
 
 const KILLS: usize = 20;
 /// Who places orders at the same time.

@@ -15,10 +15,10 @@ use safelight::vault::master::MasterKey;
 use safelight::vault::{Vault, VaultSettings};
 use serde_json::{Value, json};
 
-use crate::crash::cluster::Cluster;
 use crate::harness::databases::{Databases, Engine};
 use crate::harness::planted;
 use crate::process::{Installation, Served, block_on, on_both, order};
+use crate::recovery::crash::cluster::Cluster;
 
 /// As many as the promise speaks of.
 const LIVE: usize = 1000;

@@ -1,0 +1,4 @@
+//! The API itself: what it refuses before any verb is called, and its pages for machines.
+
+mod edge;
+mod system;
