@@ -24,12 +24,6 @@ mod parcels;
 mod privacy;
 mod process;
 mod recovery;
-mod retention {
-    mod holds;
-    mod late_writers;
-    mod leak;
-    mod proof;
-    mod purge;
-}
+mod retention;
 mod schema;
 mod subject_requests;

@@ -1,0 +1,7 @@
+//! How long a person is kept: purges, holds, what comes too late, and the proof that nothing stayed.
+
+mod holds;
+mod late_writers;
+mod leak;
+mod proof;
+mod purge;
