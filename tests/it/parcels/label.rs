@@ -1,6 +1,7 @@
 //! Labels: fetched once, kept sealed, gone with the order.
 
 use chrono::TimeDelta;
+use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::couriers::{CallError, Label};
 use safelight::privacy::Pii;
@@ -57,66 +58,82 @@ async fn refused(app: &TestApp, id: &str, status: u16, code: &str) {
         .problem(status, code);
 }
 
-on_both_engines! {
-    async fn the_floor_and_operators_get_the_couriers_label_which_is_fetched_once_and_kept_sealed(app: &TestApp)
-        with { fake() }
-    {
-        gives_one(app);
-        let id = booked(app).await;
-        for key in [&app.keys.floor, &app.keys.ops, &app.keys.floor] {
-            let (status, kind, cache, body) = fetch(app, key, &id).await;
-            assert_eq!((status, kind.as_str(), cache.as_deref()), (200, "application/pdf", Some("no-store")));
-            assert_eq!(body, document());
-        }
-        assert_eq!(app.fakes[0].script().labels_asked, 1);
-        assert_eq!(rows::count(&mut app.conn(), "order_label"), 1);
-        for key in [&app.keys.orders, &app.keys.privacy] {
-            app.get(key, &format!("/admin/v1/orders/{id}/label")).await.problem(403, "forbidden");
-        }
-        let dumped = rows::dump(&mut app.conn(), app.databases.engine, "order_label").concat();
-        let plain = data_encoding::HEXLOWER.encode(&document());
-        assert!(!dumped.to_lowercase().contains(&plain[..40]), "it lies there sealed");
+#[apply(on_both_engines)]
+#[with(fake())]
+async fn the_floor_and_operators_get_the_couriers_label_which_is_fetched_once_and_kept_sealed(app: &TestApp) {
+    gives_one(app);
+    let id = booked(app).await;
+    for key in [&app.keys.floor, &app.keys.ops, &app.keys.floor] {
+        let (status, kind, cache, body) = fetch(app, key, &id).await;
+        assert_eq!(
+            (status, kind.as_str(), cache.as_deref()),
+            (200, "application/pdf", Some("no-store"))
+        );
+        assert_eq!(body, document());
     }
+    assert_eq!(app.fakes[0].script().labels_asked, 1);
+    assert_eq!(rows::count(&mut app.conn(), "order_label"), 1);
+    for key in [&app.keys.orders, &app.keys.privacy] {
+        app.get(key, &format!("/admin/v1/orders/{id}/label"))
+            .await
+            .problem(403, "forbidden");
+    }
+    let dumped = rows::dump(&mut app.conn(), app.databases.engine, "order_label").concat();
+    let plain = data_encoding::HEXLOWER.encode(&document());
+    assert!(!dumped.to_lowercase().contains(&plain[..40]), "it lies there sealed");
+}
 
-    async fn a_retirement_seals_labels_anew(app: &TestApp) with { fake() } {
-        gives_one(app);
-        let id = booked(app).await;
-        fetch(app, &app.keys.floor, &id).await;
-        safelight::app::recovery::retire_epochs::now(&app.app, |_| {}).await.unwrap();
-        let left = "order_label WHERE epoch NOT IN (SELECT id FROM key_epochs WHERE state = 'open')";
-        assert_eq!(rows::count(&mut app.conn(), left), 0);
-        assert_eq!(fetch(app, &app.keys.floor, &id).await.3, document());
-        assert_eq!(app.fakes[0].script().labels_asked, 1);
-    }
+#[apply(on_both_engines)]
+#[with(fake())]
+async fn a_retirement_seals_labels_anew(app: &TestApp) {
+    gives_one(app);
+    let id = booked(app).await;
+    fetch(app, &app.keys.floor, &id).await;
+    safelight::app::recovery::retire_epochs::now(&app.app, |_| {})
+        .await
+        .unwrap();
+    let left = "order_label WHERE epoch NOT IN (SELECT id FROM key_epochs WHERE state = 'open')";
+    assert_eq!(rows::count(&mut app.conn(), left), 0);
+    assert_eq!(fetch(app, &app.keys.floor, &id).await.3, document());
+    assert_eq!(app.fakes[0].script().labels_asked, 1);
+}
 
-    async fn the_purge_destroys_the_label(app: &TestApp) with { fake() } {
-        gives_one(app);
-        let id = booked(app).await;
-        fetch(app, &app.keys.floor, &id).await;
-        let mark = json!({"status": "delivered", "reason": planted::REASON});
-        app.post(&app.keys.ops, &format!("/admin/v1/orders/{id}/mark"), mark).await.is(200);
-        app.advance(WINDOW + TimeDelta::minutes(1));
-        app.run_upkeep().await;
-        assert_eq!(rows::count(&mut app.conn(), "order_label"), 0);
-        refused(app, &id, 410, "purged").await;
-        let receipt = app.get(&app.keys.privacy, &format!("/admin/v1/purges/{id}")).await.is(200);
-        assert!(receipt.to_string().contains("order_label.sealed"), "{receipt}");
-    }
+#[apply(on_both_engines)]
+#[with(fake())]
+async fn the_purge_destroys_the_label(app: &TestApp) {
+    gives_one(app);
+    let id = booked(app).await;
+    fetch(app, &app.keys.floor, &id).await;
+    let mark = json!({"status": "delivered", "reason": planted::REASON});
+    app.post(&app.keys.ops, &format!("/admin/v1/orders/{id}/mark"), mark)
+        .await
+        .is(200);
+    app.advance(WINDOW + TimeDelta::minutes(1));
+    app.run_upkeep().await;
+    assert_eq!(rows::count(&mut app.conn(), "order_label"), 0);
+    refused(app, &id, 410, "purged").await;
+    let receipt = app
+        .get(&app.keys.privacy, &format!("/admin/v1/purges/{id}"))
+        .await
+        .is(200);
+    assert!(receipt.to_string().contains("order_label.sealed"), "{receipt}");
+}
 
-    async fn without_a_label_the_answer_says_why(app: &TestApp) with { fake() } {
-        let printed = app.printed().await;
-        refused(app, &printed, 409, "not_booked").await;
-        let id = booked(app).await;
-        refused(app, &id, 404, "no_label").await;
-        app.fakes[0].script().mute = Some(CallError::new("down"));
-        refused(app, &id, 503, "unavailable").await;
-        app.fakes[0].script().mute = None;
-        app.fakes[0].script().label = Some(Label {
-            content_type: "application/pdf".to_owned(),
-            document: Pii::new(vec![0; 10 * 1024 * 1024 + 1]),
-        });
-        refused(app, &id, 503, "unavailable").await;
-        assert_eq!(rows::count(&mut app.conn(), "order_label"), 0);
-        refused(app, "0193a000-0000-7000-8000-000000000000", 404, "not_found").await;
-    }
+#[apply(on_both_engines)]
+#[with(fake())]
+async fn without_a_label_the_answer_says_why(app: &TestApp) {
+    let printed = app.printed().await;
+    refused(app, &printed, 409, "not_booked").await;
+    let id = booked(app).await;
+    refused(app, &id, 404, "no_label").await;
+    app.fakes[0].script().mute = Some(CallError::new("down"));
+    refused(app, &id, 503, "unavailable").await;
+    app.fakes[0].script().mute = None;
+    app.fakes[0].script().label = Some(Label {
+        content_type: "application/pdf".to_owned(),
+        document: Pii::new(vec![0; 10 * 1024 * 1024 + 1]),
+    });
+    refused(app, &id, 503, "unavailable").await;
+    assert_eq!(rows::count(&mut app.conn(), "order_label"), 0);
+    refused(app, "0193a000-0000-7000-8000-000000000000", 404, "not_found").await;
 }

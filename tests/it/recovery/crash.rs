@@ -12,6 +12,7 @@ mod together;
 
 use std::time::{Duration, Instant as Stopwatch};
 
+use macro_rules_attribute::apply;
 use rustix::process::Signal;
 
 use crate::harness::databases::{Databases, Engine};
@@ -61,71 +62,36 @@ fn five_crashes(engine: Engine, courier_flags: &[&str]) {
     });
 }
 
-mod five_crashes_lose_nothing_while_every_other_answer_of_the_courier_is_lost {
-    use super::*;
-
-    const FLAGS: [&str; 2] = ["--fault", "drop_after_booking=0.5"];
-
-    #[test]
-    fn on_sqlite() {
-        five_crashes(Engine::Sqlite, &FLAGS);
-    }
-
-    #[test]
-    fn on_postgres() {
-        five_crashes(Engine::Postgres, &FLAGS);
-    }
+#[apply(on_both_engines)]
+fn five_crashes_lose_nothing_while_every_other_answer_of_the_courier_is_lost(engine: Engine) {
+    five_crashes(engine, &["--fault", "drop_after_booking=0.5"]);
 }
 
-mod five_crashes_lose_nothing_while_the_courier_books_what_we_gave_up {
-    use super::*;
-
-    const FLAGS: [&str; 2] = ["--fault", "slow=0.7,delay=1.5"];
-
-    #[test]
-    fn on_sqlite() {
-        five_crashes(Engine::Sqlite, &FLAGS);
-    }
-
-    #[test]
-    fn on_postgres() {
-        five_crashes(Engine::Postgres, &FLAGS);
-    }
+#[apply(on_both_engines)]
+fn five_crashes_lose_nothing_while_the_courier_books_what_we_gave_up(engine: Engine) {
+    five_crashes(engine, &["--fault", "slow=0.7,delay=1.5"]);
 }
 
-mod told_to_stop_under_load_it_ends_well_and_the_next_one_goes_on {
-    use super::*;
-
-    fn body(engine: Engine) {
-        block_on(async {
-            let mut installation = Installation::new(engine);
-            let courier = Courier::start(&mut installation, &["--fault", "slow=0.7,delay=1.5"]);
-            let mut served = installation.serve().await;
-            let shop = Shop::new(installation.key("admin"));
-            let stopped = std::cell::Cell::new(Stopwatch::now());
-            let stop = async || {
-                stopped.set(Stopwatch::now());
-                served.signal(Signal::TERM);
-            };
-            shop.works(&served, 3 * ORDERS, PRINTS, stop).await;
-            let status = served.ends().await;
-            let took = stopped.get().elapsed();
-            assert!(status.success(), "{status}: {}", served.said());
-            assert!(took < Duration::from_secs(10), "{took:?}");
-            served.said_nothing_personal();
-            let served = installation.serve().await;
-            shop.finishes(&served).await;
-            shop.has_lost_nothing(&served, &courier).await;
-        });
-    }
-
-    #[test]
-    fn on_sqlite() {
-        body(Engine::Sqlite);
-    }
-
-    #[test]
-    fn on_postgres() {
-        body(Engine::Postgres);
-    }
+#[apply(on_both_engines)]
+fn told_to_stop_under_load_it_ends_well_and_the_next_one_goes_on(engine: Engine) {
+    block_on(async {
+        let mut installation = Installation::new(engine);
+        let courier = Courier::start(&mut installation, &["--fault", "slow=0.7,delay=1.5"]);
+        let mut served = installation.serve().await;
+        let shop = Shop::new(installation.key("admin"));
+        let stopped = std::cell::Cell::new(Stopwatch::now());
+        let stop = async || {
+            stopped.set(Stopwatch::now());
+            served.signal(Signal::TERM);
+        };
+        shop.works(&served, 3 * ORDERS, PRINTS, stop).await;
+        let status = served.ends().await;
+        let took = stopped.get().elapsed();
+        assert!(status.success(), "{status}: {}", served.said());
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        served.said_nothing_personal();
+        let served = installation.serve().await;
+        shop.finishes(&served).await;
+        shop.has_lost_nothing(&served, &courier).await;
+    });
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::clock::Clock;
 use safelight::domain::ids::OrderId;
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::harness::databases::{Databases, Engine};
 use crate::harness::planted;
-use crate::process::{Installation, Served, block_on, on_both, order};
+use crate::process::{Installation, Served, bare, order};
 use crate::recovery::crash::cluster::Cluster;
 
 /// As many as the promise speaks of.
@@ -100,65 +101,102 @@ fn copies(databases: &Databases, clusters: Option<&[Cluster; 2]>) -> Vec<(&'stat
     }
 }
 
-on_both! {
-    async fn of_a_thousand_recipients_in_a_copy_none_is_readable_once_its_keys_are_given_up(engine) {
-        let clusters = (engine == Engine::Postgres).then(|| [Cluster::start(), Cluster::start()]);
-        let databases = match &clusters {
-            Some([orders, vault]) => Databases::elsewhere(orders.create("orders"), vault.create("vault")),
-            None => Databases::bare(engine),
-        };
-        let installation = Installation::on(databases);
-        let served = installation.serve().await;
-        let key = installation.key("admin");
-        let bodies: Vec<Value> = (0..LIVE).map(|_| order()).collect();
-        let mut ids = Vec::with_capacity(LIVE);
-        for (number, some) in bodies.chunks(100).enumerate() {
-            let keys: Vec<String> = (0..some.len()).map(|own| format!("{}{number}-{own}", planted::IDEMPOTENCY)).collect();
-            let placed = join_all(some.iter().zip(&keys).map(|(body, own)| served.place(&key, own, body))).await;
-            ids.extend(placed.into_iter().map(|answer| answer.unwrap().is(201)["id"].as_str().unwrap().to_owned()));
-        }
-        let copies = copies(&installation.databases, clusters.as_ref());
-        for (how, copy) in &copies {
-            assert_eq!(readable(copy, &todays_keys(&installation.databases), &ids), LIVE, "{how}, before");
-        }
-
-        let (status, out, err) = installation.run(&["vault", "retire", "--now"]);
-        assert!(status.success() && out.contains(&format!("{LIVE} orders sealed anew")), "{out}{err}");
-        let today = todays_keys(&installation.databases);
-        assert_eq!(readable(&installation.databases.orders, &today, &ids), LIVE, "the living go on");
-
-        let home = installation.settings.clone();
-        let mut thief = installation;
-        for (how, copy) in &copies {
-            assert_eq!(readable(copy, &today, &ids), 0, "{how}, with today's vault and master key");
-            thief.settings = home.clone();
-            thief.settings.push(("SAFELIGHT__DATABASE__URL", copy.clone()));
-            let over_copy = thief.serve().await;
-            let shown = all_shown(&over_copy, &key).await;
-            assert_eq!(shown.len(), LIVE, "{how}");
-            for order in &shown {
-                assert_eq!((&order["recipient"], &order["status"]), (&Value::Null, &json!("placed")), "{how}");
-                assert_eq!(order["amount"], "12.90");
-            }
-            for id in ids.iter().step_by(250) {
-                let reason = json!({"reason": planted::REASON});
-                let path = format!("/admin/v1/orders/{id}/reveal");
-                let answer = over_copy.request(Method::POST, &key, &path).json(&reason).send().await.unwrap();
-                let answer = crate::harness::answer::Answer::read(answer).await;
-                answer.holds_no_person().problem(410, "unreadable");
-            }
-            let by_phone = json!({"phone": planted::PHONE});
-            let found = over_copy.post(&key, "/admin/v1/orders/search", by_phone).await;
-            assert_eq!(found["data"], json!([]), "fingerprints tell nothing either");
-            over_copy.said_nothing_personal();
-        }
-
-        assert!(all_shown(&served, &key).await.iter().all(|order| order["recipient"]["name"] == "司***"));
-        let reason = json!({"reason": planted::REASON});
-        for id in ids.iter().step_by(250) {
-            let whole = served.post(&key, &format!("/admin/v1/orders/{id}/reveal"), reason.clone()).await;
-            assert!(whole.to_string().contains(planted::NAME));
-        }
-        served.said_nothing_personal();
+#[apply(on_both_engines)]
+#[by(bare)]
+async fn of_a_thousand_recipients_in_a_copy_none_is_readable_once_its_keys_are_given_up(engine: Engine) {
+    let clusters = (engine == Engine::Postgres).then(|| [Cluster::start(), Cluster::start()]);
+    let databases = match &clusters {
+        Some([orders, vault]) => Databases::elsewhere(orders.create("orders"), vault.create("vault")),
+        None => Databases::bare(engine),
+    };
+    let installation = Installation::on(databases);
+    let served = installation.serve().await;
+    let key = installation.key("admin");
+    let bodies: Vec<Value> = (0..LIVE).map(|_| order()).collect();
+    let mut ids = Vec::with_capacity(LIVE);
+    for (number, some) in bodies.chunks(100).enumerate() {
+        let keys: Vec<String> = (0..some.len())
+            .map(|own| format!("{}{number}-{own}", planted::IDEMPOTENCY))
+            .collect();
+        let placed = join_all(some.iter().zip(&keys).map(|(body, own)| served.place(&key, own, body))).await;
+        ids.extend(
+            placed
+                .into_iter()
+                .map(|answer| answer.unwrap().is(201)["id"].as_str().unwrap().to_owned()),
+        );
     }
+    let copies = copies(&installation.databases, clusters.as_ref());
+    for (how, copy) in &copies {
+        assert_eq!(
+            readable(copy, &todays_keys(&installation.databases), &ids),
+            LIVE,
+            "{how}, before"
+        );
+    }
+
+    let (status, out, err) = installation.run(&["vault", "retire", "--now"]);
+    assert!(
+        status.success() && out.contains(&format!("{LIVE} orders sealed anew")),
+        "{out}{err}"
+    );
+    let today = todays_keys(&installation.databases);
+    assert_eq!(
+        readable(&installation.databases.orders, &today, &ids),
+        LIVE,
+        "the living go on"
+    );
+
+    let home = installation.settings.clone();
+    let mut thief = installation;
+    for (how, copy) in &copies {
+        assert_eq!(
+            readable(copy, &today, &ids),
+            0,
+            "{how}, with today's vault and master key"
+        );
+        thief.settings = home.clone();
+        thief.settings.push(("SAFELIGHT__DATABASE__URL", copy.clone()));
+        let over_copy = thief.serve().await;
+        let shown = all_shown(&over_copy, &key).await;
+        assert_eq!(shown.len(), LIVE, "{how}");
+        for order in &shown {
+            assert_eq!(
+                (&order["recipient"], &order["status"]),
+                (&Value::Null, &json!("placed")),
+                "{how}"
+            );
+            assert_eq!(order["amount"], "12.90");
+        }
+        for id in ids.iter().step_by(250) {
+            let reason = json!({"reason": planted::REASON});
+            let path = format!("/admin/v1/orders/{id}/reveal");
+            let answer = over_copy
+                .request(Method::POST, &key, &path)
+                .json(&reason)
+                .send()
+                .await
+                .unwrap();
+            let answer = crate::harness::answer::Answer::read(answer).await;
+            answer.holds_no_person().problem(410, "unreadable");
+        }
+        let by_phone = json!({"phone": planted::PHONE});
+        let found = over_copy.post(&key, "/admin/v1/orders/search", by_phone).await;
+        assert_eq!(found["data"], json!([]), "fingerprints tell nothing either");
+        over_copy.said_nothing_personal();
+    }
+
+    assert!(
+        all_shown(&served, &key)
+            .await
+            .iter()
+            .all(|order| order["recipient"]["name"] == "司***")
+    );
+    let reason = json!({"reason": planted::REASON});
+    for id in ids.iter().step_by(250) {
+        let whole = served
+            .post(&key, &format!("/admin/v1/orders/{id}/reveal"), reason.clone())
+            .await;
+        assert!(whole.to_string().contains(planted::NAME));
+    }
+    served.said_nothing_personal();
 }

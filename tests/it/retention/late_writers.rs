@@ -2,6 +2,7 @@
 //! nothing personal comes back, by whichever door.
 
 use chrono::TimeDelta;
+use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::domain::retention::PurgeReason;
 use serde_json::json;
@@ -195,77 +196,100 @@ async fn nobody_came_back(app: &TestApp, id: &str, what: &str) {
     assert_eq!(rows::count(&mut conn, &provider), 0, "{what}");
 }
 
-on_both_engines! {
-    async fn nothing_that_comes_after_the_purge_brings_a_person_back(app: &TestApp) {
-        for how in [Purge::Decided, Purge::Done] {
-            for writer in WRITERS {
-                let what = format!("{writer:?} after {how:?}");
-                let id = app.booked().await;
-                let news = app.news_of(&id, "delivered").await;
-                let before = app.personal_rows(&id);
-                purge(app, &id, how).await;
-                let status = write(app, &id, &news, writer).await;
-                match writer {
-                    Writer::Jobs | Writer::Polls | Writer::Upkeep => assert_eq!(status, None),
-                    // Acknowledged, or the courier would send it for ever.
-                    Writer::WebhookWithReference | Writer::WebhookWithNumber | Writer::WebhookWithBoth => {
-                        assert_eq!(status, Some(200), "{what}");
-                    }
-                    Writer::SecondPurge => assert!(matches!(status, Some(200 | 410)), "{what}: {status:?}"),
-                    _ => assert_eq!(status, Some(410), "{what}"),
-                }
-                let after = app.personal_rows(&id);
-                assert!(after.iter().zip(&before).all(|(after, before)| after <= before), "{what}: {after:?}");
-                nobody_came_back(app, &id, &what).await;
-            }
-        }
-    }
-
-    async fn a_booking_answer_that_comes_after_the_purge_keeps_the_fact_and_not_the_number(app: &TestApp) {
-        for how in [Purge::Decided, Purge::Done] {
-            let id = app.printed().await;
-            app.courier_faults(json!({"slow": {"times": 1, "delay": 1, "on": ["book"]}})).await;
-            let parcels = app.all_parcels().await.len();
-            // The request is under way while the purge is decided: the answer finds no person to belong to.
-            let (_, ()) = futures_util::future::join(app.run_jobs(), async {
-                app.until("the attempt is being sent", async || app.stands(&id).await.1 == "booking").await;
-                purge(app, &id, how).await;
-            }).await;
-            assert_eq!(app.all_parcels().await.len(), parcels + 1, "the courier did book");
-            assert_eq!(app.stands(&id).await.1, "booked", "a parcel that exists is never forgotten");
-            assert_eq!(app.personal_rows(&id)[1..], [0, 0]);
-            nobody_came_back(app, &id, &format!("a late booking answer after {how:?}")).await;
-        }
-    }
-
-    async fn a_lost_answer_that_is_reconciled_after_the_purge_brings_nobody_back(app: &TestApp) {
-        for how in [Purge::Decided, Purge::Done] {
-            app.courier_faults(json!({"drop_before_booking": {"times": 1}})).await;
-            let id = app.printed().await;
-            app.run_jobs().await;
-            assert_eq!(app.stands(&id).await.1, "unknown");
-            purge(app, &id, how).await;
-            app.advance(TimeDelta::minutes(2));
-            nobody_came_back(app, &id, &format!("a reconciliation after {how:?}")).await;
-        }
-    }
-
-    async fn a_purge_and_forty_writers_at_once_leave_nobody(app: &TestApp) {
-        for round in 0..3 {
+#[apply(on_both_engines)]
+async fn nothing_that_comes_after_the_purge_brings_a_person_back(app: &TestApp) {
+    for how in [Purge::Decided, Purge::Done] {
+        for writer in WRITERS {
+            let what = format!("{writer:?} after {how:?}");
             let id = app.booked().await;
-            let news = app.news_of(&id, "in_transit").await;
-            let writers = (0..40).map(|number| {
-                let news = News { at: news.at + TimeDelta::seconds(number), ..news.clone() };
-                let writer = [Writer::WebhookWithBoth, Writer::Correction, Writer::Reprint, Writer::Reveal]
-                    [usize::try_from(number).unwrap() % 4];
-                let id = id.clone();
-                async move {
-                    write(app, &id, &news, writer).await;
+            let news = app.news_of(&id, "delivered").await;
+            let before = app.personal_rows(&id);
+            purge(app, &id, how).await;
+            let status = write(app, &id, &news, writer).await;
+            match writer {
+                Writer::Jobs | Writer::Polls | Writer::Upkeep => assert_eq!(status, None),
+                // Acknowledged, or the courier would send it for ever.
+                Writer::WebhookWithReference | Writer::WebhookWithNumber | Writer::WebhookWithBoth => {
+                    assert_eq!(status, Some(200), "{what}");
                 }
-            });
-            futures_util::future::join(futures_util::future::join_all(writers), purge(app, &id, Purge::Done)).await;
-            safelight::app::retention::purge::sweep(&app.app, "system").await.unwrap();
-            nobody_came_back(app, &id, &format!("round {round}")).await;
+                Writer::SecondPurge => assert!(matches!(status, Some(200 | 410)), "{what}: {status:?}"),
+                _ => assert_eq!(status, Some(410), "{what}"),
+            }
+            let after = app.personal_rows(&id);
+            assert!(
+                after.iter().zip(&before).all(|(after, before)| after <= before),
+                "{what}: {after:?}"
+            );
+            nobody_came_back(app, &id, &what).await;
         }
+    }
+}
+
+#[apply(on_both_engines)]
+async fn a_booking_answer_that_comes_after_the_purge_keeps_the_fact_and_not_the_number(app: &TestApp) {
+    for how in [Purge::Decided, Purge::Done] {
+        let id = app.printed().await;
+        app.courier_faults(json!({"slow": {"times": 1, "delay": 1, "on": ["book"]}}))
+            .await;
+        let parcels = app.all_parcels().await.len();
+        // The request is under way while the purge is decided: the answer finds no person to belong to.
+        let (_, ()) = futures_util::future::join(app.run_jobs(), async {
+            app.until("the attempt is being sent", async || {
+                app.stands(&id).await.1 == "booking"
+            })
+            .await;
+            purge(app, &id, how).await;
+        })
+        .await;
+        assert_eq!(app.all_parcels().await.len(), parcels + 1, "the courier did book");
+        assert_eq!(
+            app.stands(&id).await.1,
+            "booked",
+            "a parcel that exists is never forgotten"
+        );
+        assert_eq!(app.personal_rows(&id)[1..], [0, 0]);
+        nobody_came_back(app, &id, &format!("a late booking answer after {how:?}")).await;
+    }
+}
+
+#[apply(on_both_engines)]
+async fn a_lost_answer_that_is_reconciled_after_the_purge_brings_nobody_back(app: &TestApp) {
+    for how in [Purge::Decided, Purge::Done] {
+        app.courier_faults(json!({"drop_before_booking": {"times": 1}})).await;
+        let id = app.printed().await;
+        app.run_jobs().await;
+        assert_eq!(app.stands(&id).await.1, "unknown");
+        purge(app, &id, how).await;
+        app.advance(TimeDelta::minutes(2));
+        nobody_came_back(app, &id, &format!("a reconciliation after {how:?}")).await;
+    }
+}
+
+#[apply(on_both_engines)]
+async fn a_purge_and_forty_writers_at_once_leave_nobody(app: &TestApp) {
+    for round in 0..3 {
+        let id = app.booked().await;
+        let news = app.news_of(&id, "in_transit").await;
+        let writers = (0..40).map(|number| {
+            let news = News {
+                at: news.at + TimeDelta::seconds(number),
+                ..news.clone()
+            };
+            let writer = [
+                Writer::WebhookWithBoth,
+                Writer::Correction,
+                Writer::Reprint,
+                Writer::Reveal,
+            ][usize::try_from(number).unwrap() % 4];
+            let id = id.clone();
+            async move {
+                write(app, &id, &news, writer).await;
+            }
+        });
+        futures_util::future::join(futures_util::future::join_all(writers), purge(app, &id, Purge::Done)).await;
+        safelight::app::retention::purge::sweep(&app.app, "system")
+            .await
+            .unwrap();
+        nobody_came_back(app, &id, &format!("round {round}")).await;
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use chrono::TimeDelta;
+use macro_rules_attribute::apply;
 use serde_json::json;
 
 use crate::harness::app::{TestApp, WINDOW};
@@ -131,47 +132,50 @@ async fn a_full_life(app: &TestApp) -> (String, String) {
     (id, tracking_no.unwrap())
 }
 
-on_both_engines! {
-    async fn after_its_life_no_file_and_no_row_holds_anything_of_the_person(app: &TestApp) {
-        let (id, tracking_no) = a_full_life(app).await;
-        let mut conn = app.conn();
-        let sealed: Vec<String> = match app.databases.engine {
-            Engine::Sqlite => rows::texts(&mut conn, "hex(sealed)", "order_person"),
-            Engine::Postgres => rows::texts(&mut conn, "upper(encode(sealed, 'hex'))", "order_person"),
-        };
-        drop(conn);
-        app.advance(WINDOW + TimeDelta::hours(1));
-        app.run_upkeep().await;
-        assert_eq!(app.personal_rows(&id), [0, 0, 0]);
+#[apply(on_both_engines)]
+async fn after_its_life_no_file_and_no_row_holds_anything_of_the_person(app: &TestApp) {
+    let (id, tracking_no) = a_full_life(app).await;
+    let mut conn = app.conn();
+    let sealed: Vec<String> = match app.databases.engine {
+        Engine::Sqlite => rows::texts(&mut conn, "hex(sealed)", "order_person"),
+        Engine::Postgres => rows::texts(&mut conn, "upper(encode(sealed, 'hex'))", "order_person"),
+    };
+    drop(conn);
+    app.advance(WINDOW + TimeDelta::hours(1));
+    app.run_upkeep().await;
+    assert_eq!(app.personal_rows(&id), [0, 0, 0]);
 
-        let needles = needles(&tracking_no);
-        let mut all = Vec::new();
-        files(&app.databases.folder.path().join("data"), &mut all);
-        files(&app.databases.folder.path().join("vault"), &mut all);
-        for path in &all {
-            let bytes = std::fs::read(path).unwrap();
-            assert_eq!(find(&bytes, &needles), Vec::<String>::new(), "{}", path.display());
-            if app.databases.engine == Engine::Sqlite {
-                // Not even what was sealed is left on a page.
-                for sealed in &sealed {
-                    let sealed = data_encoding::HEXUPPER.decode(sealed.as_bytes()).unwrap();
-                    assert!(!bytes.windows(sealed.len()).any(|window| window == sealed), "{}", path.display());
-                }
-            }
-        }
+    let needles = needles(&tracking_no);
+    let mut all = Vec::new();
+    files(&app.databases.folder.path().join("data"), &mut all);
+    files(&app.databases.folder.path().join("vault"), &mut all);
+    for path in &all {
+        let bytes = std::fs::read(path).unwrap();
+        assert_eq!(find(&bytes, &needles), Vec::<String>::new(), "{}", path.display());
         if app.databases.engine == Engine::Sqlite {
-            assert!(all.iter().any(|path| path.ends_with("safelight.db")), "{all:?}");
-        }
-        let mut conn = app.conn();
-        let mut seen = 0;
-        for table in rows::tables(&mut conn, app.databases.engine) {
-            for row in rows::dump(&mut conn, app.databases.engine, &table) {
-                assert_eq!(find(row.as_bytes(), &needles), Vec::<String>::new(), "a row of {table}");
-                seen += 1;
+            // Not even what was sealed is left on a page.
+            for sealed in &sealed {
+                let sealed = data_encoding::HEXUPPER.decode(sealed.as_bytes()).unwrap();
+                assert!(
+                    !bytes.windows(sealed.len()).any(|window| window == sealed),
+                    "{}",
+                    path.display()
+                );
             }
         }
-        assert!(seen > 20, "the facts are still there");
     }
+    if app.databases.engine == Engine::Sqlite {
+        assert!(all.iter().any(|path| path.ends_with("safelight.db")), "{all:?}");
+    }
+    let mut conn = app.conn();
+    let mut seen = 0;
+    for table in rows::tables(&mut conn, app.databases.engine) {
+        for row in rows::dump(&mut conn, app.databases.engine, &table) {
+            assert_eq!(find(row.as_bytes(), &needles), Vec::<String>::new(), "a row of {table}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "the facts are still there");
 }
 
 /// The server's own files, its write-ahead log included, where this test may read them (as the one who started it).

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::couriers::Configured;
 use safelight::couriers::easypost::{Easypost, EasypostConfig};
@@ -35,28 +36,12 @@ fn options(imitation: &Imitation) -> Options {
     }
 }
 
-/// Runs a body on both engines with an imitation of its own.
-macro_rules! with_easypost {
-    ($(async fn $name:ident($app:ident, $imitation:ident) $body:block)*) => {$(
-        mod $name {
-            use super::*;
-
-            fn run_on(engine: Engine) {
-                let $imitation = Imitation::start();
-                app::run(engine, options(&$imitation), async |$app: &TestApp| $body);
-            }
-
-            #[test]
-            fn on_sqlite() {
-                run_on(Engine::Sqlite);
-            }
-
-            #[test]
-            fn on_postgres() {
-                run_on(Engine::Postgres);
-            }
-        }
-    )*};
+/// Runs one test body on a fresh service with an imitation of its own behind it.
+fn with_easypost(engine: Engine, body: impl AsyncFnOnce(&TestApp, &Imitation)) {
+    let imitation = Imitation::start();
+    app::run(engine, options(&imitation), async |app: &TestApp| {
+        body(app, &imitation).await
+    });
 }
 
 async fn printed(app: &TestApp) -> String {
@@ -80,96 +65,133 @@ fn shipment_id(imitation: &Imitation) -> String {
     imitation.shipments()[0]["id"].as_str().unwrap().to_owned()
 }
 
-with_easypost! {
-    async fn an_order_is_booked_moved_and_delivered(app, imitation) {
-        let id = printed(app).await;
-        app.run_jobs().await;
-        assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
-        let (reference, number) = app.parcel_of(&id).await;
-        let bought = &imitation.shipments()[0];
-        assert_eq!((bought["reference"].as_str(), bought["tracking_code"].as_str()), (Some(&*reference), number.as_deref()));
-        let shipment = shipment_id(&imitation);
-        for (status, at, expected) in [
-            ("in_transit", "2026-11-23T09:00:00Z", "shipped"),
-            ("out_for_delivery", "2026-11-24T09:00:00Z", "shipped"),
-            ("delivered", "2026-11-24T10:00:00Z", "delivered"),
-            ("in_transit", "2026-11-24T11:00:00Z", "delivered"),
-        ] {
-            scanned(app, &imitation, &shipment, status, at).await.is(200);
-            assert_eq!(app.stands(&id).await.0, expected, "{status}");
-        }
-        assert_eq!(app.personal_rows(&id)[1], 1);
+#[apply(on_both_engines)]
+#[by(with_easypost)]
+async fn an_order_is_booked_moved_and_delivered(app: &TestApp, imitation: &Imitation) {
+    let id = printed(app).await;
+    app.run_jobs().await;
+    assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
+    let (reference, number) = app.parcel_of(&id).await;
+    let bought = &imitation.shipments()[0];
+    assert_eq!(
+        (bought["reference"].as_str(), bought["tracking_code"].as_str()),
+        (Some(&*reference), number.as_deref())
+    );
+    let shipment = shipment_id(imitation);
+    for (status, at, expected) in [
+        ("in_transit", "2026-11-23T09:00:00Z", "shipped"),
+        ("out_for_delivery", "2026-11-24T09:00:00Z", "shipped"),
+        ("delivered", "2026-11-24T10:00:00Z", "delivered"),
+        ("in_transit", "2026-11-24T11:00:00Z", "delivered"),
+    ] {
+        scanned(app, imitation, &shipment, status, at).await.is(200);
+        assert_eq!(app.stands(&id).await.0, expected, "{status}");
     }
+    assert_eq!(app.personal_rows(&id)[1], 1);
+}
 
-    async fn an_answer_to_the_purchase_that_is_lost_is_found_and_paid_for_once(app, imitation) {
-        imitation.lose_answers(1);
-        let id = printed(app).await;
-        app.run_jobs().await;
-        assert_eq!(app.stands(&id).await.1, "booked");
-        app.advance(TimeDelta::hours(14));
-        app.run_jobs().await;
-        assert_eq!((imitation.shipments().len(), imitation.purchases()), (1, 1));
-        let events = app.detail(&id).await["events"].clone();
-        assert!(events.to_string().contains("booking_unknown"), "what was not known is told");
-    }
+#[apply(on_both_engines)]
+#[by(with_easypost)]
+async fn an_answer_to_the_purchase_that_is_lost_is_found_and_paid_for_once(app: &TestApp, imitation: &Imitation) {
+    imitation.lose_answers(1);
+    let id = printed(app).await;
+    app.run_jobs().await;
+    assert_eq!(app.stands(&id).await.1, "booked");
+    app.advance(TimeDelta::hours(14));
+    app.run_jobs().await;
+    assert_eq!((imitation.shipments().len(), imitation.purchases()), (1, 1));
+    let events = app.detail(&id).await["events"].clone();
+    assert!(
+        events.to_string().contains("booking_unknown"),
+        "what was not known is told"
+    );
+}
 
-    async fn a_purchase_that_never_arrived_is_made_once_after_the_settle_time(app, imitation) {
-        imitation.lose_requests(1);
-        let id = printed(app).await;
-        app.run_jobs().await;
-        app.clock.advance_wall(TimeDelta::seconds(60));
-        app.run_jobs().await;
-        assert_eq!((app.stands(&id).await.1, imitation.purchases()), ("unknown".into(), 0), "it may still arrive");
-        app.clock.advance_wall(SETTLE);
-        app.run_jobs().await;
-        assert_eq!((app.stands(&id).await.1, imitation.purchases()), ("booked".into(), 1));
-        assert_eq!(imitation.shipments().len(), 1, "the shipment that was prepared is the one that is bought");
-    }
+#[apply(on_both_engines)]
+#[by(with_easypost)]
+async fn a_purchase_that_never_arrived_is_made_once_after_the_settle_time(app: &TestApp, imitation: &Imitation) {
+    imitation.lose_requests(1);
+    let id = printed(app).await;
+    app.run_jobs().await;
+    app.clock.advance_wall(TimeDelta::seconds(60));
+    app.run_jobs().await;
+    assert_eq!(
+        (app.stands(&id).await.1, imitation.purchases()),
+        ("unknown".into(), 0),
+        "it may still arrive"
+    );
+    app.clock.advance_wall(SETTLE);
+    app.run_jobs().await;
+    assert_eq!((app.stands(&id).await.1, imitation.purchases()), ("booked".into(), 1));
+    assert_eq!(
+        imitation.shipments().len(),
+        1,
+        "the shipment that was prepared is the one that is bought"
+    );
+}
 
-    async fn two_orders_are_two_parcels_and_neither_is_ever_the_others(app, imitation) {
-        imitation.lose_answers(2);
-        let (one, two) = (printed(app).await, printed(app).await);
-        app.run_jobs().await;
-        let (first, second) = (app.parcel_of(&one).await, app.parcel_of(&two).await);
-        for (reference, number) in [&first, &second] {
-            let shipments = imitation.shipments();
-            let bought = shipments.iter().find(|shipment| shipment["reference"] == reference.as_str()).unwrap();
-            assert_eq!(bought["tracking_code"].as_str(), number.as_deref());
-        }
-        assert!(first.1.is_some() && first.1 != second.1);
-        assert_eq!(imitation.purchases(), 2);
+#[apply(on_both_engines)]
+#[by(with_easypost)]
+async fn two_orders_are_two_parcels_and_neither_is_ever_the_others(app: &TestApp, imitation: &Imitation) {
+    imitation.lose_answers(2);
+    let (one, two) = (printed(app).await, printed(app).await);
+    app.run_jobs().await;
+    let (first, second) = (app.parcel_of(&one).await, app.parcel_of(&two).await);
+    for (reference, number) in [&first, &second] {
+        let shipments = imitation.shipments();
+        let bought = shipments
+            .iter()
+            .find(|shipment| shipment["reference"] == reference.as_str())
+            .unwrap();
+        assert_eq!(bought["tracking_code"].as_str(), number.as_deref());
     }
+    assert!(first.1.is_some() && first.1 != second.1);
+    assert_eq!(imitation.purchases(), 2);
+}
 
-    async fn a_forged_or_changed_event_is_refused_and_moves_nothing(app, imitation) {
-        let id = printed(app).await;
-        app.run_jobs().await;
-        let (signature, mut body) = imitation.scan(&shipment_id(&imitation), "delivered", None, "2026-11-24T10:00:00Z");
-        body.push(b' ');
-        for signature in [signature, "hmac-sha256-hex=00".to_owned(), String::new()] {
-            let request = app.request(Method::POST, "/webhooks/easypost").header("X-Hmac-Signature", signature);
-            let answer = Answer::read(request.body(body.clone()).send().await.unwrap()).await;
-            assert_eq!(answer.status, 401);
-        }
-        assert_eq!(app.stands(&id).await.0, "printed");
+#[apply(on_both_engines)]
+#[by(with_easypost)]
+async fn a_forged_or_changed_event_is_refused_and_moves_nothing(app: &TestApp, imitation: &Imitation) {
+    let id = printed(app).await;
+    app.run_jobs().await;
+    let (signature, mut body) = imitation.scan(&shipment_id(imitation), "delivered", None, "2026-11-24T10:00:00Z");
+    body.push(b' ');
+    for signature in [signature, "hmac-sha256-hex=00".to_owned(), String::new()] {
+        let request = app
+            .request(Method::POST, "/webhooks/easypost")
+            .header("X-Hmac-Signature", signature);
+        let answer = Answer::read(request.body(body.clone()).send().await.unwrap()).await;
+        assert_eq!(answer.status, 401);
     }
+    assert_eq!(app.stands(&id).await.0, "printed");
+}
 
-    async fn an_order_that_is_called_off_is_refunded(app, imitation) {
-        let id = printed(app).await;
-        app.run_jobs().await;
-        let path = format!("/v1/orders/{id}/cancel");
-        app.post(&app.keys.orders, &path, json!({"reason": "changed my mind"})).await.is(200);
-        assert_eq!(imitation.shipments()[0]["refund_status"], "submitted");
-    }
+#[apply(on_both_engines)]
+#[by(with_easypost)]
+async fn an_order_that_is_called_off_is_refunded(app: &TestApp, imitation: &Imitation) {
+    let id = printed(app).await;
+    app.run_jobs().await;
+    let path = format!("/v1/orders/{id}/cancel");
+    app.post(&app.keys.orders, &path, json!({"reason": "changed my mind"}))
+        .await
+        .is(200);
+    assert_eq!(imitation.shipments()[0]["refund_status"], "submitted");
+}
 
-    async fn an_event_after_the_purge_is_acknowledged_and_leaves_nothing(app, imitation) {
-        let id = printed(app).await;
-        app.run_jobs().await;
-        let shipment = shipment_id(&imitation);
-        scanned(app, &imitation, &shipment, "delivered", "2026-11-23T10:00:00Z").await.is(200);
-        app.advance(WINDOW + TimeDelta::minutes(1));
-        app.run_upkeep().await;
-        assert!(app.detail(&id).await["purged_at"].is_string());
-        scanned(app, &imitation, &shipment, "return_to_sender", "2026-11-24T10:00:00Z").await.is(200);
-        assert_eq!(app.personal_rows(&id), [0, 0, 0]);
-    }
+#[apply(on_both_engines)]
+#[by(with_easypost)]
+async fn an_event_after_the_purge_is_acknowledged_and_leaves_nothing(app: &TestApp, imitation: &Imitation) {
+    let id = printed(app).await;
+    app.run_jobs().await;
+    let shipment = shipment_id(imitation);
+    scanned(app, imitation, &shipment, "delivered", "2026-11-23T10:00:00Z")
+        .await
+        .is(200);
+    app.advance(WINDOW + TimeDelta::minutes(1));
+    app.run_upkeep().await;
+    assert!(app.detail(&id).await["purged_at"].is_string());
+    scanned(app, imitation, &shipment, "return_to_sender", "2026-11-24T10:00:00Z")
+        .await
+        .is(200);
+    assert_eq!(app.personal_rows(&id), [0, 0, 0]);
 }

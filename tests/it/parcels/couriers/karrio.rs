@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::couriers::Configured;
 use safelight::couriers::karrio::{Karrio, KarrioConfig};
@@ -37,29 +38,11 @@ fn options(base_url: String, token: &str, webhook_secret: &str) -> Options {
     }
 }
 
-/// Runs a body on both engines with an imitation of its own.
-macro_rules! with_karrio {
-    ($(async fn $name:ident($app:ident, $imitation:ident) $body:block)*) => {$(
-        mod $name {
-            use super::*;
-
-            fn run_on(engine: Engine) {
-                let $imitation = Imitation::start();
-                let options = options($imitation.server.base_url(), TOKEN, WEBHOOK_SECRET);
-                app::run(engine, options, async |$app: &TestApp| $body);
-            }
-
-            #[test]
-            fn on_sqlite() {
-                run_on(Engine::Sqlite);
-            }
-
-            #[test]
-            fn on_postgres() {
-                run_on(Engine::Postgres);
-            }
-        }
-    )*};
+/// Runs one test body on a fresh service with an imitation of its own behind it.
+fn with_karrio(engine: Engine, body: impl AsyncFnOnce(&TestApp, &Imitation)) {
+    let imitation = Imitation::start();
+    let options = options(imitation.server.base_url(), TOKEN, WEBHOOK_SECRET);
+    app::run(engine, options, async |app: &TestApp| body(app, &imitation).await);
 }
 
 async fn printed(app: &TestApp) -> String {
@@ -79,56 +62,71 @@ fn shipment_id(imitation: &Imitation) -> String {
     imitation.shipments()[0]["id"].as_str().unwrap().to_owned()
 }
 
-with_karrio! {
-    async fn an_order_is_booked_moved_and_delivered_within_one_minute_of_the_carriers_clock(app, imitation) {
-        let id = printed(app).await;
-        app.run_jobs().await;
-        assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
-        let shipment = shipment_id(&imitation);
-        for (status, expected) in [
-            ("picked_up", "shipped"),
-            ("in_transit", "shipped"),
-            ("delivery_failed", "shipped"),
-            ("return_to_sender", "shipped"),
-            ("delivered", "returned"),
-        ] {
-            let body = imitation.report(&shipment, status, "10:00 AM");
-            posted(app, WEBHOOK_SECRET, body).await.is(200);
-            assert_eq!(app.stands(&id).await.0, expected, "{status}");
-        }
-    }
-
-    async fn an_answer_to_the_purchase_that_is_lost_is_found_and_paid_for_once(app, imitation) {
-        imitation.lose_answers(1);
-        let id = printed(app).await;
-        app.run_jobs().await;
-        assert_eq!(app.stands(&id).await.1, "booked");
-        app.advance(TimeDelta::hours(14));
-        app.run_jobs().await;
-        assert_eq!((imitation.shipments().len(), imitation.purchases()), (1, 1));
-    }
-
-    async fn a_webhook_that_comes_before_the_answer_books_and_the_answer_still_says_what_was_bought(app, imitation) {
-        imitation.tells(app.address);
-        let id = printed(app).await;
-        app.run_jobs().await;
-        let order = app.detail(&id).await;
-        assert_eq!((&order["shipment"]["state"], &order["shipment"]["tracking_status"]), (&json!("booked"), &json!("accepted")));
-        assert_eq!(order["shipment"]["service"], "ups ups_standard 4.75 USD");
-        assert_eq!((imitation.purchases(), app.personal_rows(&id)[1]), (1, 1));
-    }
-
-    async fn without_the_secret_nothing_moves_and_after_the_purge_nothing_is_kept(app, imitation) {
-        let id = printed(app).await;
-        app.run_jobs().await;
-        let body = imitation.report(&shipment_id(&imitation), "delivered", "10:00 AM");
-        assert_eq!(posted(app, "whsec_other", body.clone()).await.status, 401);
-        assert_eq!(app.stands(&id).await.0, "printed");
-        posted(app, WEBHOOK_SECRET, body.clone()).await.is(200);
-        assert_eq!(app.stands(&id).await.0, "delivered");
-        app.advance(WINDOW + TimeDelta::minutes(1));
-        app.run_upkeep().await;
+#[apply(on_both_engines)]
+#[by(with_karrio)]
+async fn an_order_is_booked_moved_and_delivered_within_one_minute_of_the_carriers_clock(
+    app: &TestApp,
+    imitation: &Imitation,
+) {
+    let id = printed(app).await;
+    app.run_jobs().await;
+    assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
+    let shipment = shipment_id(imitation);
+    for (status, expected) in [
+        ("picked_up", "shipped"),
+        ("in_transit", "shipped"),
+        ("delivery_failed", "shipped"),
+        ("return_to_sender", "shipped"),
+        ("delivered", "returned"),
+    ] {
+        let body = imitation.report(&shipment, status, "10:00 AM");
         posted(app, WEBHOOK_SECRET, body).await.is(200);
-        assert_eq!(app.personal_rows(&id), [0, 0, 0]);
+        assert_eq!(app.stands(&id).await.0, expected, "{status}");
     }
+}
+
+#[apply(on_both_engines)]
+#[by(with_karrio)]
+async fn an_answer_to_the_purchase_that_is_lost_is_found_and_paid_for_once(app: &TestApp, imitation: &Imitation) {
+    imitation.lose_answers(1);
+    let id = printed(app).await;
+    app.run_jobs().await;
+    assert_eq!(app.stands(&id).await.1, "booked");
+    app.advance(TimeDelta::hours(14));
+    app.run_jobs().await;
+    assert_eq!((imitation.shipments().len(), imitation.purchases()), (1, 1));
+}
+
+#[apply(on_both_engines)]
+#[by(with_karrio)]
+async fn a_webhook_that_comes_before_the_answer_books_and_the_answer_still_says_what_was_bought(
+    app: &TestApp,
+    imitation: &Imitation,
+) {
+    imitation.tells(app.address);
+    let id = printed(app).await;
+    app.run_jobs().await;
+    let order = app.detail(&id).await;
+    assert_eq!(
+        (&order["shipment"]["state"], &order["shipment"]["tracking_status"]),
+        (&json!("booked"), &json!("accepted"))
+    );
+    assert_eq!(order["shipment"]["service"], "ups ups_standard 4.75 USD");
+    assert_eq!((imitation.purchases(), app.personal_rows(&id)[1]), (1, 1));
+}
+
+#[apply(on_both_engines)]
+#[by(with_karrio)]
+async fn without_the_secret_nothing_moves_and_after_the_purge_nothing_is_kept(app: &TestApp, imitation: &Imitation) {
+    let id = printed(app).await;
+    app.run_jobs().await;
+    let body = imitation.report(&shipment_id(imitation), "delivered", "10:00 AM");
+    assert_eq!(posted(app, "whsec_other", body.clone()).await.status, 401);
+    assert_eq!(app.stands(&id).await.0, "printed");
+    posted(app, WEBHOOK_SECRET, body.clone()).await.is(200);
+    assert_eq!(app.stands(&id).await.0, "delivered");
+    app.advance(WINDOW + TimeDelta::minutes(1));
+    app.run_upkeep().await;
+    posted(app, WEBHOOK_SECRET, body).await.is(200);
+    assert_eq!(app.personal_rows(&id), [0, 0, 0]);
 }

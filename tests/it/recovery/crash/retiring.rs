@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant as Stopwatch};
 
 use futures_util::future::join_all;
+use macro_rules_attribute::apply;
 use reqwest::Method;
 use rustix::process::Signal;
 use safelight::store::AnyConn;
@@ -273,7 +274,8 @@ async fn ends_well(shop: Shop, installation: &Installation, served: &Served, see
 }
 
 #[expect(clippy::print_stdout, reason = "the seed, for whoever has to repeat it")]
-fn twenty_kills(engine: Engine) {
+#[apply(on_both_engines)]
+fn twenty_kills_in_retirements_and_purges_lose_nobody_and_bring_nobody_back(engine: Engine) {
     block_on(async {
         let mut installation = Installation::new(engine);
         installation.settings.extend([
@@ -326,18 +328,4 @@ fn twenty_kills(engine: Engine) {
         ends_well(shop, &installation, &served, &seed).await;
         served.said_nothing_personal();
     });
-}
-
-mod twenty_kills_in_retirements_and_purges_lose_nobody_and_bring_nobody_back {
-    use super::*;
-
-    #[test]
-    fn on_sqlite() {
-        twenty_kills(Engine::Sqlite);
-    }
-
-    #[test]
-    fn on_postgres() {
-        twenty_kills(Engine::Postgres);
-    }
 }
