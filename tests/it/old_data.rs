@@ -654,7 +654,7 @@ async fn everything_goes_in_its_time_and_the_proof_is_clean(engine: Engine) {
 
 #[apply(on_both_engines)]
 #[by(bare)]
-async fn an_old_copy_of_it_is_known_for_one_and_brought_up_to_what_was_done_since(engine: Engine) {
+async fn an_old_copy_of_it_is_known_for_one_and_catches_up_with_what_was_done(engine: Engine) {
     let left = Left::on(engine);
     let app = left.in_service().await;
     let copy = app.databases.with_copied_orders();

@@ -337,7 +337,7 @@ async fn told_to_stop_it_answers_what_it_took_and_ends_well(engine: Engine) {
 
 #[apply(on_both_engines)]
 #[by(bare)]
-async fn a_key_made_beside_the_running_service_is_printed_alone_and_works_at_once(engine: Engine) {
+async fn a_key_made_beside_the_service_is_printed_alone_and_works_at_once(engine: Engine) {
     let installation = Installation::new(engine);
     let served = installation.serve().await;
     let (status, out, _) = installation.run(&["keys", "create", "--name", "checkout", "--scope", "orders"]);

@@ -82,7 +82,7 @@ async fn receipt(app: &TestApp, order: &str) -> Value {
 }
 
 #[apply(on_both_engines)]
-async fn a_request_finds_a_persons_orders_across_clients_and_epochs_and_says_when_it_is_due(app: &TestApp) {
+async fn a_request_finds_orders_across_clients_and_epochs_and_says_when_it_is_due(app: &TestApp) {
     let first = app.placed().await;
     app.placed_as(&order_with("/recipient/phone", json!(planted::OTHER_PHONE)))
         .await;
@@ -329,7 +329,7 @@ async fn every_wrong_value_of_a_request_is_named_and_none_is_repeated(app: &Test
 }
 
 #[apply(on_both_engines)]
-async fn requests_are_listed_newest_first_by_state_without_what_was_written_about_them(app: &TestApp) {
+async fn requests_are_listed_newest_first_by_state_without_their_texts(app: &TestApp) {
     let order = app.placed().await;
     let mut made = Vec::new();
     for _ in 0..5 {
@@ -423,7 +423,7 @@ async fn an_answer_said_again_is_the_same_and_the_opposite_is_a_conflict(app: &T
 }
 
 #[apply(on_both_engines)]
-async fn what_was_written_about_a_request_lies_sealed_and_goes_with_the_last_order(app: &TestApp) {
+async fn the_texts_of_a_request_lie_sealed_and_go_with_the_last_order(app: &TestApp) {
     let (first, second) = (app.delivered().await, app.delivered().await);
     let refused = asked_id(app, "access", &[&first, &second]).await;
     refuse(app, &refused).await.is(200);

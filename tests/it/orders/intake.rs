@@ -142,7 +142,7 @@ async fn orders_are_taken_though_nobody_made_keys_for_days(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn a_sweep_makes_itself_small_while_orders_are_taken_where_they_would_wait_for_it(app: &TestApp) {
+async fn a_sweep_makes_itself_small_where_orders_would_wait_for_it(app: &TestApp) {
     let quiet = app.app.orders.sweep_size();
     // The moment that counts is short, and this machine may be slow.
     let mut busy = quiet;

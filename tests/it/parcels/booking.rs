@@ -55,7 +55,7 @@ async fn a_dropped_answer_is_reconciled_and_the_parcel_is_booked_once(app: &Test
 }
 
 #[apply(on_both_engines)]
-async fn a_request_that_was_lost_on_the_way_is_sent_again_only_after_the_settle_time(app: &TestApp) {
+async fn a_request_lost_on_the_way_is_sent_again_only_after_the_settle_time(app: &TestApp) {
     app.courier_faults(json!({"drop_before_booking": {"times": 1}})).await;
     let id = app.printed().await;
     app.run_jobs().await;
@@ -109,7 +109,7 @@ async fn a_courier_that_books_after_we_gave_up_has_booked_once(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn a_refused_parcel_fails_until_an_operator_tries_again_under_the_next_reference(app: &TestApp) {
+async fn a_refused_parcel_fails_until_it_is_tried_under_the_next_reference(app: &TestApp) {
     app.courier_faults(json!({"refuse": {"times": 1, "code": "address_not_served"}}))
         .await;
     let id = app.printed().await;

@@ -52,7 +52,7 @@ fn wait(app: &TestApp, seconds: i64) {
 }
 
 #[apply(on_both_engines)]
-async fn a_courier_that_is_down_an_hour_recovers_by_itself_and_everything_is_booked_once(app: &TestApp) {
+async fn a_courier_down_for_an_hour_recovers_and_everything_is_booked_once(app: &TestApp) {
     app.courier_faults(json!({"down": {"on": ["book"]}})).await;
     let ids = printed(app, 12).await;
     for _ in 0..61 {

@@ -60,7 +60,7 @@ async fn refused(app: &TestApp, id: &str, status: u16, code: &str) {
 
 #[apply(on_both_engines)]
 #[with(fake())]
-async fn the_floor_and_operators_get_the_couriers_label_which_is_fetched_once_and_kept_sealed(app: &TestApp) {
+async fn the_couriers_label_is_fetched_once_kept_sealed_and_shown_to_the_floor(app: &TestApp) {
     gives_one(app);
     let id = booked(app).await;
     for key in [&app.keys.floor, &app.keys.ops, &app.keys.floor] {

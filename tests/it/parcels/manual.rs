@@ -61,7 +61,7 @@ async fn kinds(app: &TestApp, id: &str) -> Vec<String> {
 }
 
 #[apply(on_both_engines)]
-async fn a_parcel_of_a_courier_that_is_not_configured_cannot_be_called_off_and_says_so(app: &TestApp) {
+async fn a_parcel_of_an_unconfigured_courier_cannot_be_called_off_and_says_so(app: &TestApp) {
     let id = app.printed().await;
     ship(app, &id, "sf").await.is(200);
     let reason = json!({"reason": planted::REASON});
@@ -301,7 +301,7 @@ async fn a_held_or_purged_order_is_not_sent_again(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn a_parcel_of_a_courier_that_is_not_configured_is_shipped_by_hand_all_the_same(app: &TestApp) {
+async fn a_parcel_of_an_unconfigured_courier_is_shipped_by_hand_all_the_same(app: &TestApp) {
     let id = app.printed().await;
     ship(app, &id, "simulated").await.is(200);
     app.run_jobs().await;

@@ -112,7 +112,7 @@ async fn a_courier_that_does_not_answer_is_asked_again_later(app: &TestApp) {
 
 #[apply(on_both_engines)]
 #[with(fake())]
-async fn a_parcel_that_its_courier_will_not_speak_of_keeps_no_other_one_from_being_asked_for(app: &TestApp) {
+async fn a_parcel_its_courier_will_not_speak_of_keeps_no_other_from_being_asked(app: &TestApp) {
     let mut ids = Vec::new();
     for _ in 0..7 {
         ids.push(with_second(app).await);

@@ -116,7 +116,7 @@ async fn repeated_late_and_disordered_news_never_move_an_order_backwards(app: &T
 }
 
 #[apply(on_both_engines)]
-async fn a_burst_of_news_of_many_parcels_is_all_taken_in_and_each_parcels_in_its_order(app: &TestApp) {
+async fn a_burst_of_news_is_all_taken_in_and_each_parcels_in_its_order(app: &TestApp) {
     let mut ids = Vec::new();
     for _ in 0..6 {
         ids.push(app.booked().await);
@@ -248,7 +248,7 @@ async fn an_event_that_is_too_old_for_its_signature_is_not_believed(app: &TestAp
 }
 
 #[apply(on_both_engines)]
-async fn an_unknown_parcels_event_is_parked_sealed_and_applied_when_it_is_booked(app: &TestApp) {
+async fn an_unknown_parcels_event_is_parked_sealed_and_applied_once_booked(app: &TestApp) {
     app.courier_faults(json!({"drop_before_booking": {"times": 1}})).await;
     let id = app.printed().await;
     app.run_jobs().await;

@@ -37,7 +37,7 @@ async fn troubled(app: &TestApp) -> Value {
 
 #[apply(on_both_engines)]
 #[with(unsigned())]
-async fn an_end_that_an_unsigned_push_reports_moves_the_order_once_the_courier_confirms_it(app: &TestApp) {
+async fn an_end_from_an_unsigned_push_counts_once_the_courier_confirms_it(app: &TestApp) {
     for (status, end) in [
         ("delivered", TrackingStatus::Delivered),
         ("returned", TrackingStatus::Returned),

@@ -63,7 +63,7 @@ fn five_crashes(engine: Engine, courier_flags: &[&str]) {
 }
 
 #[apply(on_both_engines)]
-fn five_crashes_lose_nothing_while_every_other_answer_of_the_courier_is_lost(engine: Engine) {
+fn five_crashes_lose_nothing_while_half_the_couriers_answers_are_lost(engine: Engine) {
     five_crashes(engine, &["--fault", "drop_after_booking=0.5"]);
 }
 

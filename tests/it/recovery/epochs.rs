@@ -123,7 +123,7 @@ async fn an_old_copy_of_a_row_is_unreadable_and_a_correction_heals_it(app: &Test
 }
 
 #[apply(on_both_engines)]
-async fn a_parcel_whose_recipient_is_unreadable_is_not_booked_until_it_is_corrected(app: &TestApp) {
+async fn a_parcel_with_an_unreadable_recipient_is_not_booked_until_corrected(app: &TestApp) {
     let id = app.printed().await;
     let copy = old_copy(app, &id);
     retire_now(app).await;
@@ -168,7 +168,7 @@ async fn keys_past_the_copy_horizon_go_every_night_and_younger_ones_stay(app: &T
 }
 
 #[apply(on_both_engines)]
-async fn no_copy_older_than_the_horizon_can_be_read_whenever_in_its_epoch_it_was_made(app: &TestApp) {
+async fn no_copy_older_than_the_horizon_is_readable_whenever_it_was_made(app: &TestApp) {
     let part = TimeDelta::days(1) / retire_epochs::RUNS_AN_EPOCH;
     let id = app.placed().await;
     let epoch: i64 = rows::texts(&mut app.conn(), "CAST(epoch AS text)", "order_person")

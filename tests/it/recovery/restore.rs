@@ -232,7 +232,7 @@ async fn no_parcel_is_booked_a_second_time_after_a_restore(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn a_copy_after_which_nothing_but_reveals_was_done_is_known_for_an_old_one(app: &TestApp) {
+async fn a_copy_after_which_only_reveals_were_done_is_known_for_an_old_one(app: &TestApp) {
     let id = app.placed().await;
     reveal(app, &id).await.is(200);
     let copy = app.databases.with_copied_orders();
@@ -360,7 +360,7 @@ async fn a_vault_older_than_the_orders_is_refused_and_says_what_it_misses(app: &
 }
 
 #[apply(on_both_engines)]
-async fn an_older_vault_is_taken_into_service_only_when_told_so_and_costs_what_it_missed(app: &TestApp) {
+async fn an_older_vault_is_used_only_when_told_so_and_costs_what_it_missed(app: &TestApp) {
     let old = app.placed().await;
     let copy = app.databases.with_copied_vault();
     app.advance(TimeDelta::days(10));
@@ -399,7 +399,7 @@ async fn a_vault_backup_six_days_old_opens_todays_orders(app: &TestApp) {
 
 #[apply(on_both_engines)]
 #[with(Options { mirrored: true, ..Options::default() })]
-async fn after_the_loss_of_both_databases_the_mirror_tells_old_copies_what_they_missed(app: &TestApp) {
+async fn after_both_databases_are_lost_the_mirror_tells_copies_what_they_missed(app: &TestApp) {
     let (waiting, gone, held) = (app.printed().await, app.placed().await, app.placed().await);
     let key = app.key("orders");
     let copy = app.databases.with_copied_both();
@@ -441,7 +441,7 @@ async fn after_the_loss_of_both_databases_the_mirror_tells_old_copies_what_they_
 
 #[apply(on_both_engines)]
 #[with(Options { mirrored: true, ..Options::default() })]
-async fn what_is_neither_in_an_old_vault_nor_in_its_mirror_is_named_before_anything_starts(app: &TestApp) {
+async fn what_an_old_vault_and_its_mirror_both_lack_is_named_before_the_start(app: &TestApp) {
     let (gone, held) = (app.placed().await, app.placed().await);
     let copies = [app.databases.with_copied_both(), app.databases.with_copied_both()];
     let [first, second] = copies;
@@ -470,7 +470,7 @@ async fn what_is_neither_in_an_old_vault_nor_in_its_mirror_is_named_before_anyth
 
 #[apply(on_both_engines)]
 #[with(Options { mirrored: true, ..Options::default() })]
-async fn a_mirror_that_could_not_be_written_is_completed_before_anything_else_is_done(app: &TestApp) {
+async fn a_mirror_that_could_not_be_written_is_completed_before_anything_else(app: &TestApp) {
     let (id, mirror) = (app.placed().await, app.databases.mirror.clone().unwrap());
     let numbers = || -> Vec<i64> {
         let text = std::fs::read_to_string(&mirror).unwrap();
@@ -502,7 +502,7 @@ async fn a_mirror_that_could_not_be_written_is_completed_before_anything_else_is
 
 #[apply(on_both_engines)]
 #[by(bare)]
-async fn what_was_decided_when_the_process_died_is_gone_before_the_next_one_is_ready(engine: Engine) {
+async fn what_was_decided_when_the_process_died_is_gone_before_the_next_is_ready(engine: Engine) {
     let installation = Installation::new(engine);
     let served = installation.serve().await;
     let key = installation.key("orders");

@@ -125,7 +125,7 @@ async fn a_retirement_that_died_anywhere_is_finished_by_the_next_run(app: &TestA
 }
 
 #[apply(on_both_engines)]
-async fn what_was_tampered_with_moved_or_put_under_another_epoch_is_refused_by_the_rows_name_alone(app: &TestApp) {
+async fn what_was_tampered_with_moved_or_put_under_another_epoch_is_refused(app: &TestApp) {
     let (id, other) = (app.placed().await, app.placed().await);
     retire_epochs::now(&app.app, |_| {}).await.unwrap();
     app.app.vault.begin_epoch(&app.app.orders).unwrap();
@@ -198,7 +198,7 @@ fn kept(app: &TestApp, table: &str, id: &str) -> String {
 }
 
 #[apply(on_both_engines)]
-async fn what_was_moved_to_another_table_is_refused_by_the_rows_name_alone_and_stops_nobody_else(app: &TestApp) {
+async fn what_was_moved_to_another_table_is_refused_and_stops_nobody_else(app: &TestApp) {
     let (id, other) = (app.booked().await, app.placed().await);
     app.hears(&id, "in_transit").await;
     let parked = crate::harness::journey::News {
@@ -276,7 +276,7 @@ async fn what_was_moved_to_another_table_is_refused_by_the_rows_name_alone_and_s
 }
 
 #[apply(on_both_engines)]
-async fn a_service_whose_vault_was_wrapped_with_another_master_key_makes_no_keys_and_says_why(app: &TestApp) {
+async fn a_vault_wrapped_with_another_master_key_makes_no_keys_and_says_why(app: &TestApp) {
     let id = app.placed().await;
     let previous = MasterKey::load_or_make(&app.databases.folder.path().join("vault/master.key"), false).unwrap();
     let count = vault_under(&app.databases, "new.key").rewrap(&previous).unwrap();
@@ -357,7 +357,7 @@ async fn the_commands_retire_rewrap_and_say_where_things_stand(engine: Engine) {
 }
 
 #[test]
-fn a_backup_made_under_the_running_service_is_restored_and_what_it_missed_is_done_again() {
+fn a_backup_of_the_running_service_is_restored_and_caught_up() {
     block_on(async {
         let installation = Installation::new(Engine::Sqlite);
         let key = installation.key("admin");

@@ -103,7 +103,7 @@ fn copies(databases: &Databases, clusters: Option<&[Cluster; 2]>) -> Vec<(&'stat
 
 #[apply(on_both_engines)]
 #[by(bare)]
-async fn of_a_thousand_recipients_in_a_copy_none_is_readable_once_its_keys_are_given_up(engine: Engine) {
+async fn of_a_thousand_recipients_in_a_copy_none_is_readable_without_its_keys(engine: Engine) {
     let clusters = (engine == Engine::Postgres).then(|| [Cluster::start(), Cluster::start()]);
     let databases = match &clusters {
         Some([orders, vault]) => Databases::elsewhere(orders.create("orders"), vault.create("vault")),

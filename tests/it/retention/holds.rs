@@ -100,7 +100,7 @@ async fn a_hold_ends_by_itself(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn seeing_a_held_recipient_takes_two_keys_and_the_reason_is_nowhere_in_the_open(app: &TestApp) {
+async fn seeing_a_held_recipient_takes_two_keys_and_the_reason_stays_hidden(app: &TestApp) {
     let id = app.placed().await;
     hold(app, &id).await;
     let request = reveal(app, &app.keys.privacy, &id).await.is(202);
@@ -168,7 +168,7 @@ async fn a_hold_has_an_end_that_is_ahead_and_not_too_far(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn a_hold_between_the_decision_and_the_destruction_comes_too_late_and_says_so(app: &TestApp) {
+async fn a_hold_between_decision_and_destruction_comes_too_late_and_says_so(app: &TestApp) {
     let (decided, held) = (app.delivered().await, app.delivered().await);
     let (id, now) = (decided.parse().unwrap(), app.clock.business_now());
     write_tx(&mut app.conn(), |conn| {
@@ -234,7 +234,7 @@ async fn a_held_draft_neither_expires_nor_becomes_an_order_before_its_hold_ends(
 }
 
 #[apply(on_both_engines)]
-async fn an_order_that_was_held_for_longer_than_it_may_stand_still_is_given_that_time_anew(app: &TestApp) {
+async fn an_order_held_for_longer_than_it_may_stand_still_gets_that_time_anew(app: &TestApp) {
     let (lifted, ended) = (app.placed().await, app.placed().await);
     let until = app.clock.business_now() + STUCK_AFTER + TimeDelta::days(5);
     for id in [&lifted, &ended] {
@@ -262,7 +262,7 @@ async fn an_order_that_was_held_for_longer_than_it_may_stand_still_is_given_that
 }
 
 #[apply(on_both_engines)]
-async fn however_many_orders_are_held_none_behind_them_waits_for_its_end_or_for_the_floor(app: &TestApp) {
+async fn no_order_waits_behind_held_ones_however_many_they_are(app: &TestApp) {
     // More than any sweep looks at in one go, all at the front.
     let (mut drafts, mut placed) = (Vec::new(), Vec::new());
     for _ in 0..102 {
@@ -326,7 +326,7 @@ async fn no_step_is_taken_with_a_held_order_but_that_its_lease_ends(app: &TestAp
 }
 
 #[apply(on_both_engines)]
-async fn a_hold_is_not_renewed_past_the_longest_from_when_the_order_was_first_held(app: &TestApp) {
+async fn a_hold_is_not_renewed_past_the_longest_counted_from_the_first(app: &TestApp) {
     let id = app.placed().await;
     let first = app.clock.business_now();
     hold_until(app, &id, first + TimeDelta::days(300)).await.is(200);

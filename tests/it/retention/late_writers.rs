@@ -226,7 +226,7 @@ async fn nothing_that_comes_after_the_purge_brings_a_person_back(app: &TestApp) 
 }
 
 #[apply(on_both_engines)]
-async fn a_booking_answer_that_comes_after_the_purge_keeps_the_fact_and_not_the_number(app: &TestApp) {
+async fn a_booking_answer_after_the_purge_keeps_the_fact_and_not_the_number(app: &TestApp) {
     for how in [Purge::Decided, Purge::Done] {
         let id = app.printed().await;
         app.courier_faults(json!({"slow": {"times": 1, "delay": 1, "on": ["book"]}}))

@@ -180,7 +180,7 @@ async fn after_its_life_no_file_and_no_row_holds_anything_of_the_person(app: &Te
 
 /// The server's own files, its write-ahead log included, where this test may read them (as the one who started it).
 #[test]
-fn not_even_the_files_of_the_postgres_server_ever_held_the_person_in_the_clear() {
+fn not_even_the_files_of_postgres_ever_held_the_person_in_the_clear() {
     crate::harness::app::run(
         Engine::Postgres,
         crate::harness::app::Options::default(),

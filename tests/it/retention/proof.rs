@@ -15,7 +15,7 @@ use crate::harness::{planted, rows};
 use crate::process::{Installation, bare};
 
 #[test]
-fn what_a_reader_kept_in_the_write_ahead_log_is_gone_after_the_next_sweep_whether_it_purges_or_not() {
+fn what_a_reader_kept_in_the_wal_is_gone_after_any_next_sweep() {
     crate::harness::app::run(Engine::Sqlite, Options::default(), async |app: &TestApp| {
         let id = app.delivered().await;
         let sealed = format!("order_person WHERE order_id = '{id}'");
@@ -184,7 +184,7 @@ async fn a_changed_a_removed_and_a_moved_receipt_are_found(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn an_audit_tail_that_is_cut_off_is_found_although_the_database_agrees_with_itself(app: &TestApp) {
+async fn a_cut_audit_tail_is_found_although_the_database_agrees_with_itself(app: &TestApp) {
     let id = app.placed().await;
     let reason = serde_json::json!({"reason": planted::REASON});
     app.post(&app.keys.privacy, &format!("/admin/v1/orders/{id}/reveal"), reason)
@@ -208,7 +208,7 @@ async fn an_audit_tail_that_is_cut_off_is_found_although_the_database_agrees_wit
 }
 
 #[apply(on_both_engines)]
-async fn a_chain_that_was_written_anew_stays_a_finding_until_a_person_has_settled_it(app: &TestApp) {
+async fn a_chain_written_anew_stays_a_finding_until_a_person_has_settled_it(app: &TestApp) {
     app.purged().await;
     assert_eq!(findings(app).await, "");
     // Somebody removes an entry and joins the rest anew, so that the database agrees with itself, and goes on.
@@ -298,7 +298,7 @@ async fn a_receipt_that_does_not_fit_its_order_or_the_vaults_journal_is_found(ap
 }
 
 #[apply(on_both_engines)]
-async fn an_order_that_is_back_is_found_and_purged_again_and_stops_no_other_purge(app: &TestApp) {
+async fn an_order_that_is_back_is_found_purged_again_and_stops_no_other_purge(app: &TestApp) {
     let (back, other) = (app.delivered().await, app.delivered().await);
     app.conn()
         .batch_execute(&format!(
@@ -367,7 +367,7 @@ async fn an_order_that_is_back_is_found_and_purged_again_and_stops_no_other_purg
 }
 
 #[apply(on_both_engines)]
-async fn what_was_left_of_a_purged_order_is_destroyed_by_the_sweep_and_keeps_no_key_alive(app: &TestApp) {
+async fn leftovers_of_a_purged_order_go_in_the_sweep_and_keep_no_key_alive(app: &TestApp) {
     let id = app.delivered().await;
     let keep = format!("CREATE TABLE kept AS SELECT * FROM order_person WHERE order_id = '{id}'");
     app.conn().batch_execute(&keep).unwrap();
@@ -398,7 +398,7 @@ async fn what_was_left_of_a_purged_order_is_destroyed_by_the_sweep_and_keeps_no_
 }
 
 #[apply(on_both_engines)]
-async fn a_value_in_pieces_in_quotes_and_in_a_table_that_nobody_declared_is_found(app: &TestApp) {
+async fn a_value_in_pieces_in_quotes_and_in_an_undeclared_table_is_found(app: &TestApp) {
     let quoted = "他说\"好\"\\绝密";
     // Longer than a page: SQLite keeps it in pieces, and one border falls into the value.
     let text = |page: usize| format!("{}{}{}", "x".repeat(page), planted::STREET, "y".repeat(9000));
@@ -602,7 +602,7 @@ async fn every_encoding_of_a_planted_value_is_found_in_a_column_and_in_a_log(eng
 }
 
 #[test]
-fn what_stands_in_a_free_page_or_in_the_write_ahead_log_alone_is_found_by_the_command() {
+fn what_stands_only_in_a_free_page_or_in_the_wal_is_found_by_the_command() {
     let installation = Installation::new(Engine::Sqlite);
     assert!(installation.run(&["migrate"]).0.success());
     installation.key("orders");

@@ -148,7 +148,7 @@ async fn a_dry_run_tells_what_would_go_and_touches_nothing(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn a_draft_that_nobody_confirms_is_cancelled_purged_and_frees_its_reference(app: &TestApp) {
+async fn an_unconfirmed_draft_is_cancelled_purged_and_frees_its_reference(app: &TestApp) {
     let body = fixtures::draft();
     let id = app.placed_as(&body).await;
     app.advance(DRAFT_AFTER - TimeDelta::minutes(1));
@@ -199,7 +199,7 @@ async fn a_shipped_order_of_which_the_courier_knows_no_more_is_lost_and_purged(a
 }
 
 #[apply(on_both_engines)]
-async fn an_order_that_is_taken_and_lapses_again_and_again_is_stuck_all_the_same(app: &TestApp) {
+async fn an_order_that_is_taken_and_lapses_again_and_again_is_stuck_too(app: &TestApp) {
     let id = app.placed().await;
     for _ in 0..10 {
         app.clock.advance_business(STUCK_AFTER / 10);
@@ -298,7 +298,7 @@ async fn two_sweeps_at_once_purge_every_order_once(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn an_order_with_a_used_key_can_be_replayed_after_its_purge_without_its_person(app: &TestApp) {
+async fn an_order_is_replayed_by_its_key_after_its_purge_without_its_person(app: &TestApp) {
     let body = fixtures::order();
     let id = app
         .place_as(&app.keys.orders, "planted-key-purged", &body)

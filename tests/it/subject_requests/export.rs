@@ -153,7 +153,7 @@ async fn every_export_is_recorded_before_it_is_shown(app: &TestApp) {
 }
 
 #[apply(on_both_engines)]
-async fn held_and_restricted_orders_take_a_second_key_to_be_exported_and_an_approval_is_good_once(app: &TestApp) {
+async fn exporting_held_or_restricted_orders_takes_a_second_key_each_time(app: &TestApp) {
     let (held, restricted, free) = (app.placed().await, app.shipped().await, app.placed().await);
     let until = app.clock.business_now() + TimeDelta::days(9);
     let body = json!({"reason": planted::REASON, "until": until});

@@ -39,7 +39,7 @@ async fn is_purged(app: &TestApp, id: &str, reason: &str) {
 }
 
 #[apply(on_both_engines)]
-async fn a_deletion_purges_what_can_go_restricts_what_is_on_its_way_and_names_what_is_held(app: &TestApp) {
+async fn a_deletion_purges_what_can_go_restricts_what_moves_names_what_is_held(app: &TestApp) {
     let draft = app.placed_as(&fixtures::draft()).await;
     let delivered = app.delivered().await;
     let shipped = app.shipped().await;
@@ -95,7 +95,7 @@ async fn a_deletion_purges_what_can_go_restricts_what_is_on_its_way_and_names_wh
 }
 
 #[apply(on_both_engines)]
-async fn a_restricted_order_is_seen_to_be_and_shown_whole_only_with_a_second_key(app: &TestApp) {
+async fn a_restricted_order_is_seen_to_be_and_shown_only_with_a_second_key(app: &TestApp) {
     let id = app.shipped().await;
     done(app, "delete", &[&id]).await;
     let own = app.own(&id).await;
@@ -124,7 +124,7 @@ async fn a_restricted_order_is_seen_to_be_and_shown_whole_only_with_a_second_key
 }
 
 #[apply(on_both_engines)]
-async fn an_order_that_falls_back_to_the_queue_is_called_off_and_never_claimed_again(app: &TestApp) {
+async fn an_order_back_in_the_queue_is_called_off_and_never_claimed_again(app: &TestApp) {
     let id = app.placed().await;
     while !app.claim(100).await.contains(&id) {}
     let request = done(app, "delete", &[&id]).await;
@@ -137,7 +137,7 @@ async fn an_order_that_falls_back_to_the_queue_is_called_off_and_never_claimed_a
 }
 
 #[apply(on_both_engines)]
-async fn withdrawing_consent_calls_off_what_is_not_shipped_and_lets_the_rest_be_delivered(app: &TestApp) {
+async fn a_withdrawal_calls_off_what_is_not_shipped_and_lets_the_rest_arrive(app: &TestApp) {
     let draft = app.placed_as(&fixtures::draft()).await;
     let (booked, shipped) = (app.booked().await, app.shipped().await);
     let waiting = app.printed().await;
@@ -198,7 +198,7 @@ async fn a_courier_that_no_longer_calls_off_delivers_and_the_order_goes_then(app
 }
 
 #[apply(on_both_engines)]
-async fn after_a_withdrawal_nothing_is_handed_on_or_begun_although_a_hold_keeps_the_order(app: &TestApp) {
+async fn after_a_withdrawal_nothing_is_begun_although_a_hold_keeps_the_order(app: &TestApp) {
     let (printed, draft) = (app.printed().await, app.placed_as(&fixtures::draft()).await);
     hold(app, &printed).await;
     hold(app, &draft).await;
@@ -230,7 +230,7 @@ async fn after_a_withdrawal_nothing_is_handed_on_or_begun_although_a_hold_keeps_
 }
 
 #[apply(on_both_engines)]
-async fn a_hold_that_lands_before_the_end_keeps_a_restricted_order_until_it_is_lifted(app: &TestApp) {
+async fn a_hold_before_the_end_keeps_a_restricted_order_until_it_is_lifted(app: &TestApp) {
     let id = app.shipped().await;
     let request = asked_id(app, "delete", &[&id]).await;
     assert_eq!(outcome(&complete(app, &request).await.is(200), &id), "restricted");

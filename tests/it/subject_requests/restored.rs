@@ -8,7 +8,7 @@ use crate::harness::app::TestApp;
 use crate::harness::{planted, rows};
 
 #[apply(on_both_engines)]
-async fn a_restored_copy_knows_requests_again_and_a_withdrawal_stays_a_withdrawal(app: &TestApp) {
+async fn a_restored_copy_knows_requests_again_and_withdrawals_stay_so(app: &TestApp) {
     let (shipped, printed, placed) = (app.shipped().await, app.booked().await, app.placed().await);
     let copy = app.databases.with_copied_orders();
     let open = asked_id(app, "access", &[&shipped, &placed]).await;

@@ -64,10 +64,7 @@ fn shipment_id(imitation: &Imitation) -> String {
 
 #[apply(on_both_engines)]
 #[by(with_karrio)]
-async fn an_order_is_booked_moved_and_delivered_within_one_minute_of_the_carriers_clock(
-    app: &TestApp,
-    imitation: &Imitation,
-) {
+async fn an_order_is_booked_moved_and_delivered_within_one_carrier_minute(app: &TestApp, imitation: &Imitation) {
     let id = printed(app).await;
     app.run_jobs().await;
     assert_eq!(app.stands(&id).await, ("printed".into(), "booked".into()));
@@ -99,10 +96,7 @@ async fn an_answer_to_the_purchase_that_is_lost_is_found_and_paid_for_once(app: 
 
 #[apply(on_both_engines)]
 #[by(with_karrio)]
-async fn a_webhook_that_comes_before_the_answer_books_and_the_answer_still_says_what_was_bought(
-    app: &TestApp,
-    imitation: &Imitation,
-) {
+async fn a_webhook_before_the_answer_books_and_the_answer_says_what_was_bought(app: &TestApp, imitation: &Imitation) {
     imitation.tells(app.address);
     let id = printed(app).await;
     app.run_jobs().await;

@@ -174,10 +174,7 @@ async fn a_lost_answer_is_followed_by_the_same_reference_and_books_once(app: &Te
 
 #[apply(on_both_engines)]
 #[by(with_kuaidi100)]
-async fn a_booking_that_may_exist_is_never_sent_again_once_that_would_be_paid_for(
-    app: &TestApp,
-    imitation: &Imitation,
-) {
+async fn a_booking_that_may_exist_is_not_sent_again_where_that_would_be_paid_for(app: &TestApp, imitation: &Imitation) {
     imitation.next(Fault::HangsUp { done: true });
     let id = app.printed_as(&an_order()).await;
     app.run_jobs().await;
@@ -259,10 +256,7 @@ async fn a_callback_settles_what_nobody_knew(app: &TestApp, imitation: &Imitatio
 
 #[apply(on_both_engines)]
 #[by(with_kuaidi100)]
-async fn a_signed_push_that_is_sent_to_another_orders_address_moves_its_own_order(
-    app: &TestApp,
-    imitation: &Imitation,
-) {
+async fn a_signed_push_sent_to_another_orders_address_moves_its_own_order(app: &TestApp, imitation: &Imitation) {
     let (first, theirs) = booked(app, imitation).await;
     let (second, ours) = booked(app, imitation).await;
     // One that nobody knows of yet has nothing to hold a push against but what is known of others.
@@ -476,10 +470,7 @@ async fn a_number_that_comes_later_brings_the_news_that_waited_for_it(app: &Test
 
 #[apply(on_both_engines)]
 #[by(with_kuaidi100)]
-async fn a_booking_that_the_desk_calls_off_waits_for_a_person_and_may_come_back_to_life(
-    app: &TestApp,
-    imitation: &Imitation,
-) {
+async fn a_booking_the_desk_calls_off_waits_for_a_person_and_may_live_again(app: &TestApp, imitation: &Imitation) {
     for status in ["610", "9", "99"] {
         let (id, order) = booked(app, imitation).await;
         hears(app, &order, status).await;
@@ -491,10 +482,7 @@ async fn a_booking_that_the_desk_calls_off_waits_for_a_person_and_may_come_back_
 
 #[apply(on_both_engines)]
 #[by(with_kuaidi100)]
-async fn a_parcel_that_nobody_could_collect_is_an_exception_and_has_not_left_the_house(
-    app: &TestApp,
-    imitation: &Imitation,
-) {
+async fn a_parcel_nobody_could_collect_is_an_exception_and_has_not_left(app: &TestApp, imitation: &Imitation) {
     let stands = async |id: &str| {
         let detail = app.detail(id).await;
         let of = |pointer: &str| {

@@ -184,10 +184,7 @@ async fn an_sf_that_is_asked_too_often_is_given_the_time_it_wants(app: &TestApp,
 
 #[apply(on_both_engines)]
 #[by(with_sf, losing_half)]
-async fn forty_parcels_are_booked_once_though_half_the_answers_are_lost_and_the_worker_is_killed(
-    app: &TestApp,
-    sf: &Imitation,
-) {
+async fn forty_parcels_are_booked_once_through_lost_answers_and_a_killed_worker(app: &TestApp, sf: &Imitation) {
     let mut ids = Vec::new();
     for _ in 0..40 {
         ids.push(app.placed_as(&order()).await);
@@ -264,7 +261,7 @@ async fn two_clients_with_one_reference_never_see_each_others_waybills(app: &Tes
 
 #[apply(on_both_engines)]
 #[by(with_sf, honest)]
-async fn an_address_that_sf_does_not_serve_fails_and_the_next_attempt_has_another_id(app: &TestApp, sf: &Imitation) {
+async fn an_address_sf_does_not_serve_fails_and_the_next_attempt_has_another_id(app: &TestApp, sf: &Imitation) {
     let mut far = order();
     fixtures::set(&mut far, "/recipient/street", json!("超区村1号"));
     let id = app.printed_as(&far).await;
@@ -407,7 +404,7 @@ async fn a_new_waybill_that_is_another_orders_is_not_believed(app: &TestApp, sf:
 
 #[apply(on_both_engines)]
 #[by(with_sf, honest)]
-async fn a_call_off_that_sf_does_not_confirm_leads_to_no_second_parcel_and_is_shown(app: &TestApp, sf: &Imitation) {
+async fn a_call_off_sf_does_not_confirm_leads_to_no_second_parcel_and_is_shown(app: &TestApp, sf: &Imitation) {
     let id = app.booked_as(&order()).await;
     let (reference, _) = app.parcel_of(&id).await;
     for _ in 0..3 {
@@ -441,10 +438,7 @@ async fn a_call_off_that_sf_does_not_confirm_leads_to_no_second_parcel_and_is_sh
 
 #[apply(on_both_engines)]
 #[by(with_sf, honest)]
-async fn what_sf_called_off_is_booked_anew_by_a_correction_though_no_query_has_confirmed_it(
-    app: &TestApp,
-    sf: &Imitation,
-) {
+async fn what_sf_called_off_is_booked_anew_by_a_correction_without_a_query(app: &TestApp, sf: &Imitation) {
     let placed = order();
     let id = app.booked_as(&placed).await;
     let (first, _) = app.parcel_of(&id).await;
@@ -478,7 +472,7 @@ async fn an_order_that_is_called_off_is_called_off_at_sf(app: &TestApp, sf: &Imi
 
 #[apply(on_both_engines)]
 #[by(with_sf, honest)]
-async fn a_push_without_the_token_changes_nothing_and_one_as_xml_is_answered_in_xml(app: &TestApp, sf: &Imitation) {
+async fn a_push_without_the_token_changes_nothing_and_xml_is_answered_in_xml(app: &TestApp, sf: &Imitation) {
     let id = app.booked_as(&order()).await;
     let (reference, waybill) = app.parcel_of(&id).await;
     let waybill = waybill.unwrap();
@@ -577,7 +571,7 @@ async fn when_too_much_waits_sf_is_told_to_send_it_again_and_nothing_is_lost(app
 
 #[apply(on_both_engines)]
 #[by(with_sf, honest)]
-async fn a_push_that_comes_after_the_purge_is_acknowledged_and_nothing_is_stored(app: &TestApp, sf: &Imitation) {
+async fn a_push_after_the_purge_is_acknowledged_and_nothing_is_stored(app: &TestApp, sf: &Imitation) {
     let id = app.booked_as(&order()).await;
     let (reference, waybill) = app.parcel_of(&id).await;
     hears(app, sf, &id, "54").await;

@@ -102,7 +102,7 @@ async fn can_be_read(installation: &Installation, served: &Served, key: &str, se
 /// Its transaction holds its epoch open, so that the retirement waits, until PostgreSQL rolls it back: a transaction in
 /// which nothing has come for ten seconds.
 #[test]
-fn an_order_that_was_sealed_when_its_process_froze_is_not_stored_under_a_key_that_is_gone() {
+fn an_order_sealed_before_its_process_froze_is_not_stored_under_a_gone_key() {
     block_on(async {
         let installation = Installation::new(Engine::Postgres);
         let served = installation.serve().await;
@@ -137,7 +137,7 @@ fn an_order_that_was_sealed_when_its_process_froze_is_not_stored_under_a_key_tha
 /// On SQLite what is sealed is sealed under the one write lock, under which no retirement can begin. The process is frozen
 /// while it waits for that lock with the keys of yesterday in its hands.
 #[test]
-fn an_order_whose_process_froze_before_it_could_write_is_sealed_under_a_key_that_exists() {
+fn an_order_whose_process_froze_before_writing_is_sealed_under_a_live_key() {
     block_on(async {
         let mut installation = Installation::new(Engine::Sqlite);
         let one = |name| (name, "1".to_owned());

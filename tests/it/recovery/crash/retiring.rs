@@ -275,7 +275,7 @@ async fn ends_well(shop: Shop, installation: &Installation, served: &Served, see
 
 #[expect(clippy::print_stdout, reason = "the seed, for whoever has to repeat it")]
 #[apply(on_both_engines)]
-fn twenty_kills_in_retirements_and_purges_lose_nobody_and_bring_nobody_back(engine: Engine) {
+fn twenty_kills_in_retirements_and_purges_lose_and_bring_back_nobody(engine: Engine) {
     block_on(async {
         let mut installation = Installation::new(engine);
         installation.settings.extend([
