@@ -1,7 +1,7 @@
 //! The whole service, from the outside: over HTTP, on both engines, with a courier that goes wrong on request.
 //!
 //! Modules are grouped as `src/app` is. A test's name is a sentence that says what holds; every body that touches a
-//! store is written once and run on SQLite and on PostgreSQL (`on_both_engines!`).
+//! store is written once and run on SQLite and on PostgreSQL (`on_both_engines`).
 
 #![expect(
     clippy::unwrap_used,
