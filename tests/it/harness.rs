@@ -13,37 +13,56 @@ pub(crate) mod planted;
 pub(crate) mod rows;
 pub(crate) mod server;
 
-/// Makes a module with one body run on each engine: `name::on_sqlite` and `name::on_postgres`. A body may ask for other
-/// settings than the usual ones: `async fn name(app: &TestApp) with { options } { ... }`.
+/// Makes two tests of a function, one for each engine: `name::on_sqlite` and `name::on_postgres`.
+///
+/// ```text
+/// #[apply(on_both_engines)]
+/// async fn a_name_that_says_what_holds(app: &TestApp) { ... }     with a fresh service
+/// #[apply(on_both_engines)]
+/// fn a_name_that_says_what_holds(engine: Engine) { ... }          with nothing but the engine
+/// ```
+///
+/// Right below `apply`, `#[with(options)]` asks for another service than the usual one, and `#[by(runner, argument)]` for
+/// another runner: it is called with the engine, the arguments and the function. The function itself stays as written.
 macro_rules! on_both_engines {
-    ($(#[$meta:meta])* async fn $name:ident($app:ident: $type:ty) $body:block $($rest:tt)*) => {
-        on_both_engines! { @one $(#[$meta])* $name, $app, $type, $crate::harness::app::Options::default(), $body }
-        on_both_engines! { $($rest)* }
+    (#[with($options:expr)] $($function:tt)*) => {
+        on_both_engines! { @run [$crate::harness::app::run; $options] $($function)* }
     };
-    ($(#[$meta:meta])* async fn $name:ident($app:ident: $type:ty) with $options:block $body:block $($rest:tt)*) => {
-        on_both_engines! { @one $(#[$meta])* $name, $app, $type, $options, $body }
-        on_both_engines! { $($rest)* }
+    (#[by($run:path $(, $argument:expr)*)] $($function:tt)*) => {
+        on_both_engines! { @run [$run; $($argument),*] $($function)* }
     };
-    (@one $(#[$meta:meta])* $name:ident, $app:ident, $type:ty, $options:expr, $body:block) => {
+    (@run [$run:path; $($argument:expr),*] $(#[$meta:meta])* async fn $name:ident $($rest:tt)*) => {
+        $(#[$meta])*
+        async fn $name $($rest)*
+
+        on_both_engines! { @tests $name, engine => $run(engine, $($argument,)* $name) }
+    };
+    (@tests $name:ident, $engine:ident => $call:expr) => {
         mod $name {
             use super::*;
 
-            fn run_on(engine: $crate::harness::databases::Engine) {
-                $crate::harness::app::run(engine, $options, async |$app: $type| $body);
+            fn on($engine: $crate::harness::databases::Engine) {
+                $call;
             }
 
-            $(#[$meta])*
             #[test]
             fn on_sqlite() {
-                run_on($crate::harness::databases::Engine::Sqlite);
+                on($crate::harness::databases::Engine::Sqlite);
             }
 
-            $(#[$meta])*
             #[test]
             fn on_postgres() {
-                run_on($crate::harness::databases::Engine::Postgres);
+                on($crate::harness::databases::Engine::Postgres);
             }
         }
     };
-    () => {};
+    ($(#[$meta:meta])* fn $name:ident $($rest:tt)*) => {
+        $(#[$meta])*
+        fn $name $($rest)*
+
+        on_both_engines! { @tests $name, engine => $name(engine) }
+    };
+    ($($function:tt)*) => {
+        on_both_engines! { #[with($crate::harness::app::Options::default())] $($function)* }
+    };
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant as Stopwatch};
 
+use macro_rules_attribute::apply;
 use reqwest::Method;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use safelight::clock::Clock;
@@ -247,134 +248,149 @@ pub(crate) fn order() -> Value {
     fixtures::order_with("/consent/accepted_at", json!("2024-06-01T00:00:00Z"))
 }
 
-macro_rules! on_both {
-    ($(async fn $name:ident($engine:ident) $body:block)*) => { $(
-        mod $name {
-            use super::*;
-
-            async fn body($engine: Engine) $body
-
-            #[test]
-            fn on_sqlite() {
-                block_on(body(Engine::Sqlite));
-            }
-
-            #[test]
-            fn on_postgres() {
-                block_on(body(Engine::Postgres));
-            }
-        }
-    )* };
+/// Gives a test nothing but its engine: databases and programs are its own affair.
+pub(crate) fn bare(engine: Engine, body: impl AsyncFnOnce(Engine)) {
+    block_on(body(engine));
 }
-pub(crate) use on_both;
 
-on_both! {
-    async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine) {
-        let installation = Installation::new(engine);
-        let served = installation.serve().await;
-        let key = installation.key("orders");
-        let orders: Vec<(String, Value)> =
-            (0..120).map(|number| (format!("planted-key-kill-{number}"), order())).collect();
-        let acknowledged = std::cell::Cell::new(0);
-        let place = async |sent: &(String, Value)| {
-            let answer = served.place(&key, &sent.0, &sent.1).await?;
-            // In the middle of it all: some are answered, some are being written, some are not sent yet.
-            acknowledged.set(acknowledged.get() + 1);
-            if acknowledged.get() == 40 {
-                served.signal(Signal::KILL);
-            }
-            Some(answer.is(201)["id"].as_str().unwrap().to_owned())
-        };
-        let answers = futures_util::future::join_all(orders.iter().map(&place)).await;
-        let known: Vec<&String> = answers.iter().flatten().collect();
-        assert!(known.len() >= 40, "{}", known.len());
-        served.said_nothing_personal();
-        drop(served);
+#[apply(on_both_engines)]
+#[by(bare)]
+async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine: Engine) {
+    let installation = Installation::new(engine);
+    let served = installation.serve().await;
+    let key = installation.key("orders");
+    let orders: Vec<(String, Value)> = (0..120)
+        .map(|number| (format!("planted-key-kill-{number}"), order()))
+        .collect();
+    let acknowledged = std::cell::Cell::new(0);
+    let place = async |sent: &(String, Value)| {
+        let answer = served.place(&key, &sent.0, &sent.1).await?;
+        // In the middle of it all: some are answered, some are being written, some are not sent yet.
+        acknowledged.set(acknowledged.get() + 1);
+        if acknowledged.get() == 40 {
+            served.signal(Signal::KILL);
+        }
+        Some(answer.is(201)["id"].as_str().unwrap().to_owned())
+    };
+    let answers = futures_util::future::join_all(orders.iter().map(&place)).await;
+    let known: Vec<&String> = answers.iter().flatten().collect();
+    assert!(known.len() >= 40, "{}", known.len());
+    served.said_nothing_personal();
+    drop(served);
 
-        let served = installation.serve().await;
-        for id in &known {
-            served.get(&key, &format!("/v1/orders/{id}")).await;
-        }
-        // Whoever got no answer asks again under the same key, and nothing is there twice.
-        for ((idempotency, body), before) in orders.iter().zip(&answers) {
-            let again = served.place(&key, idempotency, body).await.unwrap().is(201);
-            if let Some(id) = before {
-                assert_eq!(again["id"], **id);
-            }
-        }
-        let mut conn = installation.databases.open_orders();
-        for table in ["orders", "order_person", "order_events"] {
-            assert_eq!(rows::count(&mut conn, table), 120, "{table}");
+    let served = installation.serve().await;
+    for id in &known {
+        served.get(&key, &format!("/v1/orders/{id}")).await;
+    }
+    // Whoever got no answer asks again under the same key, and nothing is there twice.
+    for ((idempotency, body), before) in orders.iter().zip(&answers) {
+        let again = served.place(&key, idempotency, body).await.unwrap().is(201);
+        if let Some(id) = before {
+            assert_eq!(again["id"], **id);
         }
     }
-
-    async fn told_to_stop_it_answers_what_it_took_and_ends_well(engine) {
-        let installation = Installation::new(engine);
-        let mut served = installation.serve().await;
-        let key = installation.key("orders");
-        let orders: Vec<Value> = (0..120).map(|_| order()).collect();
-        let answered = std::cell::Cell::new(0);
-        let stopped = std::cell::Cell::new(None);
-        let place = async |number: usize, order: &Value| {
-            let answer = served.place(&key, &format!("planted-key-stop-{number}"), order).await;
-            answered.set(answered.get() + 1);
-            if answered.get() == 30 {
-                served.signal(Signal::TERM);
-                stopped.set(Some(Stopwatch::now()));
-            }
-            answer.filter(|answer| answer.status == 201).map(|_| order["reference"].as_str().unwrap().to_owned())
-        };
-        let sent = orders.iter().enumerate().map(|(number, order)| place(number, order));
-        let mut placed: Vec<String> = futures_util::future::join_all(sent).await.into_iter().flatten().collect();
-        let status = served.ends().await;
-        let took = stopped.get().unwrap().elapsed();
-        assert!(status.success(), "{status}: {}", served.said());
-        assert!(took < Duration::from_secs(10), "{took:?}");
-        served.said_nothing_personal();
-        let mut stored = rows::texts(&mut installation.databases.open_orders(), "reference", "orders");
-        placed.sort();
-        stored.sort();
-        assert_eq!(stored, placed, "what was written was answered, and what was answered was written");
+    let mut conn = installation.databases.open_orders();
+    for table in ["orders", "order_person", "order_events"] {
+        assert_eq!(rows::count(&mut conn, table), 120, "{table}");
     }
+}
 
-    async fn a_key_made_beside_the_running_service_is_printed_alone_and_works_at_once(engine) {
-        let installation = Installation::new(engine);
-        let served = installation.serve().await;
-        let (status, out, _) = installation.run(&["keys", "create", "--name", "checkout", "--scope", "orders"]);
-        assert!(status.success());
-        let lines: Vec<&str> = out.lines().collect();
-        assert_eq!(lines.len(), 1, "{}", lines.len());
-        assert!(lines[0].starts_with("sl_") && lines[0].split('_').count() == 3);
-        served.get(lines[0], "/v1/orders").await;
-        let id = lines[0].split('_').nth(1).unwrap();
-        let (_, listed, _) = installation.run(&["keys", "list"]);
-        assert!(listed.contains(id) && !listed.contains(lines[0].split('_').nth(2).unwrap()));
-        assert!(installation.run(&["keys", "revoke", id]).0.success());
-        let refused = served.request(Method::GET, lines[0], "/v1/orders").send().await.unwrap();
-        assert_eq!(refused.status(), 401, "when `revoke` returns the key is out of use");
-        assert!(!installation.run(&["keys", "revoke", id]).0.success());
-        assert!(!installation.run(&["keys", "create", "--name", "x", "--scope", "root"]).0.success());
-    }
-
-    async fn a_restarted_service_goes_on_with_what_was_under_way(engine) {
-        let mut installation = Installation::new(engine);
-        let courier = courier(&mut installation, &[]);
-        let served = installation.serve().await;
-        let key = installation.key("admin");
-        let placed = served.place(&key, "planted-key-restart", &order()).await.unwrap().is(201);
-        let id = placed["id"].as_str().unwrap();
-        let wang = || json!({"operator": "wang"});
-        served.post(&key, "/admin/v1/print-queue/claim", wang()).await;
-        drop(served);
-        let served = installation.serve().await;
-        served.post(&key, &format!("/admin/v1/orders/{id}/printed"), wang()).await;
-        let started = Stopwatch::now();
-        while served.get(&key, &format!("/admin/v1/orders/{id}")).await["shipment"]["state"] != "booked" {
-            assert!(started.elapsed() < PATIENCE, "{}", served.said());
-            pause().await;
+#[apply(on_both_engines)]
+#[by(bare)]
+async fn told_to_stop_it_answers_what_it_took_and_ends_well(engine: Engine) {
+    let installation = Installation::new(engine);
+    let mut served = installation.serve().await;
+    let key = installation.key("orders");
+    let orders: Vec<Value> = (0..120).map(|_| order()).collect();
+    let answered = std::cell::Cell::new(0);
+    let stopped = std::cell::Cell::new(None);
+    let place = async |number: usize, order: &Value| {
+        let answer = served.place(&key, &format!("planted-key-stop-{number}"), order).await;
+        answered.set(answered.get() + 1);
+        if answered.get() == 30 {
+            served.signal(Signal::TERM);
+            stopped.set(Some(Stopwatch::now()));
         }
-        courier.stop().await;
+        answer
+            .filter(|answer| answer.status == 201)
+            .map(|_| order["reference"].as_str().unwrap().to_owned())
+    };
+    let sent = orders.iter().enumerate().map(|(number, order)| place(number, order));
+    let mut placed: Vec<String> = futures_util::future::join_all(sent)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+    let status = served.ends().await;
+    let took = stopped.get().unwrap().elapsed();
+    assert!(status.success(), "{status}: {}", served.said());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    served.said_nothing_personal();
+    let mut stored = rows::texts(&mut installation.databases.open_orders(), "reference", "orders");
+    placed.sort();
+    stored.sort();
+    assert_eq!(
+        stored, placed,
+        "what was written was answered, and what was answered was written"
+    );
+}
+
+#[apply(on_both_engines)]
+#[by(bare)]
+async fn a_key_made_beside_the_service_is_printed_alone_and_works_at_once(engine: Engine) {
+    let installation = Installation::new(engine);
+    let served = installation.serve().await;
+    let (status, out, _) = installation.run(&["keys", "create", "--name", "checkout", "--scope", "orders"]);
+    assert!(status.success());
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 1, "{}", lines.len());
+    assert!(lines[0].starts_with("sl_") && lines[0].split('_').count() == 3);
+    served.get(lines[0], "/v1/orders").await;
+    let id = lines[0].split('_').nth(1).unwrap();
+    let (_, listed, _) = installation.run(&["keys", "list"]);
+    assert!(listed.contains(id) && !listed.contains(lines[0].split('_').nth(2).unwrap()));
+    assert!(installation.run(&["keys", "revoke", id]).0.success());
+    let refused = served
+        .request(Method::GET, lines[0], "/v1/orders")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused.status(), 401, "when `revoke` returns the key is out of use");
+    assert!(!installation.run(&["keys", "revoke", id]).0.success());
+    assert!(
+        !installation
+            .run(&["keys", "create", "--name", "x", "--scope", "root"])
+            .0
+            .success()
+    );
+}
+
+#[apply(on_both_engines)]
+#[by(bare)]
+async fn a_restarted_service_goes_on_with_what_was_under_way(engine: Engine) {
+    let mut installation = Installation::new(engine);
+    let courier = courier(&mut installation, &[]);
+    let served = installation.serve().await;
+    let key = installation.key("admin");
+    let placed = served
+        .place(&key, "planted-key-restart", &order())
+        .await
+        .unwrap()
+        .is(201);
+    let id = placed["id"].as_str().unwrap();
+    let wang = || json!({"operator": "wang"});
+    served.post(&key, "/admin/v1/print-queue/claim", wang()).await;
+    drop(served);
+    let served = installation.serve().await;
+    served
+        .post(&key, &format!("/admin/v1/orders/{id}/printed"), wang())
+        .await;
+    let started = Stopwatch::now();
+    while served.get(&key, &format!("/admin/v1/orders/{id}")).await["shipment"]["state"] != "booked" {
+        assert!(started.elapsed() < PATIENCE, "{}", served.said());
+        pause().await;
     }
+    courier.stop().await;
 }
 
 /// Every engine-bound claim above is about one process; this one needs an engine that two can share.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
+use macro_rules_attribute::apply;
 use safelight::store::AnyConn;
 
 use crate::harness::databases::{Databases, Engine};
@@ -99,7 +100,8 @@ fn real(conn: &mut AnyConn, engine: Engine) -> Tables {
     tables
 }
 
-fn the_declared_tables_are_the_real_ones(engine: Engine) {
+#[apply(on_both_engines)]
+fn the_declared_schema_is_what_the_migrations_make(engine: Engine) {
     let databases = Databases::migrated(engine);
     let mut found = real(&mut databases.open_orders(), engine);
     let vault = real(&mut databases.open_vault(), engine);
@@ -114,8 +116,9 @@ fn the_declared_tables_are_the_real_ones(engine: Engine) {
     assert_eq!(found, declared());
 }
 
-/// `privacy.toml`: every column of the real tables has a class and a reason, and nothing else has.
-fn every_column_is_classed(engine: Engine) {
+/// Of `privacy.toml`, with a reason each.
+#[apply(on_both_engines)]
+fn every_column_has_a_class_and_every_class_a_column(engine: Engine) {
     let text = include_str!("../../privacy.toml");
     let classes: toml::Table = text.parse().unwrap();
     let databases = Databases::migrated(engine);
@@ -152,33 +155,5 @@ fn every_column_is_classed(engine: Engine) {
             assert_eq!(real, columns, "{name}.{table}");
         }
         assert!(found.is_empty(), "tables of {name} without classes: {:?}", found.keys());
-    }
-}
-
-mod every_column_has_a_class_and_every_class_a_column {
-    use super::*;
-
-    #[test]
-    fn on_sqlite() {
-        every_column_is_classed(Engine::Sqlite);
-    }
-
-    #[test]
-    fn on_postgres() {
-        every_column_is_classed(Engine::Postgres);
-    }
-}
-
-mod the_declared_schema_is_what_the_migrations_make {
-    use super::*;
-
-    #[test]
-    fn on_sqlite() {
-        the_declared_tables_are_the_real_ones(Engine::Sqlite);
-    }
-
-    #[test]
-    fn on_postgres() {
-        the_declared_tables_are_the_real_ones(Engine::Postgres);
     }
 }
