@@ -21,6 +21,7 @@ pub use error::AppError;
 
 use crate::clock::Clock;
 use crate::couriers::{Couriers, Parcel, Sender};
+use crate::domain::actor::Actor;
 use crate::domain::scope::Scopes;
 use crate::store::{AnyConn, Database};
 use crate::vault::keyring::Keyring;
@@ -77,8 +78,8 @@ pub struct Caller {
 
 impl Caller {
     /// How the caller is named in timelines and in the audit log.
-    pub fn actor(&self) -> String {
-        format!("key:{}", self.key_id)
+    pub fn actor(&self) -> Actor {
+        Actor::Key(self.key_id.clone())
     }
 
     /// Whether the caller may see orders of all clients.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::app::recovery::restore;
 use crate::app::{App, AppError};
+use crate::domain::actor::Actor;
+use crate::domain::audit::AuditAction;
+use crate::domain::journal::JournalKind;
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act, EntryRow};
 use crate::store::vault::journal::NewEntry;
@@ -192,7 +194,7 @@ pub(crate) fn is_behind(app: &App) -> Result<bool, AppError> {
 /// # Errors
 /// Store or vault.
 pub(crate) fn note_restore(app: &App) -> Result<(), AppError> {
-    go_on(app, "system", restore::RESTORED).map(drop)
+    go_on(app, &Actor::System, JournalKind::Restored, AuditAction::Restored).map(drop)
 }
 
 /// A person has looked at a chain that is not the one that the vault has heard of, and takes it as it is: the same, under
@@ -200,16 +202,18 @@ pub(crate) fn note_restore(app: &App) -> Result<(), AppError> {
 ///
 /// # Errors
 /// Store or vault.
-pub fn accept_chain(app: &App, actor: &str) -> Result<Option<String>, AppError> {
+pub fn accept_chain(app: &App, actor: &Actor) -> Result<Option<String>, AppError> {
     let witnessed = witnessed_blocking(app)?;
     match app.orders.read_blocking(|conn| standing(conn, witnessed.as_deref()))? {
         Standing::Holds(_) => Ok(None),
-        Standing::Behind | Standing::Broken(_) => go_on(app, actor, restore::CHAIN_ACCEPTED).map(Some),
+        Standing::Behind | Standing::Broken(_) => {
+            go_on(app, actor, JournalKind::ChainAccepted, AuditAction::ChainAccepted).map(Some)
+        }
     }
 }
 
 /// Says what the chain lost, and makes its end the one that the vault knows.
-fn go_on(app: &App, actor: &str, action: &'static str) -> Result<String, AppError> {
+fn go_on(app: &App, actor: &Actor, kind: JournalKind, action: AuditAction) -> Result<String, AppError> {
     let witnessed = witnessed_blocking(app)?;
     let (own, stands) = app.orders.read_blocking(|conn| {
         let stands = standing(conn, witnessed.as_deref())?;
@@ -227,7 +231,7 @@ fn go_on(app: &App, actor: &str, action: &'static str) -> Result<String, AppErro
         _ => format!("kept={kept} {lost}"),
     };
     let entry = NewEntry {
-        kind: action,
+        kind,
         subject: "orders".to_owned(),
         detail: detail.clone(),
     };

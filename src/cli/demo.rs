@@ -11,6 +11,7 @@ use crate::cli::serve::{Role, Running, told_to_stop};
 use crate::cli::{Failure, out, runtime, setup};
 use crate::config::{Config, LoadOptions};
 use crate::couriers::client;
+use crate::domain::actor::Actor;
 use crate::domain::scope::{Scope, Scopes};
 use crate::privacy::Secret;
 use crate::store::purges;
@@ -88,7 +89,7 @@ impl Shop {
         let now = running.app().clock.business_now();
         let scopes = Scopes::new([Scope::Admin]);
         let made = running.app().orders.write_blocking(|conn| {
-            crate::app::access::api_keys::create_in_tx(conn, "demo", "demo", scopes.clone(), "demo", now)
+            crate::app::access::api_keys::create_in_tx(conn, "demo", "demo", scopes.clone(), &Actor::Demo, now)
         })?;
         Ok(Self {
             http: client::build(Duration::from_secs(10))?,

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::app::App;
 use crate::app::access::api_keys;
 use crate::cli::{Failure, out};
+use crate::domain::actor::Actor;
 use crate::domain::scope::{Scope, Scopes};
 use crate::store::{StoreError, keys as key_rows};
 
@@ -33,7 +34,7 @@ pub(super) fn make(app: &App, folder: &Path) -> Result<(), Failure> {
             "first-admin",
             "admin",
             Scopes::new([Scope::Admin]),
-            "first-start",
+            &Actor::FirstStart,
             now,
         )
         .map(Some)

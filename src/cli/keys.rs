@@ -3,6 +3,7 @@
 use crate::app::access::api_keys::{self, KEY_CACHE};
 use crate::cli::{Failure, KeysCommand, out, setup};
 use crate::config::Config;
+use crate::domain::actor::Actor;
 use crate::domain::scope::Scopes;
 use crate::store::migrate::{self, Which};
 use crate::store::{Database, keys as key_rows};
@@ -26,8 +27,9 @@ pub(super) fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> 
                 }
                 None => name.clone(),
             };
-            let made =
-                orders.write_blocking(|conn| api_keys::create_in_tx(conn, &name, &client, scopes, "cli", now))?;
+            let made = orders.write_blocking(|conn| {
+                api_keys::create_in_tx(conn, &name, &client, scopes, &Actor::CommandLine, now)
+            })?;
             out::print(made.bearer.expose())?;
         }
         KeysCommand::List => {
@@ -49,7 +51,7 @@ pub(super) fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> 
         }
         KeysCommand::Revoke { id } => {
             let app = setup::app(config, Some(setup::simulated_for_commands(config)?))?;
-            let done = super::runtime()?.block_on(api_keys::revoke(&app, &id, "cli"))?;
+            let done = super::runtime()?.block_on(api_keys::revoke(&app, &id, &Actor::CommandLine))?;
             if !done {
                 return Err("no API key in use has this id; nothing was revoked".into());
             }

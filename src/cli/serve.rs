@@ -17,6 +17,7 @@ use crate::app::worker_heartbeat::Heartbeat;
 use crate::cli::{Failure, embedded, first_key, out, reachable, runtime, setup};
 use crate::config::{Config, DatabaseUrl};
 use crate::couriers::adapter::Endpoint;
+use crate::domain::actor::Actor;
 use crate::http::health::Health;
 use crate::http::server::{self, ServerParts};
 use crate::jobs::{JobSettings, Worker};
@@ -200,9 +201,9 @@ async fn assemble(config: &Config, simulated: Option<Endpoint>) -> Result<App, F
     };
     // What was purged is purged again before anybody can ask; also where the one who replayed it died in between.
     if started.replayed > 0 {
-        purge::sweep(&app, "system").await?;
+        purge::sweep(&app, &Actor::System).await?;
     } else {
-        purge::finish(&app, "system").await?;
+        purge::finish(&app, &Actor::System).await?;
     }
     Ok(app)
 }

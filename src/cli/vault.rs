@@ -6,6 +6,7 @@ use crate::app::audit;
 use crate::app::recovery::{restore, retire_epochs};
 use crate::cli::{Failure, VaultCommand, out, runtime, setup};
 use crate::config::Config;
+use crate::domain::actor::Actor;
 use crate::store::{StoreError, epochs, reseal};
 use crate::vault::master::MasterKey;
 
@@ -51,7 +52,7 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
                  journal misses is not done again should an older copy of the orders be put back"
             ))?,
         },
-        VaultCommand::AcceptChain => match audit::accept_chain(&app, "cli")? {
+        VaultCommand::AcceptChain => match audit::accept_chain(&app, &Actor::CommandLine)? {
             None => out::print("the audit chain is the one that the vault has heard of: nothing to accept")?,
             Some(lost) => out::print(&format!("the audit chain goes on from here, and says so: {lost}"))?,
         },

@@ -28,6 +28,7 @@ use crate::app::recovery::{restore, retire_epochs, upkeep};
 use crate::app::retention::{expiry, leftovers, purge};
 use crate::app::subject_requests::{reconcile, remind};
 use crate::app::{App, AppError, audit};
+use crate::domain::actor::Actor;
 
 /// However fast business time runs, a loop leaves the databases this much air (wall time).
 const AT_LEAST: Duration = Duration::from_millis(250);
@@ -51,7 +52,7 @@ pub(super) fn spawn_all(loops: &mut JoinSet<()>, app: &App, stop: &CancellationT
         scaled(10 * MINUTE),
         app.clone(),
         stop.clone(),
-        |app| async move { purge::sweep(&app, "system").await.map(drop) },
+        |app| async move { purge::sweep(&app, &Actor::System).await.map(drop) },
     ));
     loops.spawn(every(
         "drafts",

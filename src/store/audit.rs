@@ -5,6 +5,8 @@ use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
+use crate::domain::audit::AuditAction;
 use crate::store::schema::audit_log;
 use crate::store::{AnyConn, StoreError, dialect, meta, to_row};
 
@@ -51,10 +53,10 @@ impl EntryRow {
 /// A privileged act to be recorded.
 #[derive(Debug, Clone)]
 pub struct Act<'a> {
-    /// `key:<id>`, `cli`, or `system`.
-    pub actor: &'a str,
-    /// `reveal`, `purge`, `key_create`, ...
-    pub action: &'a str,
+    /// Who did it.
+    pub actor: &'a Actor,
+    /// What was done.
+    pub action: AuditAction,
     /// The id it was done to.
     pub subject: &'a str,
     /// Facts, never personal data.
@@ -76,8 +78,8 @@ pub fn append_in_tx(conn: &mut AnyConn, at: BusinessTime, act: &Act<'_>) -> Resu
     let mut row = EntryRow {
         seq: seq.saturating_add(1),
         at: to_row(at),
-        actor: act.actor.to_owned(),
-        action: act.action.to_owned(),
+        actor: act.actor.to_string(),
+        action: act.action.as_str().to_owned(),
         subject: act.subject.to_owned(),
         detail: act.detail.to_owned(),
         reason_hash: act.reason_hash.clone(),
@@ -110,9 +112,9 @@ pub fn list(conn: &mut AnyConn, before: Option<i64>, limit: i64) -> Result<Vec<E
 ///
 /// # Errors
 /// The database.
-pub fn count_of(conn: &mut AnyConn, actions: &[&str]) -> Result<i64, StoreError> {
+pub fn count_of(conn: &mut AnyConn, actions: &[AuditAction]) -> Result<i64, StoreError> {
     Ok(audit_log::table
-        .filter(audit_log::action.eq_any(actions))
+        .filter(audit_log::action.eq_any(actions.iter().map(|action| action.as_str())))
         .count()
         .get_result(conn)?)
 }

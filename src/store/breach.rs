@@ -4,6 +4,8 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
 use crate::store::orders::{Order, OrderRow, named, page_among};
 use crate::store::schema::{audit_log, key_epochs, order_person, orders};
@@ -155,8 +157,8 @@ pub fn unreadable(conn: &mut AnyConn, among: &[OrderId]) -> Result<Vec<String>, 
 pub fn seen_by(conn: &mut AnyConn, key_id: &str, window: &Window) -> Result<Vec<String>, StoreError> {
     let (from, to): (NaiveDateTime, NaiveDateTime) = (to_row(window.from), to_row(window.to));
     Ok(audit_log::table
-        .filter(audit_log::actor.eq(format!("key:{key_id}")))
-        .filter(audit_log::action.eq_any(["reveal", "export"]))
+        .filter(audit_log::actor.eq(Actor::Key(key_id.to_owned()).to_string()))
+        .filter(audit_log::action.eq_any([AuditAction::Reveal, AuditAction::Export].map(AuditAction::as_str)))
         .filter(audit_log::at.ge(from))
         .filter(audit_log::at.lt(to))
         .select(audit_log::subject)

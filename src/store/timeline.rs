@@ -4,8 +4,10 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
 use crate::domain::ids::{OrderId, RowId};
 use crate::domain::order::OrderStatus;
+use crate::domain::timeline::TimelineKind;
 use crate::store::dialect::insert_rows;
 use crate::store::schema::order_events;
 use crate::store::{AnyConn, StoreError, to_row};
@@ -30,18 +32,18 @@ impl EventRow {
     pub fn new(
         order: OrderId,
         at: BusinessTime,
-        kind: &str,
+        kind: TimelineKind,
         status: OrderStatus,
-        actor: &str,
+        actor: &Actor,
         code: Option<&str>,
     ) -> Self {
         Self {
             id: RowId::generate().to_string(),
             order_id: order.to_string(),
             at: to_row(at),
-            kind: kind.to_owned(),
+            kind: kind.as_str().to_owned(),
             status: status.as_str().to_owned(),
-            actor: actor.to_owned(),
+            actor: actor.to_string(),
             code: code.map(|code| code.chars().take(100).collect()),
         }
     }
@@ -70,7 +72,7 @@ pub const LEASE_LAPSED: &str = "lease_lapsed";
 ///
 /// # Errors
 /// The database.
-pub fn lapsed_from(conn: &mut AnyConn, order: OrderId, actor: &str) -> Result<bool, StoreError> {
+pub fn lapsed_from(conn: &mut AnyConn, order: OrderId, actor: &Actor) -> Result<bool, StoreError> {
     let last: Vec<(String, String, Option<String>)> = order_events::table
         .filter(order_events::order_id.eq(order.to_string()))
         .filter(order_events::kind.eq_any(["claimed", "released"]))
@@ -80,7 +82,7 @@ pub fn lapsed_from(conn: &mut AnyConn, order: OrderId, actor: &str) -> Result<bo
         .load(conn)?;
     Ok(match last.as_slice() {
         [(released, _, Some(code)), (claimed, by, _)] => {
-            released == "released" && code == LEASE_LAPSED && claimed == "claimed" && by == actor
+            released == "released" && code == LEASE_LAPSED && claimed == "claimed" && *by == actor.to_string()
         }
         _ => false,
     })
@@ -90,10 +92,10 @@ pub fn lapsed_from(conn: &mut AnyConn, order: OrderId, actor: &str) -> Result<bo
 ///
 /// # Errors
 /// The database.
-pub fn has(conn: &mut AnyConn, order: OrderId, kind: &str) -> Result<bool, StoreError> {
+pub fn has(conn: &mut AnyConn, order: OrderId, kind: TimelineKind) -> Result<bool, StoreError> {
     let known: i64 = order_events::table
         .filter(order_events::order_id.eq(order.to_string()))
-        .filter(order_events::kind.eq(kind))
+        .filter(order_events::kind.eq(kind.as_str()))
         .count()
         .get_result(conn)?;
     Ok(known > 0)

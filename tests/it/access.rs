@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::app::access::api_keys;
+use safelight::domain::actor::Actor;
 use safelight::domain::ids::OrderId;
 use safelight::domain::scope::{Scope, Scopes};
 use safelight::store::keys::{self, ApiKey};
@@ -155,7 +156,7 @@ async fn a_key_of_the_form_before_opens_the_same_doors(app: &TestApp) {
     app.get(&key[..key.len() - 1], "/v1/orders")
         .await
         .problem(401, "malformed_api_key");
-    assert!(api_keys::revoke(&app.app, id, "cli").await.unwrap());
+    assert!(api_keys::revoke(&app.app, id, &Actor::CommandLine).await.unwrap());
     app.clock.advance_wall(TimeDelta::milliseconds(1001));
     app.get(&key, "/v1/orders").await.problem(401, "unauthorized");
 }
@@ -165,7 +166,7 @@ async fn a_revoked_key_is_out_within_a_second(app: &TestApp) {
     let key = app.key("orders");
     app.get(&key, "/v1/orders").await.is(200);
     let id = key.trim_start_matches("sl_").split_once('_').unwrap().0.to_owned();
-    let done = api_keys::revoke(&app.app, &id, "cli").await.unwrap();
+    let done = api_keys::revoke(&app.app, &id, &Actor::CommandLine).await.unwrap();
     assert!(done);
     app.clock.advance_wall(TimeDelta::milliseconds(1001));
     app.get(&key, "/v1/orders").await.problem(401, "unauthorized");

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::app::recovery::restore;
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::{BusinessTime, WallTime, delta};
+use crate::domain::actor::Actor;
 use crate::domain::api_key::{GeneratedKey, KeyText};
+use crate::domain::audit::AuditAction;
 use crate::domain::invalid::{Invalid, bounded_text};
+use crate::domain::journal::JournalKind;
 use crate::domain::scope::Scopes;
 use crate::privacy::Secret;
 use crate::store::audit::{self, Act};
@@ -52,7 +54,7 @@ pub fn create_in_tx(
     name: &str,
     client: &str,
     scopes: Scopes,
-    actor: &str,
+    actor: &Actor,
     now: BusinessTime,
 ) -> Result<NewKey, StoreError> {
     let generated = GeneratedKey::generate(fill_random);
@@ -72,7 +74,7 @@ pub fn create_in_tx(
         now,
         &Act {
             actor,
-            action: "key_create",
+            action: AuditAction::KeyCreate,
             subject: &key.id,
             detail: &detail,
             reason_hash: None,
@@ -89,7 +91,7 @@ pub fn create_in_tx(
 ///
 /// # Errors
 /// Store or vault.
-pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> {
+pub async fn revoke(app: &App, id: &str, actor: &Actor) -> Result<bool, AppError> {
     let (now, wanted) = (app.clock.business_now(), id.to_owned());
     let living = app
         .orders
@@ -100,7 +102,7 @@ pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> 
         return Ok(false);
     }
     let entry = NewEntry {
-        kind: restore::REVOKE_KEY,
+        kind: JournalKind::RevokeKey,
         subject: id.to_owned(),
         detail: String::new(),
     };
@@ -114,7 +116,7 @@ pub async fn revoke(app: &App, id: &str, actor: &str) -> Result<bool, AppError> 
             if done {
                 let act = Act {
                     actor: &actor,
-                    action: "key_revoke",
+                    action: AuditAction::KeyRevoke,
                     subject: &id,
                     detail: "",
                     reason_hash: None,

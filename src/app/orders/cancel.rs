@@ -7,6 +7,7 @@ use crate::app::parcels::cancel_at_courier::{booked_parcel, call_off};
 use crate::app::records::notes;
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::{App, AppError, Caller};
+use crate::domain::actor::Actor;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::shipment::ShipmentState;
@@ -35,7 +36,7 @@ pub async fn cancel(
 /// As [`cancel`].
 pub(crate) async fn by(
     app: &App,
-    actor: String,
+    actor: Actor,
     code: Option<&'static str>,
     owner: Option<Caller>,
     id: OrderId,

@@ -13,6 +13,7 @@ use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::personal_record::PersonalRecord;
 use crate::domain::shipment::ShipmentState;
+use crate::domain::timeline::TimelineKind;
 use crate::store::orders::{Change, Order, change_in_tx};
 use crate::store::shipments::CallingOff;
 
@@ -67,7 +68,14 @@ pub async fn correct(
         personal_record::replace(conn, ring, id, &person, now.business)?;
         change_in_tx(conn, id, &Change::at(now.business))?;
         order.updated_at = now.business;
-        note_event(conn, &order, "recipient_corrected", &actor, None, now.business)?;
+        note_event(
+            conn,
+            &order,
+            TimelineKind::RecipientCorrected,
+            &actor,
+            None,
+            now.business,
+        )?;
         if let Some(attempt) = attempt {
             match attempt.state {
                 ShipmentState::Booked if called_off != Some(attempt.id) => {

@@ -9,10 +9,12 @@ use crate::app::records::order_view::{OrderView, PersonalRecordView};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError, with_keys};
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
 use crate::domain::checkout::NewOrder;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::personal_record::PersonalRecord;
+use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
 use crate::store::idempotency::{self, IdempotencyRow};
 use crate::store::intake::{NewOrderRows, Outcome, by_reference, insert_batch_in_tx};
@@ -26,7 +28,7 @@ use crate::vault::keyring::Keyring;
 pub(crate) struct Submission {
     pub(crate) id: OrderId,
     pub(crate) client: String,
-    pub(crate) actor: String,
+    pub(crate) actor: Actor,
     pub(crate) key: Pii<String>,
     pub(crate) courier: String,
     pub(crate) order: NewOrder,
@@ -276,7 +278,7 @@ fn rows(ring: &Keyring, epoch: i64, new: &Submission, record: &IdempotencyRow) -
         order: order_row(new),
         items: items_of(new),
         person: personal_record::seal(ring, epoch, new.id, &person_of(new))?,
-        event: EventRow::new(new.id, new.now, status.as_str(), status, &new.actor, None),
+        event: EventRow::new(new.id, new.now, TimelineKind::Reached(status), status, &new.actor, None),
     })
 }
 

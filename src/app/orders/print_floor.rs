@@ -5,8 +5,10 @@ use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
 use crate::app::{App, AppError, Caller};
 use crate::clock::{BusinessTime, WallTime, delta};
+use crate::domain::actor::Actor;
 use crate::domain::ids::{OrderId, RowId};
 use crate::domain::order::{OrderStatus, Step};
+use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
 use crate::store::orders::{self, Change, Order};
 use crate::store::prints::{self, PrintRow};
@@ -163,7 +165,7 @@ pub async fn reprint(
         }
         record_print(conn, id, &operator, true, now)?;
         notes::add(conn, ring, id, notes::note("reprint_reason", id, &reason), now)?;
-        note_event(conn, &order, "reprinted", &actor, None, now)?;
+        note_event(conn, &order, TimelineKind::Reprinted, &actor, None, now)?;
         order_view::one(conn, Some(ring), order, now)
     })
     .await
@@ -218,7 +220,7 @@ pub async fn return_lapsed(app: &App) -> Result<usize, AppError> {
                     Step::Release,
                     change,
                     &By {
-                        actor: "system",
+                        actor: &Actor::System,
                         code: Some(timeline::LEASE_LAPSED),
                         now: now.business,
                         window,

@@ -14,12 +14,14 @@ use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::{WallTime, delta};
 use crate::couriers::{BookError, Booked, BookingRequest};
+use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::{Call, State};
 use crate::domain::contact::Recipient;
 use crate::domain::ids::AttemptId;
 use crate::domain::job::{Next, bounded_retry_after, retry_wait};
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::{DISCLOSED_TO_COURIERS, ShipmentState};
+use crate::domain::timeline::TimelineKind;
 use crate::store::orders::{self, Order};
 use crate::store::shipments::{self, Attempt, Change};
 use crate::store::{AnyConn, courier_state};
@@ -147,7 +149,7 @@ fn record_success(
         duplicate_parcel(conn, ring, &order, &attempt, booked.tracking_no.as_ref(), now)?;
         return Ok(Next::Done);
     }
-    let actor = format!("courier:{}", attempt.courier);
+    let actor = Actor::courier(&attempt.courier);
     record_booked(conn, ring, &order, &mut attempt, booked, &actor, now.business)?;
     apply::apply_parked(conn, ring, app, order, attempt, booked.tracking_no.as_ref(), now)?;
     Ok(Next::Done)
@@ -164,8 +166,8 @@ fn foreign_parcel(conn: &mut AnyConn, order: &Order, attempt: &Attempt, now: Now
         note_event(
             conn,
             order,
-            "booking_unknown",
-            "system",
+            TimelineKind::BookingUnknown,
+            &Actor::System,
             Some("foreign_parcel"),
             now.business,
         )?;
@@ -232,7 +234,14 @@ fn record_error(
     match error {
         BookError::Unknown { code } => {
             shipments::change_in_tx(conn, attempt.id, &change.state(ShipmentState::Unknown))?;
-            note_event(conn, &order, "booking_unknown", "system", Some(code), now.business)?;
+            note_event(
+                conn,
+                &order,
+                TimelineKind::BookingUnknown,
+                &Actor::System,
+                Some(code),
+                now.business,
+            )?;
             // The answer may only have been lost: ask at once, and again after the settle time.
             Ok(Next::Now)
         }
@@ -274,5 +283,12 @@ pub(super) fn may_try_again(failures: u32) -> bool {
 pub(super) fn fail(conn: &mut AnyConn, order: &Order, attempt: &Attempt, code: &str, now: Now) -> Result<(), AppError> {
     let change = Change::at(now.business).state(ShipmentState::Failed).error(code);
     shipments::change_in_tx(conn, attempt.id, &change)?;
-    note_event(conn, order, "booking_failed", "system", Some(code), now.business)
+    note_event(
+        conn,
+        order,
+        TimelineKind::BookingFailed,
+        &Actor::System,
+        Some(code),
+        now.business,
+    )
 }

@@ -4,6 +4,7 @@ use crate::app::AppError;
 use crate::app::records::personal_record;
 use crate::clock::{BusinessTime, WallTime, delta};
 use crate::couriers::{Booked, ParcelRef};
+use crate::domain::actor::Actor;
 use crate::domain::contact::Phone;
 use crate::domain::ids::{AttemptId, OrderId};
 use crate::domain::job::JobKind;
@@ -11,6 +12,7 @@ use crate::domain::order::{OrderStatus, Step};
 use crate::domain::personal_record::{Note, TrackingNumber};
 use crate::domain::retention::purge_due_at;
 use crate::domain::shipment::{QUIET, ShipmentState, WITHOUT_NUMBER};
+use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
 use crate::store::orders::{Change, Order, change_in_tx};
 use crate::store::shipments::{self, Attempt, TrackingRow};
@@ -37,8 +39,8 @@ impl Now {
 /// Who takes a step, why, when, and under which retention window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct By<'a> {
-    /// `key:<id>`, `courier:<name>` or `system`.
-    pub(crate) actor: &'a str,
+    /// Who.
+    pub(crate) actor: &'a Actor,
     /// A stable code, where there is one.
     pub(crate) code: Option<&'a str>,
     pub(crate) now: BusinessTime,
@@ -73,12 +75,7 @@ pub(crate) fn stepped(order: &mut Order, step: Step, by: &By<'_>) -> Result<Even
         order.first_ended_at = None;
         order.purge_due_at = None;
     }
-    let kind = match step {
-        Step::Confirm => "confirmed",
-        Step::Claim => "claimed",
-        Step::Release => "released",
-        _ => order.status.as_str(),
-    };
+    let kind = TimelineKind::of_step(step, order.status);
     Ok(EventRow::new(order.id, now, kind, order.status, by.actor, by.code))
 }
 
@@ -106,8 +103,8 @@ pub(crate) fn step(
 pub(crate) fn note_event(
     conn: &mut AnyConn,
     order: &Order,
-    kind: &str,
-    actor: &str,
+    kind: TimelineKind,
+    actor: &Actor,
     code: Option<&str>,
     now: BusinessTime,
 ) -> Result<(), AppError> {
@@ -189,7 +186,7 @@ pub(crate) fn record_booked(
     order: &Order,
     attempt: &mut Attempt,
     booked: &Booked,
-    actor: &str,
+    actor: &Actor,
     now: BusinessTime,
 ) -> Result<(), AppError> {
     if attempt.state != ShipmentState::Booked {
@@ -208,7 +205,7 @@ pub(crate) fn record_booked(
         shipments::change_in_tx(conn, attempt.id, &change)?;
         attempt.state = ShipmentState::Booked;
         attempt.booked_at = Some(now);
-        note_event(conn, order, "booked", actor, Some(&attempt.courier), now)?;
+        note_event(conn, order, TimelineKind::Booked, actor, Some(&attempt.courier), now)?;
     } else if let (Some(service), None) = (&booked.service, &attempt.service) {
         // Its webhook came before its answer, which alone says what was bought.
         shipments::change_in_tx(conn, attempt.id, &shipments::Change::at(now).service(service))?;
@@ -294,8 +291,8 @@ pub(crate) fn duplicate_parcel(
     note_event(
         conn,
         order,
-        "stray_parcel",
-        "system",
+        TimelineKind::DuplicateParcel,
+        &Actor::System,
         Some(&attempt.courier),
         now.business,
     )?;

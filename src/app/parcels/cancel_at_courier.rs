@@ -11,12 +11,14 @@ use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::delta;
 use crate::couriers::{CallError, CancelAnswer, ParcelRef};
+use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
 use crate::domain::job::JobKind;
 use crate::domain::job::Next;
 use crate::domain::order::Step;
 use crate::domain::shipment::ShipmentState;
+use crate::domain::timeline::TimelineKind;
 use crate::store::orders::{self, Change, Order};
 use crate::store::shipments::{self, Attempt, CallingOff};
 use crate::store::{AnyConn, jobs};
@@ -181,7 +183,7 @@ async fn record_cancelled(app: &App, attempt: Attempt, why: CallingOff) -> Resul
             match why {
                 CallingOff::Cancel => {
                     let by = By {
-                        actor: "system",
+                        actor: &Actor::System,
                         code: Some("called_off_at_courier"),
                         now,
                         window,
@@ -192,7 +194,14 @@ async fn record_cancelled(app: &App, attempt: Attempt, why: CallingOff) -> Resul
                     let code = "correction_interrupted";
                     let change = shipments::Change::at(now).state(ShipmentState::Failed).error(code);
                     shipments::change_in_tx(conn, attempt.id, &change)?;
-                    note_event(conn, &order, "booking_failed", "system", Some(code), now)?;
+                    note_event(
+                        conn,
+                        &order,
+                        TimelineKind::BookingFailed,
+                        &Actor::System,
+                        Some(code),
+                        now,
+                    )?;
                 }
             }
             Ok(Next::Done)

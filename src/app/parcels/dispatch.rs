@@ -20,11 +20,13 @@ use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::{WallTime, delta};
 use crate::couriers::{BookError, BookingRequest, ParcelRef, Reconciled};
+use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::OrderId;
 use crate::domain::job::Next;
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
+use crate::domain::timeline::TimelineKind;
 use crate::store::orders::{self, Order};
 use crate::store::shipments::{self, Attempt, Change};
 use crate::store::{AnyConn, meta};
@@ -97,8 +99,8 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
                 note_event(
                     conn,
                     &order,
-                    "booking_unknown",
-                    "system",
+                    TimelineKind::BookingUnknown,
+                    &Actor::System,
                     Some("interrupted"),
                     now.business,
                 )?;
@@ -249,7 +251,7 @@ async fn resend(app: &App, sent: Attempt, failures: u32) -> Result<Next, AppErro
             if spaced && !may_try_again(failures) {
                 let change = Change::at(now).state(ShipmentState::Failed).error(NOT_BOOKED);
                 shipments::change_in_tx(conn, attempt.id, &change)?;
-                note_event(conn, &order, "booking_failed", "system", Some(NOT_BOOKED), now)?;
+                note_event(conn, &order, TimelineKind::BookingFailed, &Actor::System, Some(NOT_BOOKED), now)?;
                 tracing::warn!(order = %order.id, courier = attempt.courier, "a booking failed for good: it never arrived");
                 return Ok(Next::Done);
             }

@@ -4,10 +4,12 @@
 use crate::app::parcels::attempts::{Now, new_attempt, note_event};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
+use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::State;
 use crate::domain::contact::{Address, Country};
 use crate::domain::invalid::{FieldError, Invalid};
 use crate::domain::order::OrderStatus;
+use crate::domain::timeline::TimelineKind;
 use crate::store::orders::Order;
 use crate::store::shipments::{self, Attempt};
 use crate::store::{AnyConn, courier_state};
@@ -90,7 +92,14 @@ pub(crate) fn fall_back(
         return Ok(false);
     };
     new_attempt(conn, order, &next, now)?;
-    note_event(conn, order, "fallback", "system", Some(&next), now.business)?;
+    note_event(
+        conn,
+        order,
+        TimelineKind::Fallback,
+        &Actor::System,
+        Some(&next),
+        now.business,
+    )?;
     tracing::warn!(order = %order.id, from = attempt.courier, to = next, "an order goes to a fallback courier");
     Ok(true)
 }

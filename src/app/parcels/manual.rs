@@ -18,6 +18,7 @@ use crate::domain::job::Next;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::shipment::DISCLOSED_TO_COURIERS;
 use crate::domain::shipment::{ShipmentState, TrackingStatus};
+use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
 use crate::store::orders::{self, Change, Order, change_in_tx};
 use crate::store::shipments::{self, Attempt};
@@ -69,7 +70,14 @@ pub async fn ship(
         close_pending(conn, attempt.as_ref(), now)?;
         let new = add_attempt(conn, &mut order, &courier, None, now)?;
         let mut attempt = shipments::find(conn, new)?.ok_or(AppError::NotFound)?;
-        note_event(conn, &order, "shipped_by_hand", &actor, Some(&courier), now.business)?;
+        note_event(
+            conn,
+            &order,
+            TimelineKind::ShippedByHand,
+            &actor,
+            Some(&courier),
+            now.business,
+        )?;
         let booked = Booked::under(Some(number.clone()));
         record_booked(conn, ring, &order, &mut attempt, &booked, &actor, now.business)?;
         shipments::disclose_in_tx(conn, &attempt, DISCLOSED_TO_COURIERS, "delivery", now.business)?;
@@ -153,7 +161,14 @@ pub async fn change_courier(app: &App, caller: &Caller, id: OrderId, courier: St
         if order.courier == courier {
             return order_view::one(conn, Some(ring), order, now.business);
         }
-        note_event(conn, &order, "courier_changed", &actor, Some(&courier), now.business)?;
+        note_event(
+            conn,
+            &order,
+            TimelineKind::CourierChanged,
+            &actor,
+            Some(&courier),
+            now.business,
+        )?;
         match attempt {
             None => {
                 change_in_tx(conn, id, &Change::at(now.business).courier(&courier))?;

@@ -14,10 +14,12 @@ use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::{BusinessTime, delta};
 use crate::couriers::{Booked, CallError, Courier, CourierEvent, News, ParcelRef, Reconciled};
+use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
 use crate::domain::job::Next;
 use crate::domain::shipment::{CONFIRM_WITHIN, QUIET, ShipmentState, WITHOUT_NUMBER};
+use crate::domain::timeline::TimelineKind;
 use crate::store::orders::Order;
 use crate::store::shipments::{self, Attempt, Change};
 use crate::store::{AnyConn, orders};
@@ -254,8 +256,8 @@ async fn take_number(app: &App, id: AttemptId, booked: Booked) -> Result<(), App
         add_tracking(conn, ring, &order, &attempt, number, now.business)?;
         let change = Change::at(now.business).poll_at(Some(now.business + QUIET));
         shipments::change_in_tx(conn, id, &change)?;
-        let actor = format!("courier:{}", attempt.courier);
-        note_event(conn, &order, "tracking_number", &actor, None, now.business)?;
+        let actor = Actor::courier(&attempt.courier);
+        note_event(conn, &order, TimelineKind::TrackingNumber, &actor, None, now.business)?;
         apply::apply_parked(conn, ring, &app_, order, attempt, Some(number), now)
     })
     .await

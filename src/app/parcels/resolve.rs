@@ -9,6 +9,7 @@ use crate::couriers::Booked;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::ShipmentState;
+use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
 use crate::store::shipments::{self, Change};
 
@@ -58,7 +59,7 @@ pub async fn retry(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView,
                 return Err(AppError::conflict("already_booked", "the parcel is booked"));
             }
         }
-        note_event(conn, &order, "shipment_retried", &actor, None, now.business)?;
+        note_event(conn, &order, TimelineKind::ShipmentRetried, &actor, None, now.business)?;
         order_view::one(conn, Some(ring), order, now.business)
     })
     .await
@@ -91,7 +92,14 @@ pub async fn resolve(
         notes::add(conn, ring, id, notes::note("resolve_reason", id, &reason), now.business)?;
         match &resolution {
             Resolution::Booked(number) => {
-                note_event(conn, &order, "shipment_resolved", &actor, Some("booked"), now.business)?;
+                note_event(
+                    conn,
+                    &order,
+                    TimelineKind::ShipmentResolved,
+                    &actor,
+                    Some("booked"),
+                    now.business,
+                )?;
                 let booked = Booked::under(Some(number.clone()));
                 record_booked(conn, ring, &order, &mut attempt, &booked, &actor, now.business)?;
                 apply::apply_parked(conn, ring, &app_, order, attempt, Some(number), now)?;
@@ -104,7 +112,7 @@ pub async fn resolve(
                 note_event(
                     conn,
                     &order,
-                    "shipment_resolved",
+                    TimelineKind::ShipmentResolved,
                     &actor,
                     Some("not_booked"),
                     now.business,

@@ -8,6 +8,7 @@ use crate::app::privacy::notice::Text;
 use crate::app::records::personal_record;
 use crate::app::{App, AppError, Caller};
 use crate::clock::BusinessTime;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
@@ -118,7 +119,7 @@ pub async fn touched(app: &App, caller: &Caller, asked: Asked, limit: i64) -> Re
             );
             let act = Act {
                 actor: &actor,
-                action: "breach_export",
+                action: AuditAction::BreachExport,
                 subject: "orders",
                 detail: &detail,
                 reason_hash: None,

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use crate::app::records::{notes, personal_record};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
+use crate::domain::audit::AuditAction;
 use crate::domain::contact::Recipient;
 use crate::domain::ids::{OrderId, RowId};
 use crate::privacy::Pii;
@@ -65,7 +66,7 @@ fn reveal_in_tx(
             }
             None => {
                 let reveal_id = reveals::add_in_tx(conn, id, &caller.key_id, now)?;
-                record_with_reason(conn, ring, caller, "reveal_request", id, reason, now)?;
+                record_with_reason(conn, ring, caller, AuditAction::RevealRequest, id, reason, now)?;
                 return Ok(Revealed::NeedsApproval { reveal_id });
             }
         }
@@ -73,7 +74,7 @@ fn reveal_in_tx(
     if let Some(approval) = &approval {
         reveals::use_in_tx(conn, approval, now)?;
     }
-    record_with_reason(conn, ring, caller, "reveal", id, reason, now)?;
+    record_with_reason(conn, ring, caller, AuditAction::Reveal, id, reason, now)?;
     Ok(Revealed::Recipient(Box::new(recipient)))
 }
 
@@ -124,7 +125,7 @@ pub async fn approve(app: &App, caller: &Caller, reveal: RowId) -> Result<(), Ap
                 ));
             }
             reveals::approve_in_tx(conn, reveal, &caller.key_id, now)?;
-            record(conn, &caller, "reveal_approve", &request.order_id, None, now)?;
+            record(conn, &caller, AuditAction::RevealApprove, &request.order_id, None, now)?;
             Ok(())
         })
         .await?;
@@ -137,14 +138,14 @@ fn record_with_reason(
     conn: &mut AnyConn,
     ring: &Keyring,
     caller: &Caller,
-    action: &'static str,
+    action: AuditAction,
     id: OrderId,
     reason: &Pii<String>,
     now: BusinessTime,
 ) -> Result<(), AppError> {
     let (salt, hash) = chain::salted_hash(reason);
     let seq = record(conn, caller, action, &id.to_string(), Some(hash), now)?;
-    let note = |what: &str, text: &Pii<String>| notes::note(&format!("{action}_{what}"), seq, text);
+    let note = |what: &str, text: &Pii<String>| notes::note(&format!("{}_{what}", action.as_str()), seq, text);
     notes::add(conn, ring, id, note("reason", reason), now)?;
     notes::add(conn, ring, id, note("salt", &Pii::new(salt)), now)
 }
@@ -152,7 +153,7 @@ fn record_with_reason(
 fn record(
     conn: &mut AnyConn,
     caller: &Caller,
-    action: &str,
+    action: AuditAction,
     subject: &str,
     reason_hash: Option<String>,
     now: BusinessTime,

@@ -14,28 +14,12 @@ use crate::app::subject_requests::journalled;
 use crate::app::{App, AppError, audit};
 use crate::clock::{BusinessTime, delta};
 use crate::domain::ids::OrderId;
+use crate::domain::journal::JournalKind;
 use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::vault::journal::{self, JournalRow, NewEntry};
 use crate::store::vault::keys as vault_keys;
 use crate::store::{AnyConn, StoreError, epochs, from_row, keys, meta, purges, shipments};
 use crate::vault::Recovered;
-
-/// A journal entry: this order's person was destroyed; the detail is the reason.
-pub(crate) const ERASE: &str = "erase";
-/// A journal entry: this key was revoked.
-pub(crate) const REVOKE_KEY: &str = "revoke_key";
-/// A journal entry: this order is held until the moment in the detail (microseconds), or no longer (empty).
-pub(crate) const HOLD: &str = "hold";
-/// A journal entry: nothing but the delivery of this order may go on; the detail is why.
-pub(crate) const RESTRICT: &str = "restrict";
-/// A journal entry: a data subject's request as it stood then; the detail is its facts.
-pub(crate) const SUBJECT_REQUEST: &str = "subject_request";
-/// A journal entry: an old copy of the orders was put back here; what the audit chain lost is in the detail.
-pub(crate) const RESTORED: &str = "restored";
-/// A journal entry: a person took an audit chain that does not fit the vault; what it lost is in the detail.
-pub(crate) const CHAIN_ACCEPTED: &str = "chain_accepted";
-/// A journal entry: the entries `from..to` of this journal, in the detail, are lost for good.
-pub(crate) const LOST: &str = "lost";
 
 /// Why the service must not start with this pair of databases.
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +148,7 @@ fn misses_an_erasure(app: &App, from: i64) -> Result<bool, AppError> {
         from = last.number;
         let erased: Vec<&str> = entries
             .iter()
-            .filter(|entry| entry.kind == ERASE)
+            .filter(|entry| entry.kind() == Some(JournalKind::Erase))
             .map(|entry| entry.subject.as_str())
             .collect();
         let decided = app
@@ -235,7 +219,7 @@ pub fn accept_older(app: &App) -> Result<Option<String>, AppError> {
     if !lost.is_empty() {
         // Whoever compares receipts with the journal is told what cannot be found in it any more.
         let entries = lost.iter().map(|(from, to)| NewEntry {
-            kind: LOST,
+            kind: JournalKind::Lost,
             subject: "journal".to_owned(),
             detail: format!("{from}..{to}"),
         });
@@ -285,18 +269,18 @@ pub async fn catch_up(app: &App) -> Result<usize, AppError> {
 
 fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppError> {
     let now = app.clock.business_now();
-    match entry.kind.as_str() {
-        ERASE => {
+    match entry.kind() {
+        Some(JournalKind::Erase) => {
             let Ok(id) = entry.subject.parse::<OrderId>() else {
                 return Ok(());
             };
             // The copy may be from before the order; and what is decided there already is destroyed by the sweep.
             erasure::decide_again_in_tx(conn, id, Erasure::parse(&entry.detail), now)?;
         }
-        REVOKE_KEY => {
+        Some(JournalKind::RevokeKey) => {
             keys::revoke_in_tx(conn, &entry.subject, now)?;
         }
-        HOLD => {
+        Some(JournalKind::Hold) => {
             let Ok(id) = entry.subject.parse::<OrderId>() else {
                 return Ok(());
             };
@@ -307,7 +291,7 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 let last = app
                     .vault
                     .database()
-                    .read_blocking(|vault| journal::last_about(vault, HOLD, &entry.subject, from))?;
+                    .read_blocking(|vault| journal::last_about(vault, JournalKind::Hold, &entry.subject, from))?;
                 let until = last
                     .unwrap_or_else(|| entry.detail.clone())
                     .parse()
@@ -320,11 +304,11 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 change_in_tx(conn, id, &change)?;
             }
         }
-        RESTRICT | SUBJECT_REQUEST => journalled::replay(conn, entry, now)?,
+        Some(JournalKind::Restrict | JournalKind::SubjectRequest) => journalled::replay(conn, entry, now)?,
         // Noted for whoever reads the journal; the chain of the copy that is put back next says its own.
-        RESTORED | CHAIN_ACCEPTED | LOST => {}
-        other => tracing::error!(
-            kind = other,
+        Some(JournalKind::Restored | JournalKind::ChainAccepted | JournalKind::Lost) => {}
+        None => tracing::error!(
+            kind = entry.kind,
             number = entry.number,
             "a journal entry of a kind that this program does not know"
         ),

@@ -12,6 +12,7 @@ use crate::app::records::personal_record;
 use crate::app::retention::{leftovers, purge};
 use crate::app::{App, AppError};
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
 use crate::domain::ids::{OrderId, RowId};
 use crate::store::personal_records;
 use crate::store::shipments::{self, TrackingRow};
@@ -95,7 +96,7 @@ pub async fn retire(app: &App, until: i64, progress: impl Fn(u64) + Send + Sync)
 async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sync) -> Result<Retired, AppError> {
     // An order whose purge is decided is not re-sealed any more: it goes first. And what came back of what was purged
     // keeps no key alive.
-    purge::finish(app, "system").await?;
+    purge::finish(app, &Actor::System).await?;
     if app.orders.read(epochs::any_closed).await? {
         leftovers::take_back(app).await?;
     }

@@ -3,9 +3,11 @@
 
 use crate::app::AppError;
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
+use crate::domain::timeline::TimelineKind;
 use crate::store::AnyConn;
 use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::purges::{self, Decided};
@@ -87,7 +89,14 @@ pub(crate) fn decide_again_in_tx(
         order.first_ended_at.get_or_insert(at);
         order.purge_due_at = Some(now);
         change_in_tx(conn, id, &change.progress(&order))?;
-        let entry = EventRow::new(id, at, status.as_str(), status, "system", Some("restored"));
+        let entry = EventRow::new(
+            id,
+            at,
+            TimelineKind::Reached(status),
+            status,
+            &Actor::System,
+            Some("restored"),
+        );
         timeline::add_in_tx(conn, &entry)?;
     }
     purges::decide_in_tx(conn, &[id], erasure.reason(), now)?;

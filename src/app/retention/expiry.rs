@@ -8,6 +8,7 @@ use crate::app::records::personal_record;
 use crate::app::retention::purge;
 use crate::app::{App, AppError};
 use crate::clock::delta;
+use crate::domain::actor::Actor;
 use crate::domain::ids::OrderId;
 use crate::domain::order::Step;
 use crate::domain::retention::PurgeReason;
@@ -37,7 +38,7 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
                     Step::Cancel,
                     change,
                     &By {
-                        actor: "system",
+                        actor: &Actor::System,
                         code: Some("draft_expired"),
                         now,
                         window,
@@ -92,7 +93,7 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
                     last,
                     change,
                     &By {
-                        actor: "system",
+                        actor: &Actor::System,
                         code: Some("stuck"),
                         now: now.business,
                         window,
@@ -104,7 +105,7 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
             .await?;
         if done {
             tracing::warn!(order = %id, "an order that nothing moved was ended and is purged");
-            purge::destroy_one(app, id, "system").await?;
+            purge::destroy_one(app, id, &Actor::System).await?;
             ended += 1;
         }
     }

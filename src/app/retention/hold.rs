@@ -6,11 +6,13 @@ use chrono::TimeDelta;
 use crate::app::parcels::attempts::{Now, enqueue_ship, note_event};
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
-use crate::app::recovery::restore;
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::{BusinessTime, delta};
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldError, Invalid};
+use crate::domain::journal::JournalKind;
+use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
 use crate::store::meta;
@@ -77,7 +79,7 @@ async fn change(
         check_until(&order, until, app.clock.business_now(), longest)?;
     }
     let entry = NewEntry {
-        kind: restore::HOLD,
+        kind: JournalKind::Hold,
         subject: id.to_string(),
         detail: until.map_or_else(String::new, |until| until.timestamp_micros().to_string()),
     };
@@ -100,7 +102,7 @@ async fn change(
             }
             change_in_tx(conn, id, &change)?;
             order.hold_until = until;
-            let (kind, hash) = match &reason {
+            let (kind, action, hash) = match &reason {
                 Some(reason) => {
                     let (salt, hash) = chain::salted_hash(reason);
                     notes::add(conn, ring, id, notes::note("hold_reason", first, reason), now.business)?;
@@ -111,16 +113,16 @@ async fn change(
                         notes::note("hold_salt", first, &Pii::new(salt)),
                         now.business,
                     )?;
-                    ("hold", Some(hash))
+                    (TimelineKind::Hold, AuditAction::Hold, Some(hash))
                 }
-                None => ("hold_lifted", None),
+                None => (TimelineKind::HoldLifted, AuditAction::HoldLifted, None),
             };
             note_event(conn, &order, kind, &actor, None, now.business)?;
             let detail = until.map_or_else(String::new, |until| format!("until={}", until.format("%FT%TZ")));
             let subject = id.to_string();
             let act = Act {
                 actor: &actor,
-                action: kind,
+                action,
                 subject: &subject,
                 detail: &detail,
                 reason_hash: hash,

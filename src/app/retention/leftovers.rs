@@ -1,12 +1,14 @@
 //! What was purged once and is there again: rows of an old copy that somebody put back by hand, or a writer that this
 //! program does not know. It goes again, and the audit chain says so; the receipt that it has is kept.
 
-use crate::app::recovery::restore;
 use crate::app::retention::erasure::{self, Erasure};
 use crate::app::retention::purge::{self, ROUND};
 use crate::app::{App, AppError};
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
+use crate::domain::journal::JournalKind;
 use crate::domain::retention::PurgeReason;
 use crate::store::audit::{self, Act};
 use crate::store::vault::journal;
@@ -33,7 +35,7 @@ pub async fn take_back(app: &App) -> Result<i64, AppError> {
             tracing::error!(order = %id, "personal data of a purged order was there again; it is destroyed");
             done += i64::from(emptied);
         }
-        done += purge::destroy_decided(app, "system").await?;
+        done += purge::destroy_decided(app, &Actor::System).await?;
         if done == 0 {
             return Ok(total);
         }
@@ -52,8 +54,8 @@ fn take_back_in_tx(conn: &mut AnyConn, id: OrderId, now: BusinessTime) -> Result
     let subject = id.to_string();
     purges::empty_in_tx(conn, &[&subject])?;
     let act = Act {
-        actor: "system",
-        action: "purge_leftover",
+        actor: &Actor::System,
+        action: AuditAction::PurgeLeftover,
         subject: &subject,
         detail: "",
         reason_hash: None,
@@ -80,7 +82,7 @@ pub async fn decide_erased(app: &App) -> Result<usize, AppError> {
         let now = app.clock.business_now();
         let erased: Vec<(String, String)> = entries
             .into_iter()
-            .filter(|entry| entry.kind == restore::ERASE)
+            .filter(|entry| entry.kind() == Some(JournalKind::Erase))
             .map(|entry| (entry.subject, entry.detail))
             .collect();
         let ids: Vec<String> = erased.iter().map(|(id, _)| id.clone()).collect();

@@ -5,10 +5,11 @@ pub mod scan;
 
 use std::collections::HashMap;
 
-use crate::app::recovery::restore;
 use crate::app::retention::erasure::Erasure;
 use crate::app::retention::purge;
 use crate::app::{App, AppError, audit};
+use crate::domain::audit::AuditAction;
+use crate::domain::journal::JournalKind;
 use crate::store::vault::journal::{self, JournalRow};
 use crate::store::vault::keys as vault_keys;
 use crate::store::{StoreError, audit as audit_rows, epochs, proof};
@@ -120,7 +121,7 @@ async fn erased(app: &App) -> Result<Check, AppError> {
         from = last.number;
         let ids: Vec<String> = entries
             .into_iter()
-            .filter(|entry| entry.kind == restore::ERASE)
+            .filter(|entry| entry.kind() == Some(JournalKind::Erase))
             .map(|entry| entry.subject)
             .collect();
         looked_at += ids.len();
@@ -143,7 +144,7 @@ async fn journalled(app: &App) -> Result<Check, AppError> {
     let lost: Vec<(i64, i64)> = app
         .vault
         .database()
-        .read(|conn| journal::details_of(conn, restore::LOST))
+        .read(|conn| journal::details_of(conn, JournalKind::Lost))
         .await?
         .iter()
         .filter_map(|detail| detail.split_once(".."))
@@ -169,7 +170,7 @@ async fn journalled(app: &App) -> Result<Check, AppError> {
         for receipt in receipts {
             let entry = receipt.journal.and_then(|number| entries.get(&number));
             let stands = entry.is_some_and(|entry| {
-                entry.kind == restore::ERASE
+                entry.kind() == Some(JournalKind::Erase)
                     && entry.subject == receipt.order_id
                     && Erasure::parse(&entry.detail).is_for(&receipt.reason)
             });
@@ -196,7 +197,7 @@ async fn chain(app: &App) -> Result<Check, AppError> {
     let verified = audit::verify(app).await?;
     let restored = app
         .orders
-        .read(|conn| audit_rows::count_of(conn, &[restore::RESTORED, restore::CHAIN_ACCEPTED]))
+        .read(|conn| audit_rows::count_of(conn, &[AuditAction::Restored, AuditAction::ChainAccepted]))
         .await?;
     let findings = match (verified.ok, verified.broken_at) {
         (true, _) => Vec::new(),

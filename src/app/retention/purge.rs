@@ -11,11 +11,13 @@ use sha2::{Digest, Sha256};
 
 use crate::app::parcels::attempts::{By, Now, in_fulfilment, step};
 use crate::app::records::personal_record;
-use crate::app::recovery::restore;
 use crate::app::retention::erasure::Erasure;
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
+use crate::domain::journal::JournalKind;
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::retention::PurgeReason;
 use crate::privacy::Pii;
@@ -45,7 +47,7 @@ pub struct RunReport {
 ///
 /// # Errors
 /// Store.
-pub async fn run(app: &App, actor: &str, dry_run: bool) -> Result<RunReport, AppError> {
+pub async fn run(app: &App, actor: &Actor, dry_run: bool) -> Result<RunReport, AppError> {
     let now = app.clock.business_now();
     let due = app
         .orders
@@ -66,7 +68,7 @@ pub async fn run(app: &App, actor: &str, dry_run: bool) -> Result<RunReport, App
 ///
 /// # Errors
 /// Store. What was decided is destroyed by the next sweep.
-pub async fn sweep(app: &App, actor: &str) -> Result<i64, AppError> {
+pub async fn sweep(app: &App, actor: &Actor) -> Result<i64, AppError> {
     let mut total = 0;
     loop {
         let decided = decide_due(app).await?;
@@ -131,7 +133,7 @@ async fn finish_sweep(app: &App, purged: i64) -> Result<(), AppError> {
 ///
 /// # Errors
 /// Store or vault.
-pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
+pub async fn finish(app: &App, actor: &Actor) -> Result<(), AppError> {
     let mut total = 0;
     loop {
         match destroy_decided(app, actor).await? {
@@ -146,13 +148,13 @@ pub async fn finish(app: &App, actor: &str) -> Result<(), AppError> {
 ///
 /// # Errors
 /// Store or vault.
-pub(crate) async fn destroy_decided(app: &App, actor: &str) -> Result<i64, AppError> {
+pub(crate) async fn destroy_decided(app: &App, actor: &Actor) -> Result<i64, AppError> {
     let decided = app.orders.read(|conn| purges::decided_and_open(conn, ROUND)).await?;
     destroy(app, decided, actor).await
 }
 
 /// Journals these erasures, then destroys them.
-async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, AppError> {
+async fn destroy(app: &App, decided: Vec<Decided>, actor: &Actor) -> Result<i64, AppError> {
     if decided.is_empty() {
         return Ok(0);
     }
@@ -160,7 +162,7 @@ async fn destroy(app: &App, decided: Vec<Decided>, actor: &str) -> Result<i64, A
     let entries = decided
         .iter()
         .map(|decided| NewEntry {
-            kind: restore::ERASE,
+            kind: JournalKind::Erase,
             subject: decided.id.to_string(),
             detail: Erasure::of(decided).detail(),
         })
@@ -200,7 +202,7 @@ fn destroy_in_tx(
     conn: &mut AnyConn,
     decided: &[Decided],
     numbers: &HashMap<OrderId, i64>,
-    actor: &str,
+    actor: &Actor,
     now: BusinessTime,
 ) -> Result<(), AppError> {
     if decided.is_empty() {
@@ -212,7 +214,7 @@ fn destroy_in_tx(
         // Purged before, and put back by something that this program does not know: its receipt stands.
         let act = Act {
             actor,
-            action: "purge_again",
+            action: AuditAction::PurgeAgain,
             subject: &receipt.order_id,
             detail: &format!("receipt={}", receipt.hash),
             reason_hash: None,
@@ -256,7 +258,7 @@ fn destroy_in_tx(
     };
     let act = Act {
         actor,
-        action: "purge",
+        action: AuditAction::Purge,
         subject: &subject,
         detail: &detail,
         reason_hash: None,
@@ -359,7 +361,7 @@ pub async fn on_request(
             // The reason is personal and would have to go with the order at once: a salted hash of it stays.
             let act = Act {
                 actor: &decided_by,
-                action: "purge_request",
+                action: AuditAction::PurgeRequest,
                 subject: &id.to_string(),
                 detail: &format!("cause={}", cause.as_str()),
                 reason_hash: Some(chain::salted_hash(&reason).1),
@@ -391,7 +393,7 @@ const RECEIPT_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 ///
 /// # Errors
 /// Store.
-pub(crate) async fn destroy_one(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
+pub(crate) async fn destroy_one(app: &App, id: OrderId, actor: &Actor) -> Result<(), AppError> {
     let decided = app.orders.read(move |conn| purges::decided_one(conn, id)).await?;
     let destroyed = destroy(app, decided.into_iter().collect(), actor).await?;
     finish_sweep(app, destroyed).await

@@ -5,6 +5,8 @@ use crate::app::subject_requests::requests::{self, RequestView};
 use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::RequestId;
 use crate::domain::subject_request::RequestState;
 use crate::privacy::Pii;
@@ -27,8 +29,8 @@ pub async fn complete(app: &App, caller: &Caller, id: RequestId) -> Result<Reque
             let Some(request) = open(conn, id, RequestState::Completed)? else {
                 return subject_requests::find(conn, id)?.ok_or(AppError::NotFound);
             };
-            record(conn, &by, "subject_request_complete", &request, None, now)?;
-            subject_requests::close_in_tx(conn, id, RequestState::Completed, &by, now)?;
+            record(conn, &by, AuditAction::SubjectRequestComplete, &request, None, now)?;
+            subject_requests::close_in_tx(conn, id, RequestState::Completed, &by.to_string(), now)?;
             Ok(request)
         })
         .await?;
@@ -56,7 +58,14 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
             return Ok(());
         };
         let (salt, hash) = chain::salted_hash(&reason);
-        record(conn, &actor, "subject_request_refuse", &request, Some(hash), now)?;
+        record(
+            conn,
+            &actor,
+            AuditAction::SubjectRequestRefuse,
+            &request,
+            Some(hash),
+            now,
+        )?;
         let verified_by = requests::text(conn, ring, id)?.and_then(|text| text.verified_by);
         let text = RequestText {
             verified_by,
@@ -68,7 +77,7 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
         if !subject_texts::replace_in_tx(conn, &row)? {
             subject_texts::add_in_tx(conn, &row)?;
         }
-        subject_requests::close_in_tx(conn, id, RequestState::Refused, &actor, now)?;
+        subject_requests::close_in_tx(conn, id, RequestState::Refused, &actor.to_string(), now)?;
         Ok(())
     })
     .await?;
@@ -90,8 +99,8 @@ fn open(conn: &mut AnyConn, id: RequestId, wanted: RequestState) -> Result<Optio
 
 fn record(
     conn: &mut AnyConn,
-    actor: &str,
-    action: &str,
+    actor: &Actor,
+    action: AuditAction,
     request: &SubjectRequest,
     reason_hash: Option<String>,
     now: BusinessTime,

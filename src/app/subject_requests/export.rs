@@ -7,6 +7,7 @@ use crate::app::records::personal_record;
 use crate::app::subject_requests::requests::{self, RequestView};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::{OrderId, RequestId, RowId};
 use crate::domain::personal_record::PersonalRecord;
 use crate::domain::subject_request::RequestState;
@@ -111,7 +112,14 @@ pub async fn export(app: &App, caller: &Caller, id: RequestId) -> Result<Exporti
     app.orders
         .write(move |conn| {
             let detail = format!("orders={count} purged={purged}");
-            record(conn, &caller, "subject_request_export", &id.to_string(), &detail, at)
+            record(
+                conn,
+                &caller,
+                AuditAction::SubjectRequestExport,
+                &id.to_string(),
+                &detail,
+                at,
+            )
         })
         .await?;
     chain::note_act(app).await;
@@ -154,7 +162,7 @@ async fn approvals(
                         let reveal = reveals::add_in_tx(conn, id, &caller.key_id, now)?;
                         // Its reason is the data subject's request.
                         let detail = format!("request={request}");
-                        record(conn, &caller, "reveal_request", &id.to_string(), &detail, now)?;
+                        record(conn, &caller, AuditAction::RevealRequest, &id.to_string(), &detail, now)?;
                         Ok::<_, AppError>(Some(reveal))
                     }
                 }
@@ -187,7 +195,7 @@ async fn one(app: &App, caller: &Caller, request: RequestId, id: OrderId) -> Res
         record(
             conn,
             &caller,
-            "export",
+            AuditAction::Export,
             &id.to_string(),
             &format!("request={request}"),
             now,
@@ -246,7 +254,7 @@ fn remarks(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Vec<Remark
 fn record(
     conn: &mut AnyConn,
     caller: &Caller,
-    action: &str,
+    action: AuditAction,
     subject: &str,
     detail: &str,
     now: BusinessTime,

@@ -5,11 +5,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::records::personal_record;
-use crate::app::recovery::restore;
 use crate::app::subject_requests::restrict;
 use crate::app::{App, AppError};
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
 use crate::domain::ids::{OrderId, RequestId};
+use crate::domain::journal::JournalKind;
 use crate::domain::subject_request::{RequestKind, RequestState, Restriction, Role};
 use crate::store::subject_requests::{self, SubjectRequest};
 use crate::store::vault::journal::{JournalRow, NewEntry};
@@ -109,19 +110,20 @@ pub(super) async fn journal_one(app: &App, id: RequestId) -> Result<(), AppError
     let mut entries: Vec<NewEntry> = to_restrict
         .iter()
         .map(|(order, restriction)| NewEntry {
-            kind: restore::RESTRICT,
+            kind: JournalKind::Restrict,
             subject: order.to_string(),
             detail: restriction.as_str().to_owned(),
         })
         .collect();
     entries.push(NewEntry {
-        kind: restore::SUBJECT_REQUEST,
+        kind: JournalKind::SubjectRequest,
         subject: id.to_string(),
         detail,
     });
     let vault = app.vault.clone();
     let (first, last) = app.blocking(move || Ok(vault.journal(entries)?)).await?;
-    let actor = request.closed_by.clone().unwrap_or_else(|| request.created_by.clone());
+    let actor = request.closed_by.as_deref().unwrap_or(&request.created_by);
+    let actor = Actor::parse(actor).unwrap_or(Actor::System);
     for (number, (order, restriction)) in (first..).zip(to_restrict) {
         let (actor, clock) = (actor.clone(), app.clock.clone());
         app.orders
@@ -159,7 +161,7 @@ pub(crate) fn replay(conn: &mut AnyConn, entry: &JournalRow, now: BusinessTime) 
             "a journal entry cannot be read"
         )
     };
-    if entry.kind == restore::RESTRICT {
+    if entry.kind() == Some(JournalKind::Restrict) {
         let (Ok(id), Some(restriction)) = (entry.subject.parse(), Restriction::parse(&entry.detail)) else {
             corrupt();
             return Ok(());

@@ -3,6 +3,7 @@
 
 use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError};
+use crate::domain::actor::Actor;
 use crate::store::{subject_orders, subject_requests};
 
 /// Requests journalled, or orders looked at, in one go.
@@ -27,7 +28,7 @@ pub async fn pursue_all(app: &App) -> Result<usize, AppError> {
         after = Some(*last);
         looked_at += page.len();
         for id in page {
-            if let Err(error) = restrict::pursue(app, id, "system").await {
+            if let Err(error) = restrict::pursue(app, id, &Actor::System).await {
                 tracing::warn!(%error, order = %id, "a restricted order could not go on; it is tried again");
             }
         }

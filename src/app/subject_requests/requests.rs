@@ -13,6 +13,7 @@ use crate::app::records::personal_record;
 use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::invalid::{FieldError, Invalid};
 use crate::domain::order::OrderStatus;
@@ -136,6 +137,7 @@ pub struct RequestView {
 pub async fn receive(app: &App, caller: &Caller, new: NewRequest) -> Result<RequestView, AppError> {
     let due = workdays::due_after(new.received_at, ANSWER_WITHIN);
     let now = app.clock.business_now();
+    let actor = caller.actor();
     let request = SubjectRequest {
         id: RequestId::generate(),
         kind: new.kind,
@@ -146,7 +148,7 @@ pub async fn receive(app: &App, caller: &Caller, new: NewRequest) -> Result<Requ
         due_on: due.on,
         due_official: due.official,
         created_at: now,
-        created_by: caller.actor(),
+        created_by: actor.to_string(),
         closed_at: None,
         closed_by: None,
         journal: None,
@@ -173,8 +175,8 @@ pub async fn receive(app: &App, caller: &Caller, new: NewRequest) -> Result<Requ
             request.due_on
         );
         let act = Act {
-            actor: &request.created_by,
-            action: "subject_request",
+            actor: &actor,
+            action: AuditAction::SubjectRequest,
             subject: &id.to_string(),
             detail: &detail,
             reason_hash: None,

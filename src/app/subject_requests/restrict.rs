@@ -7,17 +7,20 @@ use crate::app::records::personal_record;
 use crate::app::retention::purge;
 use crate::app::{App, AppError};
 use crate::clock::BusinessTime;
+use crate::domain::actor::Actor;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::order::{OrderStatus, Step};
 use crate::domain::shipment::ShipmentState;
 use crate::domain::subject_request::{NextStep, Restriction};
+use crate::domain::timeline::TimelineKind;
 use crate::store::audit::{self, Act};
 use crate::store::orders::{self, Change, Order, change_in_tx};
 use crate::store::shipments::Attempt;
 use crate::store::{AnyConn, purges, timeline};
 
 /// The timeline's entry that a courier no longer calls a parcel off: it is not asked again.
-const REFUSED: &str = "call_off_refused";
+const REFUSED: TimelineKind = TimelineKind::CallOffRefused;
 
 /// Restricts a locked order, unless it is already as much restricted. `by` is who did it for which request; an entry that
 /// is only applied again writes nothing into the audit log.
@@ -28,7 +31,7 @@ pub(crate) fn mark_in_tx(
     conn: &mut AnyConn,
     order: &Order,
     restriction: Restriction,
-    by: Option<(&str, RequestId)>,
+    by: Option<(&Actor, RequestId)>,
     now: BusinessTime,
 ) -> Result<(), AppError> {
     if !restriction.adds_to(order.restriction) {
@@ -36,12 +39,19 @@ pub(crate) fn mark_in_tx(
     }
     let change = Change::at(now).restrict(restriction, now, order.status.is_ended());
     change_in_tx(conn, order.id, &change)?;
-    let actor = by.map_or("system", |(actor, _)| actor);
-    note_event(conn, order, "restricted", actor, Some(restriction.as_str()), now)?;
+    let actor = by.map_or(&Actor::System, |(actor, _)| actor);
+    note_event(
+        conn,
+        order,
+        TimelineKind::Restricted,
+        actor,
+        Some(restriction.as_str()),
+        now,
+    )?;
     if let Some((actor, request)) = by {
         let act = Act {
             actor,
-            action: "restrict",
+            action: AuditAction::Restrict,
             subject: &order.id.to_string(),
             detail: &format!("request={request} why={}", restriction.as_str()),
             reason_hash: None,
@@ -55,7 +65,7 @@ pub(crate) fn mark_in_tx(
 ///
 /// # Errors
 /// The courier does not answer, a booking is in flight, store or vault.
-pub(crate) async fn pursue(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
+pub(crate) async fn pursue(app: &App, id: OrderId, actor: &Actor) -> Result<(), AppError> {
     let now = app.clock.business_now();
     let found = app
         .orders
@@ -92,11 +102,11 @@ pub(super) fn no_longer_called_off(conn: &mut AnyConn, order: &Order) -> Result<
 
 /// Calls a printed order off, at its courier too. A courier that refuses is believed: the parcel is delivered, and the
 /// order is purged at its end.
-async fn call_off(app: &App, order: &Order, actor: &str) -> Result<(), AppError> {
+async fn call_off(app: &App, order: &Order, actor: &Actor) -> Result<(), AppError> {
     let id = order.id;
     match cancel::by(
         app,
-        actor.to_owned(),
+        actor.clone(),
         order.restriction.map(Restriction::as_str),
         None,
         id,
@@ -120,7 +130,7 @@ async fn call_off(app: &App, order: &Order, actor: &str) -> Result<(), AppError>
                     if order.status != OrderStatus::Printed {
                         return Ok(());
                     }
-                    note_event(conn, &order, REFUSED, "system", Some(&order.courier), now)
+                    note_event(conn, &order, REFUSED, &Actor::System, Some(&order.courier), now)
                 })
                 .await
         }
@@ -130,7 +140,7 @@ async fn call_off(app: &App, order: &Order, actor: &str) -> Result<(), AppError>
 
 /// Decides the purge of a restricted order that nothing holds and that is over, or can be; a draft or placed one is
 /// cancelled first. Everything is asked again under the order's lock.
-async fn decide(app: &App, id: OrderId, actor: &str) -> Result<(), AppError> {
+async fn decide(app: &App, id: OrderId, actor: &Actor) -> Result<(), AppError> {
     let (clock, window, actor) = (app.clock.clone(), app.settings.window, actor.to_owned());
     app.orders
         .write(move |conn| {

@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::clock::BusinessTime;
+use crate::domain::journal::JournalKind;
 use crate::store::dialect::insert_rows;
 use crate::store::schema::{journal, vault_meta};
 use crate::store::vault::{VaultConn, meta};
@@ -26,11 +27,18 @@ pub struct JournalRow {
     pub detail: String,
 }
 
+impl JournalRow {
+    /// What the entry is about; `None` for a kind that a newer program wrote.
+    pub fn kind(&self) -> Option<JournalKind> {
+        JournalKind::parse(&self.kind)
+    }
+}
+
 /// What is journalled, before it has a number.
 #[derive(Debug, Clone)]
 pub struct NewEntry {
-    /// `erase`, `revoke_key`, `hold`, `lift_hold`, ...
-    pub kind: &'static str,
+    /// What it is about.
+    pub kind: JournalKind,
     /// The id it is about.
     pub subject: String,
     /// Facts.
@@ -77,7 +85,7 @@ pub fn append_in_tx(
         .map(|(number, entry)| JournalRow {
             number,
             at: to_row(at),
-            kind: entry.kind.to_owned(),
+            kind: entry.kind.as_str().to_owned(),
             subject: entry.subject,
             detail: entry.detail,
         })
@@ -130,13 +138,13 @@ pub fn after(conn: &mut VaultConn<'_>, after: i64, limit: i64) -> Result<Vec<Jou
 /// The database.
 pub fn last_about(
     conn: &mut VaultConn<'_>,
-    kind: &str,
+    kind: JournalKind,
     subject: &str,
     from: i64,
 ) -> Result<Option<String>, StoreError> {
     Ok(journal::table
         .filter(journal::number.ge(from))
-        .filter(journal::kind.eq(kind))
+        .filter(journal::kind.eq(kind.as_str()))
         .filter(journal::subject.eq(subject))
         .order(journal::number.desc())
         .select(journal::detail)
@@ -188,9 +196,9 @@ pub fn numbered(conn: &mut VaultConn<'_>, numbers: &[i64]) -> Result<Vec<Journal
 ///
 /// # Errors
 /// The database.
-pub fn details_of(conn: &mut VaultConn<'_>, kind: &str) -> Result<Vec<String>, StoreError> {
+pub fn details_of(conn: &mut VaultConn<'_>, kind: JournalKind) -> Result<Vec<String>, StoreError> {
     Ok(journal::table
-        .filter(journal::kind.eq(kind))
+        .filter(journal::kind.eq(kind.as_str()))
         .order(journal::number)
         .select(journal::detail)
         .load(conn.sql())?)

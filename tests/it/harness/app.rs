@@ -20,6 +20,7 @@ use safelight::couriers::adapter::Endpoint;
 use safelight::couriers::simulated::Simulated;
 use safelight::couriers::simulated::sandbox::{self, Faults, RunningSandbox, SandboxConfig};
 use safelight::couriers::{Configured, Couriers, Parcel, Sender, client};
+use safelight::domain::actor::Actor;
 use safelight::domain::contact::{Recipient, RecipientParts};
 use safelight::domain::invalid::FieldErrors;
 use safelight::domain::scope::Scopes;
@@ -221,7 +222,7 @@ fn make_key(app: &App, client: &str, scopes: &str) -> String {
     let now = app.clock.business_now();
     let made = app
         .orders
-        .write_blocking(|conn| api_keys::create_in_tx(conn, "test", client, scopes, "cli", now))
+        .write_blocking(|conn| api_keys::create_in_tx(conn, "test", client, scopes, &Actor::CommandLine, now))
         .unwrap();
     made.bearer.expose().clone()
 }
@@ -269,7 +270,7 @@ impl TestApp {
         }
         let started = restore::check_pair(&app)?;
         if started.replayed > 0 {
-            app::retention::purge::sweep(&app, "system").await?;
+            app::retention::purge::sweep(&app, &Actor::System).await?;
         }
         let keys = Some(self.keys.clone());
         let served = Self::serve(app, databases, self.courier.clone(), keys, Options::default()).await;
@@ -293,7 +294,7 @@ impl TestApp {
         app.vault.make_ahead(&app.orders).unwrap();
         let started = restore::check_pair(&app).unwrap();
         if started.replayed > 0 {
-            app::retention::purge::sweep(&app, "system").await.unwrap();
+            app::retention::purge::sweep(&app, &Actor::System).await.unwrap();
         }
         let mut served = Self::serve(app, databases, Arc::new(courier), Some(keys), options).await;
         served.logged_from = logged_from;
@@ -495,7 +496,7 @@ impl TestApp {
         app::retention::expiry::end_stuck(&self.app).await.unwrap();
         app::subject_requests::reconcile::pursue_all(&self.app).await.unwrap();
         app::subject_requests::remind::remind(&self.app).await.unwrap();
-        app::retention::purge::sweep(&self.app, "system").await.unwrap();
+        app::retention::purge::sweep(&self.app, &Actor::System).await.unwrap();
         app::retention::leftovers::take_back(&self.app).await.unwrap();
         app::recovery::upkeep::forget(&self.app).await.unwrap();
     }

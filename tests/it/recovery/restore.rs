@@ -8,6 +8,8 @@ use reqwest::Method;
 use safelight::app::audit;
 use safelight::app::recovery::restore::{self, StartError};
 use safelight::app::retention::prove;
+use safelight::domain::actor::Actor;
+use safelight::domain::journal::JournalKind;
 use serde_json::{Value, json};
 
 use crate::harness::app::{Options, TestApp, WINDOW};
@@ -309,7 +311,10 @@ async fn a_death_between_the_journal_and_what_it_says_is_no_restore(app: &TestAp
     };
     app.app
         .vault
-        .journal(vec![entry("hold", &held, &until), entry("erase", &gone, "request")])
+        .journal(vec![
+            entry(JournalKind::Hold, &held, &until),
+            entry(JournalKind::Erase, &gone, "request"),
+        ])
         .unwrap();
     let started = restore::check_pair(&app.app).unwrap();
     assert_eq!((started.restored, started.replayed), (false, 2));
@@ -318,7 +323,7 @@ async fn a_death_between_the_journal_and_what_it_says_is_no_restore(app: &TestAp
         rows::count(&mut app.conn(), "orders WHERE first_held_at IS NOT NULL"),
         1
     );
-    safelight::app::retention::purge::finish(&app.app, "system")
+    safelight::app::retention::purge::finish(&app.app, &Actor::System)
         .await
         .unwrap();
     assert_eq!(app.personal_rows(&gone), [0, 0, 0]);

@@ -8,6 +8,7 @@ use diesel::connection::SimpleConnection;
 use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::app::audit;
+use safelight::domain::actor::Actor;
 use safelight::privacy::Secret;
 use safelight::store::{AnyConn, StoreError};
 use serde_json::{Value, json};
@@ -176,7 +177,7 @@ async fn bookings_and_purges_wait_and_nothing_is_lost(app: &TestApp) {
         "nothing is sent that an old copy could not know of"
     );
     assert!(
-        safelight::app::retention::purge::sweep(&app.app, "system")
+        safelight::app::retention::purge::sweep(&app.app, &Actor::System)
             .await
             .is_err()
     );
@@ -198,7 +199,7 @@ async fn bookings_and_purges_wait_and_nothing_is_lost(app: &TestApp) {
     the_vault_is_named(app.put(&app.keys.privacy, &path, held).await);
     drop(down);
     app.until("the purge is done", async || {
-        safelight::app::retention::purge::sweep(&app.app, "system")
+        safelight::app::retention::purge::sweep(&app.app, &Actor::System)
             .await
             .is_ok()
     })

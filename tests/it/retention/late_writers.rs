@@ -4,6 +4,7 @@
 use chrono::TimeDelta;
 use macro_rules_attribute::apply;
 use reqwest::Method;
+use safelight::domain::actor::Actor;
 use safelight::domain::retention::PurgeReason;
 use serde_json::json;
 
@@ -82,7 +83,7 @@ fn decide(app: &TestApp, id: &str) {
 async fn purge(app: &TestApp, id: &str, how: Purge) {
     decide(app, id);
     if matches!(how, Purge::Done) {
-        safelight::app::retention::purge::sweep(&app.app, "system")
+        safelight::app::retention::purge::sweep(&app.app, &Actor::System)
             .await
             .unwrap();
     }
@@ -287,7 +288,7 @@ async fn a_purge_and_forty_writers_at_once_leave_nobody(app: &TestApp) {
             }
         });
         futures_util::future::join(futures_util::future::join_all(writers), purge(app, &id, Purge::Done)).await;
-        safelight::app::retention::purge::sweep(&app.app, "system")
+        safelight::app::retention::purge::sweep(&app.app, &Actor::System)
             .await
             .unwrap();
         nobody_came_back(app, &id, &format!("round {round}")).await;

@@ -7,6 +7,7 @@ use safelight::app::audit;
 use safelight::app::recovery::restore;
 use safelight::app::retention::prove::scan;
 use safelight::app::retention::{leftovers, prove};
+use safelight::domain::actor::Actor;
 use serde_json::json;
 
 use crate::harness::app::{Options, TestApp};
@@ -36,7 +37,7 @@ fn what_a_reader_kept_in_the_wal_is_gone_after_any_next_sweep() {
         assert!(in_log(), "a reader is in the way");
         reader.batch_execute("ROLLBACK").unwrap();
         assert_eq!(
-            safelight::app::retention::purge::sweep(&app.app, "system")
+            safelight::app::retention::purge::sweep(&app.app, &Actor::System)
                 .await
                 .unwrap(),
             0
@@ -247,9 +248,9 @@ async fn a_chain_written_anew_stays_a_finding_until_a_person_has_settled_it(app:
     }
     restore::check_pair(&app.app).unwrap();
     assert!(audit::note_head(&app.app).await.is_err(), "a start settles nothing");
-    let said = audit::accept_chain(&app.app, "cli").unwrap().unwrap();
+    let said = audit::accept_chain(&app.app, &Actor::CommandLine).unwrap().unwrap();
     assert!(said.contains("lost=unknown lost_head="), "{said}");
-    assert_eq!(audit::accept_chain(&app.app, "cli").unwrap(), None);
+    assert_eq!(audit::accept_chain(&app.app, &Actor::CommandLine).unwrap(), None);
     audit::note_head(&app.app).await.unwrap();
     assert_eq!(
         app.get(&app.keys.admin, "/admin/v1/audit/verify").await.is(200)["ok"],

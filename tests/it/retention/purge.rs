@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use macro_rules_attribute::apply;
 use reqwest::Method;
+use safelight::domain::actor::Actor;
 use serde_json::{Value, json};
 
 use crate::harness::app::{TestApp, WINDOW};
@@ -208,7 +209,7 @@ async fn two_sweeps_at_once_purge_every_order_once(app: &TestApp) {
         ids.push(app.delivered().await);
     }
     app.advance(WINDOW + TimeDelta::minutes(1));
-    let sweeps = (0..4).map(|_| safelight::app::retention::purge::sweep(&app.app, "system"));
+    let sweeps = (0..4).map(|_| safelight::app::retention::purge::sweep(&app.app, &Actor::System));
     let purged: i64 = futures_util::future::join_all(sweeps)
         .await
         .into_iter()

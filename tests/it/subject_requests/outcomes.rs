@@ -6,6 +6,8 @@ use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::app::retention::{prove, purge};
 use safelight::app::subject_requests::reconcile;
+use safelight::domain::actor::Actor;
+use safelight::domain::journal::JournalKind;
 use safelight::domain::retention::PurgeReason;
 use safelight::store::purges;
 use serde_json::json;
@@ -264,7 +266,7 @@ async fn what_a_crash_cut_off_is_finished_from_wherever_it_was(app: &TestApp) {
     app.conn().batch_execute(&complete).unwrap();
     // Killed after the journal, before the order was marked.
     let entry = safelight::store::vault::journal::NewEntry {
-        kind: "restrict",
+        kind: JournalKind::Restrict,
         subject: after_journal.clone(),
         detail: "consent_withdrawn".to_owned(),
     };
@@ -351,7 +353,7 @@ async fn other_kinds_change_no_order(app: &TestApp) {
     }
     assert!(app.detail(&id).await["restricted_at"].is_null());
     assert_eq!(reconcile::pursue_all(&app.app).await.unwrap(), 0);
-    purge::sweep(&app.app, "system").await.unwrap();
+    purge::sweep(&app.app, &Actor::System).await.unwrap();
     assert_eq!(app.personal_rows(&id)[0], 1);
     let guardian = json!({"kind": "delete", "order_ids": [id], "requester": {"role": "guardian", "verified_by": "x"}});
     assert_eq!(asked(app, guardian).await["requester"]["role"], "guardian");

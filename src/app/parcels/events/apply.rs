@@ -8,10 +8,12 @@ use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::BusinessTime;
 use crate::couriers::{Booked, CourierEvent, News};
+use crate::domain::actor::Actor;
 use crate::domain::ids::{AttemptId, RowId};
 use crate::domain::job::JobKind;
 use crate::domain::order::OrderStatus;
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus, ask_again_at};
+use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
 use crate::store::orders::{Order, save_progress_in_tx};
 use crate::store::parked::{self, ParkedRow};
@@ -231,7 +233,7 @@ pub(crate) fn apply_to(
         _ if event.news == News::CalledOff && !attempt.state.is_in_flight() => return Ok(()),
         // The courier speaks of a parcel that we were not sure of: that settles it.
         _ if current && attempt.state != ShipmentState::Cancelled && order.status == OrderStatus::Printed => {
-            let actor = format!("courier:{}", attempt.courier);
+            let actor = Actor::courier(&attempt.courier);
             let booked = Booked {
                 provider_ref: event.provider_ref.clone(),
                 ..Booked::under(event.tracking_no.clone())
@@ -405,7 +407,7 @@ pub(crate) fn advance(
     let Some(progress) = Progress::after(attempt.progress, Progress { status, at: event.at }) else {
         return Ok(None);
     };
-    let (status, actor) = (progress.status, format!("courier:{}", attempt.courier));
+    let (status, actor) = (progress.status, Actor::courier(&attempt.courier));
     let entry = |order: &Order, kind| EventRow::new(order.id, now, kind, order.status, &actor, Some(status.as_str()));
     if trust == Trust::Unsigned && status.is_end() {
         // Noted, and the courier is asked whether it is true.
@@ -414,7 +416,7 @@ pub(crate) fn advance(
         }
         attempt.end_reported = Some(ReportedEnd { status, at: now });
         return Ok(Some(Moved {
-            entries: vec![entry(order, "end_reported")],
+            entries: vec![entry(order, TimelineKind::EndReported)],
             unconfirmed: Some(attempt.id),
         }));
     }
@@ -425,7 +427,7 @@ pub(crate) fn advance(
     } else {
         attempt.poll_at = Some(ask_again_at(now));
     }
-    let mut entries = vec![entry(order, "tracking")];
+    let mut entries = vec![entry(order, TimelineKind::Tracking)];
     // Only the current parcel moves its order.
     if order.attempt == attempt.number {
         match OrderStatus::step_for(status).filter(|_| event.news != News::NotCollected) {
@@ -476,11 +478,11 @@ fn called_off(
         .error("called_off_by_courier");
     shipments::change_in_tx(conn, attempt.id, &change)?;
     attempt.state = ShipmentState::Failed;
-    let actor = format!("courier:{}", attempt.courier);
+    let actor = Actor::courier(&attempt.courier);
     note_event(
         conn,
         order,
-        "booking_failed",
+        TimelineKind::BookingFailed,
         &actor,
         Some("called_off_by_courier"),
         now.business,
