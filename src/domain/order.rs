@@ -1,6 +1,10 @@
 //! The order's life: the one transition table. Whatever changes an order's status asks [`OrderStatus::after`].
 
+mod facts;
+
 use crate::domain::shipment::TrackingStatus;
+
+pub use facts::Order;
 
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,7 +2,8 @@
 
 use chrono::{DurationRound as _, TimeDelta};
 
-use crate::clock::{BusinessTime, Moment};
+use crate::clock::{BusinessTime, Moment, WallTime};
+use crate::domain::ids::{AttemptId, BookingReference, OrderId};
 
 /// A booked parcel without news for so long (business time) is asked for, and again after as long, until it ends: half of
 /// the longest gap between two scans of a parcel that moves.
@@ -190,6 +191,72 @@ impl Progress {
 
 /// The personal fields that a booking hands to a courier, as the disclosure names them.
 pub const DISCLOSED_TO_COURIERS: &str = "name,phone,address";
+
+/// An end that only an unsigned push reported, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportedEnd {
+    /// What it said.
+    pub status: TrackingStatus,
+    /// Since when, business time.
+    pub at: BusinessTime,
+}
+
+/// Why a booked parcel is being called off at its courier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallingOff {
+    /// The order is to be cancelled.
+    Cancel,
+    /// The recipient is to be corrected, and the parcel booked anew.
+    Correct,
+}
+
+impl CallingOff {
+    /// As it is written in rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Correct => "correct",
+        }
+    }
+
+    /// Reads the spelling of [`as_str`](Self::as_str).
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Cancel, Self::Correct]
+            .into_iter()
+            .find(|why| why.as_str() == text)
+    }
+}
+
+/// One attempt to book a parcel.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
+pub struct Attempt {
+    pub id: AttemptId,
+    pub order_id: OrderId,
+    pub number: u8,
+    pub courier: String,
+    pub reference: BookingReference,
+    pub state: ShipmentState,
+    pub provider_ref: Option<String>,
+    pub tries: u16,
+    /// Wall time.
+    pub first_sent_at: Option<WallTime>,
+    /// Wall time: after this the request of the last send is certainly no longer under way from here.
+    pub network_deadline: Option<WallTime>,
+    pub booked_at: Option<BusinessTime>,
+    pub progress: Option<Progress>,
+    pub last_error: Option<String>,
+    /// What was bought, where the courier offers a choice.
+    pub service: Option<String>,
+    /// Business time: when its courier is next asked about it.
+    pub poll_at: Option<BusinessTime>,
+    /// Wall time: when its courier was last asked about it.
+    pub polled_at: Option<WallTime>,
+    /// What waits to be confirmed.
+    pub end_reported: Option<ReportedEnd>,
+    /// Whether it is being called off just now, and why.
+    pub calling_off: Option<CallingOff>,
+}
 
 #[cfg(test)]
 mod tests {

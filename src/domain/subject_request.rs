@@ -1,8 +1,9 @@
 //! What a data subject may ask for, who may ask, by when it is answered, and what the answer does to an order.
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 
 use crate::clock::BusinessTime;
+use crate::domain::ids::RequestId;
 use crate::domain::invalid::Invalid;
 use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
@@ -153,6 +154,25 @@ pub fn parse_received(at: BusinessTime, now: BusinessTime) -> Result<BusinessTim
         ));
     }
     Ok(BusinessTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at))
+}
+
+/// A request, read and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
+pub struct SubjectRequest {
+    pub id: RequestId,
+    pub kind: RequestKind,
+    pub state: RequestState,
+    pub role: Role,
+    pub by_phone: bool,
+    pub received_at: BusinessTime,
+    pub due_on: NaiveDate,
+    pub due_official: bool,
+    pub created_at: BusinessTime,
+    pub created_by: String,
+    pub closed_at: Option<BusinessTime>,
+    pub closed_by: Option<String>,
+    pub journal: Option<i64>,
 }
 
 #[cfg(test)]

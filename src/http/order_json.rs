@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use crate::app::records::order_view::{OrderView, PersonalRecordView};
 use crate::domain::contact::Recipient;
+use crate::domain::shipment::Attempt;
 use crate::privacy::mask;
 use crate::store::orders::ItemRow;
-use crate::store::shipments::Attempt;
 
 /// Who an answer is for; decides how much of an order it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

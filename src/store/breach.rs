@@ -7,7 +7,8 @@ use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;
 use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
-use crate::store::orders::{Order, OrderRow, named, page_among};
+use crate::domain::order::Order;
+use crate::store::orders::{OrderRow, named, page_among};
 use crate::store::schema::{audit_log, key_epochs, order_person, orders};
 use crate::store::{AnyConn, StoreError, to_row};
 

@@ -4,8 +4,9 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::domain::ids::OrderId;
+use crate::domain::order::Order;
 use crate::store::dialect::{self, Fingerprints, insert_rows};
-use crate::store::orders::{self, Order};
+use crate::store::orders::{self};
 use crate::store::schema::{courier_remark, order_person};
 use crate::store::{AnyConn, StoreError};
 

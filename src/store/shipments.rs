@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use crate::clock::{BusinessTime, WallTime};
 use crate::domain::ids::{AttemptId, BookingReference, OrderId, RowId};
-use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
+use crate::domain::shipment::{Attempt, CallingOff, Progress, ReportedEnd, ShipmentState, TrackingStatus};
 use crate::store::dialect::{self, Fingerprints, update_rows};
 use crate::store::schema::{disclosures, order_tracking, orders, shipment_attempts};
 use crate::store::{AnyConn, StoreError, from_row, to_row};
@@ -35,70 +35,6 @@ struct AttemptRow {
     end_reported: Option<String>,
     end_reported_at: Option<NaiveDateTime>,
     calling_off: Option<String>,
-}
-
-/// An end that only an unsigned push reported, and since when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReportedEnd {
-    /// What it said.
-    pub status: TrackingStatus,
-    /// Since when, business time.
-    pub at: BusinessTime,
-}
-
-/// Why a booked parcel is being called off at its courier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallingOff {
-    /// The order is to be cancelled.
-    Cancel,
-    /// The recipient is to be corrected, and the parcel booked anew.
-    Correct,
-}
-
-impl CallingOff {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancel => "cancel",
-            Self::Correct => "correct",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Cancel, Self::Correct]
-            .into_iter()
-            .find(|why| why.as_str() == text)
-    }
-}
-
-/// One attempt to book a parcel.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
-pub struct Attempt {
-    pub id: AttemptId,
-    pub order_id: OrderId,
-    pub number: u8,
-    pub courier: String,
-    pub reference: BookingReference,
-    pub state: ShipmentState,
-    pub provider_ref: Option<String>,
-    pub tries: u16,
-    /// Wall time.
-    pub first_sent_at: Option<WallTime>,
-    /// Wall time: after this the request of the last send is certainly no longer under way from here.
-    pub network_deadline: Option<WallTime>,
-    pub booked_at: Option<BusinessTime>,
-    pub progress: Option<Progress>,
-    pub last_error: Option<String>,
-    /// What was bought, where the courier offers a choice.
-    pub service: Option<String>,
-    /// Business time: when its courier is next asked about it.
-    pub poll_at: Option<BusinessTime>,
-    /// Wall time: when its courier was last asked about it.
-    pub polled_at: Option<WallTime>,
-    /// What waits to be confirmed.
-    pub end_reported: Option<ReportedEnd>,
-    /// Whether it is being called off just now, and why.
-    pub calling_off: Option<CallingOff>,
 }
 
 impl TryFrom<AttemptRow> for Attempt {

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use crate::clock::BusinessTime;
 use crate::domain::ids::{OrderId, RequestId};
-use crate::domain::subject_request::{RequestKind, RequestState, Role};
+use crate::domain::subject_request::{RequestKind, RequestState, Role, SubjectRequest};
 use crate::store::orders::{NAMED_AT_ONCE, named};
 use crate::store::schema::{orders, subject_request_orders, subject_requests};
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
@@ -28,25 +28,6 @@ struct RequestRow {
     closed_at: Option<NaiveDateTime>,
     closed_by: Option<String>,
     journal: Option<i64>,
-}
-
-/// A request, read and checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
-pub struct SubjectRequest {
-    pub id: RequestId,
-    pub kind: RequestKind,
-    pub state: RequestState,
-    pub role: Role,
-    pub by_phone: bool,
-    pub received_at: BusinessTime,
-    pub due_on: NaiveDate,
-    pub due_official: bool,
-    pub created_at: BusinessTime,
-    pub created_by: String,
-    pub closed_at: Option<BusinessTime>,
-    pub closed_by: Option<String>,
-    pub journal: Option<i64>,
 }
 
 impl TryFrom<RequestRow> for SubjectRequest {

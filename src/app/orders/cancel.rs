@@ -10,10 +10,9 @@ use crate::app::{App, AppError, Caller};
 use crate::domain::actor::Actor;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{OrderStatus, Step};
-use crate::domain::shipment::ShipmentState;
+use crate::domain::shipment::{CallingOff, ShipmentState};
 use crate::privacy::Pii;
 use crate::store::orders::{self, Change};
-use crate::store::shipments::CallingOff;
 
 /// Cancels an order; `only_own` is the caller where it may act on its own client's orders alone.
 ///

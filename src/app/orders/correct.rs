@@ -10,12 +10,11 @@ use crate::app::records::personal_record;
 use crate::app::{App, AppError, Caller};
 use crate::domain::contact::Recipient;
 use crate::domain::ids::OrderId;
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::personal_record::PersonalRecord;
-use crate::domain::shipment::ShipmentState;
+use crate::domain::shipment::{CallingOff, ShipmentState};
 use crate::domain::timeline::TimelineKind;
-use crate::store::orders::{Change, Order, change_in_tx};
-use crate::store::shipments::CallingOff;
+use crate::store::orders::{Change, change_in_tx};
 
 /// Replaces the recipient.
 ///

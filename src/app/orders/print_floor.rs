@@ -7,10 +7,10 @@ use crate::app::{App, AppError, Caller};
 use crate::clock::{BusinessTime, WallTime, delta};
 use crate::domain::actor::Actor;
 use crate::domain::ids::{OrderId, RowId};
-use crate::domain::order::{OrderStatus, Step};
+use crate::domain::order::{Order, OrderStatus, Step};
 use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
-use crate::store::orders::{self, Change, Order};
+use crate::store::orders::{self, Change};
 use crate::store::prints::{self, PrintRow};
 use crate::store::{AnyConn, timeline, to_row};
 

@@ -19,11 +19,11 @@ use crate::domain::circuit_breaker::{Call, State};
 use crate::domain::contact::Recipient;
 use crate::domain::ids::AttemptId;
 use crate::domain::job::{Next, bounded_retry_after, retry_wait};
-use crate::domain::order::OrderStatus;
-use crate::domain::shipment::{DISCLOSED_TO_COURIERS, ShipmentState};
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::shipment::{Attempt, DISCLOSED_TO_COURIERS, ShipmentState};
 use crate::domain::timeline::TimelineKind;
-use crate::store::orders::{self, Order};
-use crate::store::shipments::{self, Attempt, Change};
+use crate::store::orders::{self};
+use crate::store::shipments::{self, Change};
 use crate::store::{AnyConn, courier_state};
 use crate::vault::keyring::Keyring;
 

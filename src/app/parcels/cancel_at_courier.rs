@@ -14,13 +14,12 @@ use crate::couriers::{CallError, CancelAnswer, ParcelRef};
 use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
-use crate::domain::job::JobKind;
-use crate::domain::job::Next;
-use crate::domain::order::Step;
-use crate::domain::shipment::ShipmentState;
+use crate::domain::job::{JobKind, Next};
+use crate::domain::order::{Order, Step};
+use crate::domain::shipment::{Attempt, CallingOff, ShipmentState};
 use crate::domain::timeline::TimelineKind;
-use crate::store::orders::{self, Change, Order};
-use crate::store::shipments::{self, Attempt, CallingOff};
+use crate::store::orders::{self, Change};
+use crate::store::shipments::{self};
 use crate::store::{AnyConn, jobs};
 use crate::vault::keyring::Keyring;
 

@@ -24,11 +24,11 @@ use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::OrderId;
 use crate::domain::job::Next;
-use crate::domain::order::OrderStatus;
-use crate::domain::shipment::ShipmentState;
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::shipment::{Attempt, ShipmentState};
 use crate::domain::timeline::TimelineKind;
-use crate::store::orders::{self, Order};
-use crate::store::shipments::{self, Attempt, Change};
+use crate::store::orders::{self};
+use crate::store::shipments::{self, Change};
 use crate::store::{AnyConn, meta};
 use crate::vault::keyring::Keyring;
 

@@ -8,10 +8,10 @@ use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::State;
 use crate::domain::contact::{Address, Country};
 use crate::domain::invalid::{FieldError, Invalid};
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::shipment::Attempt;
 use crate::domain::timeline::TimelineKind;
-use crate::store::orders::Order;
-use crate::store::shipments::{self, Attempt};
+use crate::store::shipments::{self};
 use crate::store::{AnyConn, courier_state};
 use crate::vault::keyring::Keyring;
 

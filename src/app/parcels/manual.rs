@@ -13,15 +13,13 @@ use crate::app::{App, AppError, Caller};
 use crate::couriers::{Booked, ParcelRef};
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::{AttemptId, OrderId};
-use crate::domain::job::JobKind;
-use crate::domain::job::Next;
-use crate::domain::order::{OrderStatus, Step};
-use crate::domain::shipment::DISCLOSED_TO_COURIERS;
-use crate::domain::shipment::{ShipmentState, TrackingStatus};
+use crate::domain::job::{JobKind, Next};
+use crate::domain::order::{Order, OrderStatus, Step};
+use crate::domain::shipment::{Attempt, DISCLOSED_TO_COURIERS, ShipmentState, TrackingStatus};
 use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
-use crate::store::orders::{self, Change, Order, change_in_tx};
-use crate::store::shipments::{self, Attempt};
+use crate::store::orders::{self, Change, change_in_tx};
+use crate::store::shipments::{self};
 use crate::vault::keyring::Keyring;
 
 /// Records that a printed order was shipped by hand under that number, and asks the courier for news of it. The courier is

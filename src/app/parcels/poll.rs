@@ -18,10 +18,10 @@ use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
 use crate::domain::job::Next;
-use crate::domain::shipment::{CONFIRM_WITHIN, QUIET, ShipmentState, WITHOUT_NUMBER};
+use crate::domain::order::Order;
+use crate::domain::shipment::{Attempt, CONFIRM_WITHIN, QUIET, ShipmentState, WITHOUT_NUMBER};
 use crate::domain::timeline::TimelineKind;
-use crate::store::orders::Order;
-use crate::store::shipments::{self, Attempt, Change};
+use crate::store::shipments::{self, Change};
 use crate::store::{AnyConn, orders};
 use crate::vault::keyring::Keyring;
 

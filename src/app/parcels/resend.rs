@@ -10,12 +10,11 @@ use crate::app::{App, AppError};
 use crate::clock::WallTime;
 use crate::couriers::BookError;
 use crate::domain::circuit_breaker::Call;
-use crate::domain::job::Next;
-use crate::domain::job::bounded_retry_after;
+use crate::domain::job::{Next, bounded_retry_after};
 use crate::domain::order::OrderStatus;
-use crate::domain::shipment::ShipmentState;
+use crate::domain::shipment::{Attempt, ShipmentState};
 use crate::store::orders;
-use crate::store::shipments::{self, Attempt, Change};
+use crate::store::shipments::{self, Change};
 
 /// Sends an attempt again that may be booked already, under the same reference, for as long as that books nothing twice.
 /// It stays unknown unless the answer itself says what became of it.

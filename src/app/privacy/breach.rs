@@ -10,11 +10,12 @@ use crate::app::{App, AppError, Caller};
 use crate::clock::BusinessTime;
 use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
+use crate::domain::order::Order;
+use crate::domain::shipment::Attempt;
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
 use crate::store::breach::{self, Counts, Window};
-use crate::store::orders::Order;
-use crate::store::shipments::{self, Attempt};
+use crate::store::shipments::{self};
 use crate::store::{keys, personal_records};
 use crate::vault::keyring::Kind;
 

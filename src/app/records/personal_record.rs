@@ -3,9 +3,10 @@
 use crate::app::AppError;
 use crate::clock::BusinessTime;
 use crate::domain::ids::OrderId;
+use crate::domain::order::Order;
 use crate::domain::personal_record::PersonalRecord;
 use crate::store::personal_records::{self, PersonalRecordRow, Refused};
-use crate::store::{AnyConn, StoreError, epochs, orders::Order};
+use crate::store::{AnyConn, StoreError, epochs};
 use crate::vault::keyring::{Keyring, Kind, Table};
 use crate::vault::{VaultError, record};
 

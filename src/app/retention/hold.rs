@@ -12,11 +12,12 @@ use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldError, Invalid};
 use crate::domain::journal::JournalKind;
+use crate::domain::order::Order;
 use crate::domain::timeline::TimelineKind;
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
 use crate::store::meta;
-use crate::store::orders::{self, Change, Order, change_in_tx};
+use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::vault::journal::NewEntry;
 
 /// Holds an order until a moment, or moves that moment. However often it is renewed, no hold reaches further than the

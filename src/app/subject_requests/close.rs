@@ -8,10 +8,10 @@ use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;
 use crate::domain::audit::AuditAction;
 use crate::domain::ids::RequestId;
-use crate::domain::subject_request::RequestState;
+use crate::domain::subject_request::{RequestState, SubjectRequest};
 use crate::privacy::Pii;
 use crate::store::audit::{self, Act};
-use crate::store::subject_requests::{self, SubjectRequest};
+use crate::store::subject_requests::{self};
 use crate::store::{AnyConn, subject_texts};
 use crate::vault::record::RequestText;
 

@@ -11,8 +11,8 @@ use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;
 use crate::domain::ids::{OrderId, RequestId};
 use crate::domain::journal::JournalKind;
-use crate::domain::subject_request::{RequestKind, RequestState, Restriction, Role};
-use crate::store::subject_requests::{self, SubjectRequest};
+use crate::domain::subject_request::{RequestKind, RequestState, Restriction, Role, SubjectRequest};
+use crate::store::subject_requests::{self};
 use crate::store::vault::journal::{JournalRow, NewEntry};
 use crate::store::{AnyConn, meta, orders};
 

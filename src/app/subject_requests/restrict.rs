@@ -10,13 +10,12 @@ use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;
 use crate::domain::audit::AuditAction;
 use crate::domain::ids::{OrderId, RequestId};
-use crate::domain::order::{OrderStatus, Step};
-use crate::domain::shipment::ShipmentState;
+use crate::domain::order::{Order, OrderStatus, Step};
+use crate::domain::shipment::{Attempt, ShipmentState};
 use crate::domain::subject_request::{NextStep, Restriction};
 use crate::domain::timeline::TimelineKind;
 use crate::store::audit::{self, Act};
-use crate::store::orders::{self, Change, Order, change_in_tx};
-use crate::store::shipments::Attempt;
+use crate::store::orders::{self, Change, change_in_tx};
 use crate::store::{AnyConn, purges, timeline};
 
 /// The timeline's entry that a courier no longer calls a parcel off: it is not asked again.

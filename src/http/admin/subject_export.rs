@@ -14,6 +14,8 @@ use crate::app::App;
 use crate::app::subject_requests::export::{self, Export, ExportedOrder, Exporting, Held, Remark};
 use crate::domain::ids::{OrderId, RequestId, RowId};
 use crate::domain::personal_record::{Note, PersonalRecord, TrackingNumber};
+use crate::domain::shipment::Attempt;
+use crate::domain::subject_request::SubjectRequest;
 use crate::http::admin::orders::PrintBody;
 use crate::http::admin::privacy::{DisclosureBody, RevealedBody};
 use crate::http::admin::purges::ReceiptBody;
@@ -27,9 +29,7 @@ use crate::http::run_to_completion::run_to_completion;
 use crate::privacy::Pii;
 use crate::store::orders::ItemRow;
 use crate::store::reveals::RevealRow;
-use crate::store::shipments::Attempt;
 use crate::store::subject_orders::ConsentRow;
-use crate::store::subject_requests::SubjectRequest;
 
 /// Everything that is held on a person.
 #[derive(Serialize, ToSchema)]

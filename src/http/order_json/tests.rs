@@ -7,11 +7,10 @@ use crate::domain::contact::RecipientParts;
 use crate::domain::ids::{AttemptId, BookingReference, OrderId};
 use crate::domain::invalid::FieldErrors;
 use crate::domain::money::Money;
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::personal_record::{PersonalRecord, TrackingNumber};
 use crate::domain::shipment::{Progress, ShipmentState, TrackingStatus};
 use crate::privacy::Pii;
-use crate::store::orders::Order;
 
 const NUMBER: &str = "SF1234560001";
 const PHOTO: &str = "oss://id-photos/a.jpg";

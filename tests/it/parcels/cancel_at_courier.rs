@@ -3,13 +3,13 @@
 use chrono::TimeDelta;
 use macro_rules_attribute::apply;
 use safelight::couriers::{CallError, CancelAnswer};
-use safelight::store::shipments::{self, CallingOff, Change};
+use safelight::domain::shipment::CallingOff;
+use safelight::store::shipments::{self, Change};
 use serde_json::{Value, json};
 
 use crate::harness::answer::Answer;
 use crate::harness::app::{Options, TestApp};
-use crate::harness::fixtures;
-use crate::harness::{planted, rows};
+use crate::harness::{fixtures, planted, rows};
 
 fn fake() -> Options {
     Options {

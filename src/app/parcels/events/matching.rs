@@ -4,8 +4,9 @@
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::couriers::{Booked, CourierEvent};
+use crate::domain::shipment::Attempt;
 use crate::privacy::Pii;
-use crate::store::shipments::{self, Attempt, TrackingRow};
+use crate::store::shipments::{self, TrackingRow};
 use crate::store::{AnyConn, StoreError, orders};
 use crate::vault::keyring::{Keyring, Kind};
 
