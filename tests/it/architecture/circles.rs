@@ -4,29 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{Modules, Source, sources};
 
-/// Arrows that still close a circle, from a file (or all files that begin so) to one that leads back. Whoever opens a
-/// circle takes its lines out.
-const KNOWN_CIRCLES: &[(&str, &str)] = &[
-    // The kinds of journal entries stand beside their replay.
-    ("app/audit.rs", "app/recovery/restore.rs"),
-    ("app/retention/purge.rs", "app/recovery/restore.rs"),
-    ("app/subject_requests/journalled.rs", "app/recovery/restore.rs"),
-    (
-        "couriers/simulated/sandbox/ledger.rs",
-        "couriers/simulated/sandbox/journal.rs",
-    ),
-    ("http/", "http/docs/openapi.rs"),
-    // Rows stand beside the queries that use them, and the statements of each engine are written for those rows.
-    ("store/conn.rs", "store/dialect.rs"),
-    ("store/dialect", "store/intake.rs"),
-    ("store/dialect", "store/orders.rs"),
-    ("store/dialect", "store/personal_records.rs"),
-    ("store/dialect", "store/purges.rs"),
-    ("store/dialect", "store/shipments.rs"),
-    ("store/dialect", "store/timeline.rs"),
-    ("store/dialect", "store/vault/journal.rs"),
-];
-
 /// Which file names which, and by which path. A module and what stands inside it are one thing: they may name each
 /// other, and so no circle goes through such a pair.
 fn arrows(sources: &[Source]) -> BTreeMap<&str, BTreeMap<&str, String>> {
@@ -68,39 +45,18 @@ fn circles(arrows: &BTreeMap<&str, BTreeMap<&str, String>>) -> BTreeSet<Vec<Stri
         .collect()
 }
 
-/// Whether that line of [`KNOWN_CIRCLES`] means this arrow.
-fn is_known((known_from, known_to): (&str, &str), from: &str, to: &str) -> bool {
-    from.starts_with(known_from) && to == known_to
-}
-
 #[test]
 fn no_files_name_each_other_in_a_circle() {
     let sources = sources();
     let arrows = arrows(&sources);
-    let mut without_known = arrows.clone();
-    for (from, named) in &mut without_known {
-        named.retain(|to, _| !KNOWN_CIRCLES.iter().any(|known| is_known(*known, from, to)));
-    }
     let mut wrong = String::new();
-    for circle in circles(&without_known) {
+    for circle in circles(&arrows) {
         wrong += &format!("{circle:?} is a circle:\n");
         for from in &circle {
-            let within = without_known[&**from]
+            let within = arrows[&**from]
                 .iter()
                 .filter(|(to, _)| circle.iter().any(|file| file == *to));
             wrong.extend(within.map(|(to, path)| format!("    {from} -> {to} by {path}\n")));
-        }
-    }
-    let all = circles(&arrows);
-    for known in KNOWN_CIRCLES {
-        let stands = all.iter().any(|circle| {
-            circle.iter().any(|from| {
-                let mut named = arrows[&**from].keys();
-                named.any(|to| is_known(*known, from, to) && circle.iter().any(|file| file == to))
-            })
-        });
-        if !stands {
-            wrong += &format!("{known:?} closes no circle any longer: take it out of KNOWN_CIRCLES\n");
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
