@@ -477,12 +477,11 @@ fn nothing_but_a_copy_of_this_very_database_takes_its_place() {
                 );
             }
         }
-        let mut worker = installation
-            .command(&["work"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let work = || {
+            let mut command = installation.command(&["work"]);
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        };
+        let mut worker = work();
         let started = Stopwatch::now();
         loop {
             let (status, out, err) = installation.run(&["restore", "copies"]);
@@ -491,6 +490,10 @@ fn nothing_but_a_copy_of_this_very_database_takes_its_place() {
                 break;
             }
             assert!(started.elapsed() < PATIENCE, "it is restored under a worker");
+            // One that came in the middle of a restore was turned away.
+            if worker.try_wait().unwrap().is_some() {
+                worker = work();
+            }
         }
         worker.kill().unwrap();
         worker.wait().unwrap();
