@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod conflict;
 pub mod error;
 pub mod group_commit;
 pub mod orders;

@@ -1,5 +1,6 @@
 //! Why a verb was not done, in terms that both doors can answer with.
 
+use crate::app::conflict::Conflict;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::FieldError;
 use crate::domain::order::IllegalStep;
@@ -13,13 +14,8 @@ pub enum AppError {
     #[error("not found")]
     NotFound,
     /// The thing is not in a state that allows this.
-    #[error("conflict: {code}")]
-    Conflict {
-        /// Stable code.
-        code: &'static str,
-        /// What to do instead.
-        detail: &'static str,
-    },
+    #[error("conflict: {}", .0.code())]
+    Conflict(Conflict),
     /// The client has an order with that reference already.
     #[error("the reference is taken")]
     ReferenceTaken {
@@ -66,22 +62,14 @@ pub enum AppError {
     Internal(String),
 }
 
-impl AppError {
-    /// The thing is not in a state that allows this.
-    pub const fn conflict(code: &'static str, detail: &'static str) -> Self {
-        Self::Conflict { code, detail }
-    }
-}
-
 impl From<IllegalStep> for AppError {
-    fn from(IllegalStep(code): IllegalStep) -> Self {
-        let detail = match code {
-            "not_cancellable" => "the order can no longer be cancelled",
-            "not_a_draft" => "only a draft can be confirmed",
-            "not_returned" => "only a returned order is sent again",
-            "already_printed" => "the order is printed already; POST .../reprint records another print",
-            _ => "the order's status does not allow this",
-        };
-        Self::Conflict { code, detail }
+    fn from(step: IllegalStep) -> Self {
+        Self::Conflict(match step {
+            IllegalStep::NotADraft => Conflict::NotADraft,
+            IllegalStep::AlreadyPrinted => Conflict::AlreadyPrinted,
+            IllegalStep::NotCancellable => Conflict::PastCancelling,
+            IllegalStep::NotReturned => Conflict::NotReturned,
+            IllegalStep::NotFromHere => Conflict::StatusForbids,
+        })
     }
 }

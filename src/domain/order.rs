@@ -54,10 +54,20 @@ pub enum Step {
     Reship,
 }
 
-/// Why a step is impossible: a stable code for a 409.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct IllegalStep(pub &'static str);
+/// Why a step is impossible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IllegalStep {
+    /// Only a draft is confirmed.
+    NotADraft,
+    /// The print is recorded.
+    AlreadyPrinted,
+    /// The order is shipped, or has ended.
+    NotCancellable,
+    /// Only what came back is sent once more.
+    NotReturned,
+    /// The status does not have this step.
+    NotFromHere,
+}
 
 impl OrderStatus {
     /// Every status, in the order of an order's life.
@@ -76,19 +86,19 @@ impl OrderStatus {
     /// The status after `step`.
     ///
     /// # Errors
-    /// A stable code that says why the step is impossible here.
+    /// Why the step is impossible here.
     pub const fn after(self, step: Step) -> Result<Self, IllegalStep> {
         use OrderStatus::{Cancelled, Delivered, Draft, Lost, Placed, Printed, Printing, Returned, Shipped};
         match (self, step) {
             (Draft, Step::Confirm) => Ok(Placed),
-            (_, Step::Confirm) => Err(IllegalStep("not_a_draft")),
+            (_, Step::Confirm) => Err(IllegalStep::NotADraft),
 
             // A lease that lapsed may be claimed again before anyone put the order back.
             (Placed | Printing, Step::Claim) => Ok(Printing),
             (Printing, Step::Release) => Ok(Placed),
             // From `placed`: the lease lapsed and nobody else took the order.
             (Placed | Printing, Step::Print) => Ok(Printed),
-            (Printed | Shipped | Delivered | Returned | Lost, Step::Print) => Err(IllegalStep("already_printed")),
+            (Printed | Shipped | Delivered | Returned | Lost, Step::Print) => Err(IllegalStep::AlreadyPrinted),
 
             (Printed, Step::Ship) => Ok(Shipped),
             // The first news of a parcel can be its last.
@@ -97,12 +107,12 @@ impl OrderStatus {
             (Printed | Shipped, Step::Lose) => Ok(Lost),
 
             (Draft | Placed | Printing | Printed, Step::Cancel) => Ok(Cancelled),
-            (_, Step::Cancel) => Err(IllegalStep("not_cancellable")),
+            (_, Step::Cancel) => Err(IllegalStep::NotCancellable),
 
             // The print is there: it waits for a courier again.
             (Returned, Step::Reship) => Ok(Printed),
-            (_, Step::Reship) => Err(IllegalStep("not_returned")),
-            _ => Err(IllegalStep("illegal_transition")),
+            (_, Step::Reship) => Err(IllegalStep::NotReturned),
+            _ => Err(IllegalStep::NotFromHere),
         }
     }
 
@@ -202,23 +212,20 @@ mod tests {
     fn impossible_steps_name_their_reason() {
         assert_eq!(
             OrderStatus::Shipped.after(Step::Cancel),
-            Err(IllegalStep("not_cancellable"))
+            Err(IllegalStep::NotCancellable)
         );
-        assert_eq!(
-            OrderStatus::Placed.after(Step::Confirm),
-            Err(IllegalStep("not_a_draft"))
-        );
+        assert_eq!(OrderStatus::Placed.after(Step::Confirm), Err(IllegalStep::NotADraft));
         assert_eq!(
             OrderStatus::Printed.after(Step::Print),
-            Err(IllegalStep("already_printed"))
+            Err(IllegalStep::AlreadyPrinted)
         );
         assert_eq!(
             OrderStatus::Delivered.after(Step::Reship),
-            Err(IllegalStep("not_returned"))
+            Err(IllegalStep::NotReturned)
         );
         assert_eq!(
             OrderStatus::Cancelled.after(Step::Deliver),
-            Err(IllegalStep("illegal_transition"))
+            Err(IllegalStep::NotFromHere)
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Calling an order off before it is shipped. A parcel that is booked already is called off at the courier first, and
 //! the courier's answer decides.
 
+use crate::app::conflict::Conflict;
 use crate::app::orders::query::{lock_visible, visible};
 use crate::app::parcels::attempts::{self, By, Now, close_attempt, refuse_held, refuse_in_flight, step};
 use crate::app::parcels::cancel_at_courier::{booked_parcel, call_off};
@@ -70,10 +71,7 @@ pub(crate) async fn by(
         if let Some(attempt) = attempt {
             // Booked in between: the courier was not asked about this one.
             if attempt.state == ShipmentState::Booked && called_off != Some(attempt.id) {
-                return Err(AppError::conflict(
-                    "booking_in_progress",
-                    "the parcel was booked just now; try again",
-                ));
+                return Err(AppError::Conflict(Conflict::BookedMeanwhile));
             }
             if attempt.state != ShipmentState::Failed {
                 close_attempt(conn, &attempt, now.business)?;

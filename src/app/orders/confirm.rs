@@ -1,5 +1,6 @@
 //! A draft becomes an order.
 
+use crate::app::conflict::Conflict;
 use crate::app::orders::query::lock_visible;
 use crate::app::parcels::attempts::{By, refuse_held, step};
 use crate::app::records::order_view::{self, OrderView};
@@ -17,10 +18,7 @@ pub async fn confirm(app: &App, caller: &Caller, id: OrderId) -> Result<OrderVie
     app.write_sealed(move |conn, ring| {
         let mut order = lock_visible(conn, id, Some(&caller))?;
         if order.restriction.is_some() {
-            return Err(AppError::conflict(
-                "restricted",
-                "the person asked to be forgotten: the draft is about to be cancelled",
-            ));
+            return Err(AppError::Conflict(Conflict::Restricted));
         }
         refuse_held(&order, now)?;
         step(

@@ -1,6 +1,7 @@
 //! Correcting the recipient before the parcel is shipped. A booked parcel is called off at the courier first and booked
 //! anew with the corrected recipient.
 
+use crate::app::conflict::Conflict;
 use crate::app::orders::query::{lock_visible, visible};
 use crate::app::parcels::attempts::{self, Now, close_attempt, new_attempt, note_event, refuse_held, refuse_in_flight};
 use crate::app::parcels::cancel_at_courier::{booked_parcel, call_off};
@@ -78,10 +79,7 @@ pub async fn correct(
         if let Some(attempt) = attempt {
             match attempt.state {
                 ShipmentState::Booked if called_off != Some(attempt.id) => {
-                    return Err(AppError::conflict(
-                        "booking_in_progress",
-                        "the parcel was booked just now; try again",
-                    ));
+                    return Err(AppError::Conflict(Conflict::BookedMeanwhile));
                 }
                 ShipmentState::Booked => {
                     close_attempt(conn, &attempt, now.business)?;
@@ -105,17 +103,11 @@ fn allow(order: &Order, now: Now) -> Result<(), AppError> {
     }
     refuse_held(order, now.business)?;
     if order.is_withdrawn() {
-        return Err(personal_record::withdrawn());
+        return Err(AppError::Conflict(Conflict::ConsentWithdrawn));
     }
     match order.status {
-        OrderStatus::Cancelled => Err(AppError::conflict(
-            "illegal_transition",
-            "the order is cancelled: place a new one",
-        )),
-        status if status.is_shipped() => Err(AppError::conflict(
-            "already_shipped",
-            "the parcel is on its way; a returned one is sent again as a new order or by reship",
-        )),
+        OrderStatus::Cancelled => Err(AppError::Conflict(Conflict::OrderCancelled)),
+        status if status.is_shipped() => Err(AppError::Conflict(Conflict::AlreadyShipped)),
         _ => Ok(()),
     }
 }

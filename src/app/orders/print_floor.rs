@@ -1,5 +1,6 @@
 //! The print floor: leased work, printed orders, and the push to the courier that follows from them.
 
+use crate::app::conflict::Conflict;
 use crate::app::parcels::attempts::{By, Now, new_attempt, note_event, refuse_held, step};
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
@@ -118,10 +119,7 @@ pub async fn printed(app: &App, caller: &Caller, operator: Operator, id: OrderId
 }
 
 fn lease_lost() -> AppError {
-    AppError::conflict(
-        "lease_lost",
-        "the order is not leased to this key, operator and station; claim it again",
-    )
+    AppError::Conflict(Conflict::LeaseLost)
 }
 
 fn record_print(
@@ -158,10 +156,7 @@ pub async fn reprint(
         let order = personal_record::lock(conn, id)?;
         refuse_held(&order, now)?;
         if order.status != OrderStatus::Printed {
-            return Err(AppError::conflict(
-                "not_printed",
-                "only a printed order that is not shipped is printed again",
-            ));
+            return Err(AppError::Conflict(Conflict::NotPrinted));
         }
         record_print(conn, id, &operator, true, now)?;
         notes::add(conn, ring, id, notes::note("reprint_reason", id, &reason), now)?;

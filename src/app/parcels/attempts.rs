@@ -1,6 +1,7 @@
 //! What all who change an order's parcel share: a new attempt, a recorded booking, a step of the order.
 
 use crate::app::AppError;
+use crate::app::conflict::Conflict;
 use crate::app::records::personal_record;
 use crate::clock::{BusinessTime, WallTime, delta};
 use crate::couriers::{Booked, ParcelRef};
@@ -137,10 +138,7 @@ pub(crate) fn add_attempt(
 ) -> Result<AttemptId, AppError> {
     let number = order.attempt.saturating_add(1);
     if number > 99 {
-        return Err(AppError::conflict(
-            "too_many_attempts",
-            "all 99 booking attempts of this order are used up",
-        ));
+        return Err(AppError::Conflict(Conflict::TooManyAttempts));
     }
     // The courier's word for it, perhaps in a push that nobody signed, is all that says that the last parcel is called
     // off: it is told to, once more, so that it never carries two.
@@ -308,7 +306,7 @@ pub(crate) const DUPLICATE: &str = "stray_tracking";
 /// 409 `held`.
 pub(crate) fn refuse_held(order: &Order, now: BusinessTime) -> Result<(), AppError> {
     if order.is_held(now) {
-        return Err(AppError::conflict("held", "the order is held: nothing may be changed"));
+        return Err(AppError::Conflict(Conflict::Held));
     }
     Ok(())
 }
@@ -316,10 +314,7 @@ pub(crate) fn refuse_held(order: &Order, now: BusinessTime) -> Result<(), AppErr
 /// Whether an order's current parcel may still be about to be booked.
 pub(crate) fn refuse_in_flight(attempt: Option<&Attempt>) -> Result<(), AppError> {
     match attempt {
-        Some(attempt) if attempt.state.is_in_flight() => Err(AppError::conflict(
-            "booking_in_progress",
-            "the parcel is being booked, or it is not known yet whether it is; try again shortly",
-        )),
+        Some(attempt) if attempt.state.is_in_flight() => Err(AppError::Conflict(Conflict::BookingInProgress)),
         _ => Ok(()),
     }
 }

@@ -5,6 +5,7 @@
 
 use chrono::TimeDelta;
 
+use crate::app::conflict::Conflict;
 use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight, step};
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::records::personal_record;
@@ -71,10 +72,7 @@ pub(crate) async fn call_off(
         return Err(match attempt.first_sent_at {
             Some(_) => trouble(circuit_breaker::NOT_CONFIGURED),
             // Shipped by hand: its courier never heard of us, and asking again will not help.
-            None => AppError::conflict(
-                "not_cancellable",
-                "the parcel was not booked here: call it off at its courier, then mark what becomes of it",
-            ),
+            None => AppError::Conflict(Conflict::BookedElsewhere),
         });
     };
     if let Permit::Wait { .. } = circuit_breaker::permit(app, courier, Call::Ask).await? {
@@ -101,10 +99,7 @@ pub(crate) async fn call_off(
                 "the courier refuses to call a parcel off"
             );
             keep(app, attempt).await?;
-            Err(AppError::conflict(
-                "not_cancellable",
-                "the courier no longer calls this parcel off",
-            ))
+            Err(AppError::Conflict(Conflict::CourierKeepsParcel))
         }
         Err(error) => Err(trouble(&error.code)),
     }

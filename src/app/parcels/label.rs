@@ -3,6 +3,7 @@
 //! The floor prints one for every parcel, every day: that is its work and no disclosure to anybody new, so it is not
 //! audited as a reveal is; the audit log would drown in it.
 
+use crate::app::conflict::Conflict;
 use crate::app::parcels::attempts;
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::records::personal_record;
@@ -75,7 +76,7 @@ fn look(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Found, AppErr
         return Err(AppError::Gone("purged"));
     }
     let attempt = attempts::current(conn, &order)?.filter(|attempt| attempt.state == ShipmentState::Booked);
-    let attempt = attempt.ok_or(NOT_BOOKED)?;
+    let attempt = attempt.ok_or(AppError::Conflict(Conflict::NotBooked))?;
     if let Some(row) = labels::find(conn, id, attempt.number)? {
         let place = place(&row.order_id, row.attempt);
         let document = match ring.open(row.epoch, Table::OrderLabel, &place, &row.sealed) {
@@ -91,7 +92,7 @@ fn look(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Found, AppErr
         }));
     }
     if order.is_withdrawn() {
-        return Err(personal_record::withdrawn());
+        return Err(AppError::Conflict(Conflict::ConsentWithdrawn));
     }
     let person = personal_record::find(conn, ring, id)?;
     let parcel = attempts::parcel_ref(
@@ -102,8 +103,6 @@ fn look(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Found, AppErr
     Ok(Found::Ask(Box::new((attempt, parcel))))
 }
 
-const NOT_BOOKED: AppError = AppError::conflict("not_booked", "there is no booked parcel that a label could be for");
-
 /// Keeps a label, unless the parcel it is for is not the order's any more.
 async fn keep(app: &App, attempt: &Attempt, label: Label) -> Result<(), AppError> {
     let (clock, id, order, number) = (app.clock.clone(), attempt.id, attempt.order_id, attempt.number);
@@ -111,7 +110,7 @@ async fn keep(app: &App, attempt: &Attempt, label: Label) -> Result<(), AppError
         personal_record::lock(conn, order)?;
         match crate::store::shipments::find(conn, id)? {
             Some(attempt) if attempt.state == ShipmentState::Booked => {}
-            _ => return Err(NOT_BOOKED),
+            _ => return Err(AppError::Conflict(Conflict::NotBooked)),
         }
         let epoch = personal_record::current_epoch(conn, ring, clock.business_now())?;
         let (order_id, attempt) = (order.to_string(), i16::from(number));

@@ -1,6 +1,7 @@
 //! What operators settle by hand: a parcel that was shipped without a booking, an end that no courier will report, another
 //! courier, a returned order that goes out again.
 
+use crate::app::conflict::Conflict;
 use crate::app::parcels::attempts::{
     self, By, Now, add_attempt, close_attempt, enqueue, new_attempt, note_event, record_booked, refuse_in_flight, step,
 };
@@ -51,18 +52,12 @@ pub async fn ship(
             return if same && attempt.courier == courier {
                 order_view::one(conn, Some(ring), order, now.business)
             } else {
-                Err(AppError::conflict(
-                    "already_booked",
-                    "the order has another booked parcel: cancel or correct it first",
-                ))
+                Err(AppError::Conflict(Conflict::AlreadyBooked))
             };
         }
         allow_change(&order, now)?;
         if order.status != OrderStatus::Printed {
-            return Err(AppError::conflict(
-                "not_printed",
-                "only a printed order can be shipped by hand",
-            ));
+            return Err(AppError::Conflict(Conflict::NotPrinted));
         }
         refuse_in_flight(attempt.as_ref())?;
         close_pending(conn, attempt.as_ref(), now)?;
@@ -103,10 +98,7 @@ pub async fn mark(
         let now = Now::of(&clock);
         let mut order = personal_record::lock(conn, id)?;
         let Some(next) = OrderStatus::step_for(end).filter(|_| end.is_end()) else {
-            return Err(AppError::conflict(
-                "illegal_transition",
-                "only an end can be marked by hand",
-            ));
+            return Err(AppError::Conflict(Conflict::NotAnEnd));
         };
         if order.status.as_str() == end.as_str() {
             return order_view::one(conn, Some(ring), order, now.business);
@@ -150,10 +142,7 @@ pub async fn change_courier(app: &App, caller: &Caller, id: OrderId, courier: St
             .as_ref()
             .is_some_and(|attempt| attempt.state == ShipmentState::Booked)
         {
-            return Err(AppError::conflict(
-                "already_booked",
-                "the parcel is booked: cancel or correct it first",
-            ));
+            return Err(AppError::Conflict(Conflict::AlreadyBooked));
         }
         check_consent(conn, ring, &app_, &order, &courier)?;
         if order.courier == courier {
@@ -195,10 +184,7 @@ pub async fn reship(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView
         order.status.after(Step::Reship)?;
         may_hand_on(&order, now)?;
         if order.restriction.is_some() {
-            return Err(AppError::conflict(
-                "restricted",
-                "the person asked to be forgotten: the order is about to be purged",
-            ));
+            return Err(AppError::Conflict(Conflict::Restricted));
         }
         let courier = order.courier.clone();
         check_consent(conn, ring, &app_, &order, &courier)?;
@@ -218,16 +204,10 @@ pub async fn reship(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView
 /// Whether it may still be decided who carries the order.
 fn allow_change(order: &Order, now: Now) -> Result<(), AppError> {
     if order.status.is_shipped() {
-        return Err(AppError::conflict(
-            "already_shipped",
-            "the parcel is on its way, or its journey is over",
-        ));
+        return Err(AppError::Conflict(Conflict::AlreadyShipped));
     }
     if order.status.is_ended() {
-        return Err(AppError::conflict(
-            "illegal_transition",
-            "the order is cancelled: place a new one",
-        ));
+        return Err(AppError::Conflict(Conflict::OrderCancelled));
     }
     may_hand_on(order, now)
 }
@@ -235,10 +215,10 @@ fn allow_change(order: &Order, now: Now) -> Result<(), AppError> {
 /// Whether anything of the person may be handed on.
 fn may_hand_on(order: &Order, now: Now) -> Result<(), AppError> {
     if order.is_held(now.business) {
-        return Err(AppError::conflict("held", "the order is held: nothing is handed on"));
+        return Err(AppError::Conflict(Conflict::Held));
     }
     if order.is_withdrawn() {
-        return Err(personal_record::withdrawn());
+        return Err(AppError::Conflict(Conflict::ConsentWithdrawn));
     }
     Ok(())
 }

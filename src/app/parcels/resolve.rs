@@ -1,5 +1,6 @@
 //! Operators and shipments in trouble: try again, or say what no query can tell.
 
+use crate::app::conflict::Conflict;
 use crate::app::parcels::attempts::{self, Now, enqueue_ship, new_attempt, note_event, record_booked};
 use crate::app::parcels::events::apply;
 use crate::app::records::order_view::{self, OrderView};
@@ -33,16 +34,13 @@ pub async fn retry(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView,
         let mut order = personal_record::lock(conn, id)?;
         let attempt = attempts::current(conn, &order)?;
         let Some(attempt) = attempt.filter(|_| order.status == OrderStatus::Printed) else {
-            return Err(AppError::conflict(
-                "nothing_to_retry",
-                "the order has no shipment that waits",
-            ));
+            return Err(AppError::Conflict(Conflict::NothingToRetry));
         };
         if order.is_held(now.business) {
-            return Err(AppError::conflict("held", "the order is held: nothing is handed on"));
+            return Err(AppError::Conflict(Conflict::Held));
         }
         if order.is_withdrawn() {
-            return Err(personal_record::withdrawn());
+            return Err(AppError::Conflict(Conflict::ConsentWithdrawn));
         }
         match attempt.state {
             ShipmentState::Failed | ShipmentState::Cancelled => {
@@ -50,13 +48,10 @@ pub async fn retry(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView,
             }
             ShipmentState::Pending | ShipmentState::Unknown => enqueue_ship(conn, id, now)?,
             ShipmentState::Booking => {
-                return Err(AppError::conflict(
-                    "booking_in_progress",
-                    "the parcel is being booked just now",
-                ));
+                return Err(AppError::Conflict(Conflict::BookingInProgress));
             }
             ShipmentState::Booked => {
-                return Err(AppError::conflict("already_booked", "the parcel is booked"));
+                return Err(AppError::Conflict(Conflict::AlreadyBooked));
             }
         }
         note_event(conn, &order, TimelineKind::ShipmentRetried, &actor, None, now.business)?;
@@ -83,10 +78,7 @@ pub async fn resolve(
         let mut attempt = match attempts::current(conn, &order)? {
             Some(attempt) if attempt.state == ShipmentState::Unknown => attempt,
             _ => {
-                return Err(AppError::conflict(
-                    "not_unknown",
-                    "only a booking of unknown outcome is resolved by hand",
-                ));
+                return Err(AppError::Conflict(Conflict::NotUnknown));
             }
         };
         notes::add(conn, ring, id, notes::note("resolve_reason", id, &reason), now.business)?;

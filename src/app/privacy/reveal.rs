@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 
+use crate::app::conflict::Conflict;
 use crate::app::records::{notes, personal_record};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
@@ -113,16 +114,10 @@ pub async fn approve(app: &App, caller: &Caller, reveal: RowId) -> Result<(), Ap
             // Read again under the order's lock: two approvals of one request do not both count.
             let request = reveals::find(conn, reveal)?.ok_or(AppError::NotFound)?;
             if request.requested_by == caller.key_id {
-                return Err(AppError::conflict(
-                    "same_key",
-                    "a request is approved by another key than the one that made it",
-                ));
+                return Err(AppError::Conflict(Conflict::SameKey));
             }
             if request.approved_at.is_some() {
-                return Err(AppError::conflict(
-                    "already_approved",
-                    "the request is approved already",
-                ));
+                return Err(AppError::Conflict(Conflict::AlreadyApproved));
             }
             reveals::approve_in_tx(conn, reveal, &caller.key_id, now)?;
             record(conn, &caller, AuditAction::RevealApprove, &request.order_id, None, now)?;

@@ -22,14 +22,6 @@ pub(crate) fn lock(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
     }
 }
 
-/// Consent was withdrawn: whatever would hand the person on, or begin anything new with it, is refused.
-pub(crate) fn withdrawn() -> AppError {
-    AppError::conflict(
-        "consent_withdrawn",
-        "consent was withdrawn: nothing but a delivery under way goes on with this order",
-    )
-}
-
 /// The epoch for new sealed values, held open until the transaction ends, certainly with a key in `ring`.
 ///
 /// # Errors

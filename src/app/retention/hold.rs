@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 
+use crate::app::conflict::Conflict;
 use crate::app::parcels::attempts::{Now, enqueue_ship, note_event};
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
@@ -92,7 +93,7 @@ async fn change(
             let now = Now::of(&clock);
             let mut order = personal_record::lock(conn, id)?;
             if until.is_none() && !order.is_held(now.business) {
-                return Err(AppError::conflict("not_held", "the order is not held"));
+                return Err(AppError::Conflict(Conflict::NotHeld));
             }
             let mut change = Change::at(now.business).hold(until);
             if let Some(until) = until {

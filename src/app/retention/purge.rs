@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::app::conflict::Conflict;
 use crate::app::parcels::attempts::{By, Now, in_fulfilment, step};
 use crate::app::records::personal_record;
 use crate::app::retention::erasure::Erasure;
@@ -332,13 +333,10 @@ pub async fn on_request(
                 locked => locked?,
             };
             if order.is_held(now.business) {
-                return Err(AppError::conflict("held", "the order is held: lift the hold first"));
+                return Err(AppError::Conflict(Conflict::Held));
             }
             if in_fulfilment(order.status) {
-                return Err(AppError::conflict(
-                    "in_fulfilment",
-                    "the order is being printed or delivered",
-                ));
+                return Err(AppError::Conflict(Conflict::InFulfilment));
             }
             if !order.status.is_ended() {
                 let mut change = Change::at(now.business).end_lease();
@@ -379,10 +377,7 @@ pub async fn on_request(
             found => return found,
         }
     }
-    Err(AppError::conflict(
-        "purge_in_progress",
-        "the order is being purged; ask for its receipt shortly",
-    ))
+    Err(AppError::Conflict(Conflict::PurgeInProgress))
 }
 
 /// How often, and after which wait, the receipt of a purge that somebody else carries out is looked for.

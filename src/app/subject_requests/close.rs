@@ -1,6 +1,7 @@
 //! Answering a request: done as asked, or refused with a reason. Said again it is the same answer; the opposite is a
 //! conflict.
 
+use crate::app::conflict::Conflict;
 use crate::app::subject_requests::requests::{self, RequestView};
 use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError, Caller, audit as chain};
@@ -92,8 +93,8 @@ fn open(conn: &mut AnyConn, id: RequestId, wanted: RequestState) -> Result<Optio
     match request.state {
         RequestState::Open => Ok(Some(request)),
         state if state == wanted => Ok(None),
-        RequestState::Completed => Err(AppError::conflict("already_completed", "the request is completed")),
-        RequestState::Refused => Err(AppError::conflict("already_refused", "the request was refused")),
+        RequestState::Completed => Err(AppError::Conflict(Conflict::AlreadyCompleted)),
+        RequestState::Refused => Err(AppError::Conflict(Conflict::AlreadyRefused)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! two together. Every order's export is recorded before it is shown; one that takes two keys to be revealed takes two
 //! keys to be exported.
 
+use crate::app::conflict::Conflict;
 use crate::app::privacy::reveal::{asked_for, takes_two};
 use crate::app::records::personal_record;
 use crate::app::subject_requests::requests::{self, RequestView};
@@ -90,7 +91,7 @@ pub struct ExportedOrder {
 pub async fn export(app: &App, caller: &Caller, id: RequestId) -> Result<Exporting, AppError> {
     let request = requests::find(app, id).await?;
     if request.request.state == RequestState::Refused {
-        return Err(AppError::conflict("already_refused", "the request was refused"));
+        return Err(AppError::Conflict(Conflict::AlreadyRefused));
     }
     let about: Vec<OrderId> = request.orders.iter().map(|order| order.id).collect();
     let missing = approvals(app, caller, id, &about).await?;

@@ -1,6 +1,7 @@
 //! A restricted order: nothing but its delivery goes on, and it is purged as soon as it has ended. What is not shipped is
 //! called off and purged at once, where the restriction asks for it and nothing holds the order.
 
+use crate::app::conflict::Conflict;
 use crate::app::orders::cancel;
 use crate::app::parcels::attempts::{By, Now, current, note_event, step};
 use crate::app::records::personal_record;
@@ -114,10 +115,9 @@ async fn call_off(app: &App, order: &Order, actor: &Actor) -> Result<(), AppErro
     .await
     {
         Ok(_) | Err(AppError::Gone("purged")) => Ok(()),
-        Err(AppError::Conflict {
-            code: "not_cancellable",
-            ..
-        }) => {
+        Err(AppError::Conflict(
+            Conflict::PastCancelling | Conflict::CourierKeepsParcel | Conflict::BookedElsewhere,
+        )) => {
             let now = app.clock.business_now();
             app.orders
                 .write(move |conn| {

@@ -30,7 +30,7 @@ impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         match error {
             AppError::NotFound => Self::not_found(),
-            AppError::Conflict { code, detail } => Self::conflict(code, sentence(detail)),
+            AppError::Conflict(conflict) => Self::conflict(conflict.code(), conflict.detail()),
             AppError::ReferenceTaken { order_id } => Self::conflict(
                 "reference_taken",
                 "The reference is already used by another order; see `order_id`.",
@@ -77,13 +77,6 @@ pub(in crate::http) fn invalid(errors: Vec<FieldError>) -> Problem {
     Problem::invalid_body(errors).named(only)
 }
 
-/// The app's details are clauses; an answer speaks in sentences.
-fn sentence(clause: &str) -> String {
-    let mut letters = clause.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    first.into_iter().chain(letters).chain(['.']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use actix_web::ResponseError as _;
@@ -91,6 +84,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::app::conflict::Conflict;
     use crate::domain::ids::OrderId;
     use crate::domain::invalid::Invalid;
 
@@ -117,7 +111,7 @@ mod tests {
         let id = OrderId::generate();
         for (error, status, code) in [
             (AppError::NotFound, 404, "not_found"),
-            (AppError::conflict("lease_lost", "claim it again"), 409, "lease_lost"),
+            (AppError::Conflict(Conflict::LeaseLost), 409, "lease_lost"),
             (AppError::ReferenceTaken { order_id: id }, 409, "reference_taken"),
             (AppError::IdempotencyReused, 422, "idempotency_key_reused"),
             (AppError::Invalid(vec![field("too_long")]), 422, "invalid_body"),
