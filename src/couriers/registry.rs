@@ -1,4 +1,4 @@
-//! The couriers of this build: one line each in [`REGISTRY`]. What a courier is configured by, when its settings hold and
+//! The couriers of this build: one line each in `REGISTRY`. What a courier is configured by, when its settings hold and
 //! how its adapter is made of them is said in its own folder, by its `Settings` and its [`Adapter`].
 
 #[cfg(test)]

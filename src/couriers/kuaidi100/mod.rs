@@ -106,7 +106,7 @@ fn web_url(text: &str) -> Option<Url> {
 
 impl Kuaidi100 {
     /// An adapter that speaks to the three addresses of `settings`; requests are stamped by `clock`'s wall time.
-    /// `public_url` is how the world reaches this service, without a slash at the end; at most [`LONGEST_PUBLIC_URL`] bytes.
+    /// `public_url` is how the world reaches this service, without a slash at the end; at most `LONGEST_PUBLIC_URL` bytes.
     ///
     /// # Errors
     /// A URL or the company's code cannot be used, or a credential is missing.
