@@ -6,7 +6,7 @@
 use chrono::TimeDelta;
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight, step};
+use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight};
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
@@ -16,10 +16,10 @@ use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
 use crate::domain::job::{JobKind, Next};
-use crate::domain::order::{Order, Step};
+use crate::domain::order::Order;
 use crate::domain::shipment::{Attempt, CallingOff, ShipmentState};
 use crate::domain::timeline::TimelineKind;
-use crate::store::orders::{self, Change};
+use crate::store::orders;
 use crate::store::shipments::{self};
 use crate::store::{AnyConn, jobs};
 use crate::vault::keyring::Keyring;
@@ -182,7 +182,7 @@ async fn record_cancelled(app: &App, attempt: Attempt, why: CallingOff) -> Resul
                         now,
                         window,
                     };
-                    step(conn, &mut order, Step::Cancel, Change::at(now).end_lease(), &by)?;
+                    attempts::cancel_in_tx(conn, &mut order, &by)?;
                 }
                 CallingOff::Correct => {
                     let code = "correction_interrupted";

@@ -3,7 +3,7 @@
 
 use crate::app::conflict::Conflict;
 use crate::app::orders::cancel;
-use crate::app::parcels::attempts::{By, Now, current, note_event, step};
+use crate::app::parcels::attempts::{By, Now, cancel_in_tx, current, note_event};
 use crate::app::records::personal_record;
 use crate::app::retention::purge;
 use crate::app::{App, AppError};
@@ -11,7 +11,7 @@ use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;
 use crate::domain::audit::AuditAction;
 use crate::domain::ids::{OrderId, RequestId};
-use crate::domain::order::{Order, OrderStatus, Step};
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::shipment::{Attempt, ShipmentState};
 use crate::domain::subject_request::{NextStep, Restriction};
 use crate::domain::timeline::TimelineKind;
@@ -154,17 +154,13 @@ async fn decide(app: &App, id: OrderId, actor: &Actor) -> Result<(), AppError> {
             match restriction.next(order.status) {
                 NextStep::Wait | NextStep::CallOff => return Ok(()),
                 NextStep::Cancel => {
-                    let mut change = Change::at(now.business).end_lease();
-                    if order.status == OrderStatus::Draft {
-                        change = change.free_reference();
-                    }
                     let by = By {
                         actor: &actor,
                         code: Some(restriction.as_str()),
                         now: now.business,
                         window,
                     };
-                    step(conn, &mut order, Step::Cancel, change, &by)?;
+                    cancel_in_tx(conn, &mut order, &by)?;
                 }
                 NextStep::Purge => {}
             }
