@@ -3,8 +3,6 @@
 //! Why a booked parcel is being called off is noted on its attempt before the courier is told, with a job that comes later:
 //! where the verb is interrupted between the courier's answer and its own second transaction, the job finishes it.
 
-use chrono::TimeDelta;
-
 use crate::app::conflict::Conflict;
 use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight};
 use crate::app::parcels::circuit_breaker::{self, Permit};
@@ -15,7 +13,7 @@ use crate::couriers::{CallError, CancelAnswer, ParcelRef};
 use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
-use crate::domain::job::{JobKind, Next};
+use crate::domain::job::{JobKind, MARGIN, Next};
 use crate::domain::order::Order;
 use crate::domain::shipment::{Attempt, CallingOff, ShipmentState};
 use crate::domain::timeline::TimelineKind;
@@ -23,9 +21,6 @@ use crate::store::orders;
 use crate::store::shipments::{self};
 use crate::store::{AnyConn, jobs};
 use crate::vault::keyring::Keyring;
-
-/// What a verb may take for its own work beside the courier's network time before the job takes over.
-const MARGIN: TimeDelta = TimeDelta::seconds(15);
 
 /// The order's booked parcel, as its courier must be asked about it; `None` where none is booked.
 ///
