@@ -41,7 +41,7 @@ pub(crate) fn current_epoch(conn: &mut AnyConn, ring: &Keyring, now: BusinessTim
 /// The key is gone or newer than the ring; the value is corrupt.
 pub(crate) fn open(ring: &Keyring, row: &PersonalRecordRow) -> Result<PersonalRecord, AppError> {
     let plain = match ring.open(row.epoch, Table::OrderPerson, &row.order_id, &row.sealed) {
-        Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {
+        Err(VaultError::KeyGone) if ring.is_older_than(row.epoch) => {
             return Err(AppError::NeedsEpoch(row.epoch));
         }
         opened => opened?,
@@ -105,10 +105,7 @@ pub(crate) fn replace(
 /// Store; the ring must be fetched anew.
 pub(crate) fn living_epochs(conn: &mut AnyConn, ring: &Keyring) -> Result<Vec<i64>, AppError> {
     let living = epochs::living(conn)?;
-    match living
-        .iter()
-        .find(|epoch| ring.newest().is_none_or(|newest| **epoch > newest))
-    {
+    match living.iter().find(|epoch| ring.is_older_than(**epoch)) {
         Some(newer) => Err(AppError::NeedsEpoch(*newer)),
         None => Ok(living),
     }

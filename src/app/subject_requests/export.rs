@@ -237,7 +237,7 @@ fn remarks(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Vec<Remark
     for row in personal_records::remarks_of(conn, id)? {
         let plain = match ring.open(row.epoch, Table::CourierRemark, &row.id, &row.sealed) {
             Ok(plain) => plain,
-            Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {
+            Err(VaultError::KeyGone) if ring.is_older_than(row.epoch) => {
                 return Err(AppError::NeedsEpoch(row.epoch));
             }
             // What nobody can read is not held on anybody.

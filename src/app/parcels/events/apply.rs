@@ -514,7 +514,7 @@ pub(crate) fn remark_row(
         match ring.fingerprint(*under, Kind::Remark, &identity) {
             Ok(same) if same == *fingerprint => return Ok(None),
             // A replica sealed it under a key that is newer than these.
-            Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| *under > newest) => {
+            Err(VaultError::KeyGone) if ring.is_older_than(*under) => {
                 return Err(AppError::NeedsEpoch(*under));
             }
             Ok(_) | Err(VaultError::KeyGone) => {}
