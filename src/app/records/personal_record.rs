@@ -22,6 +22,18 @@ pub(crate) fn lock(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
     }
 }
 
+/// As [`lock`]; `None` once the purge is decided, for what then has nothing more to do.
+///
+/// # Errors
+/// There is no such order; the store.
+pub(crate) fn lock_unless_purged(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, AppError> {
+    match lock(conn, id) {
+        Ok(order) => Ok(Some(order)),
+        Err(AppError::Gone(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The epoch for new sealed values, held open until the transaction ends, certainly with a key in `ring`.
 ///
 /// # Errors

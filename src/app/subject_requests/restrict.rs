@@ -121,9 +121,8 @@ async fn call_off(app: &App, order: &Order, actor: &Actor) -> Result<(), AppErro
             let now = app.clock.business_now();
             app.orders
                 .write(move |conn| {
-                    let order = match personal_record::lock(conn, id) {
-                        Err(AppError::Gone(_)) => return Ok(()),
-                        locked => locked?,
+                    let Some(order) = personal_record::lock_unless_purged(conn, id)? else {
+                        return Ok(());
                     };
                     // Shipped, or ended, meanwhile: the courier was not even asked.
                     if order.status != OrderStatus::Printed {
@@ -144,9 +143,8 @@ async fn decide(app: &App, id: OrderId, actor: &Actor) -> Result<(), AppError> {
     app.orders
         .write(move |conn| {
             let now = Now::of(&clock);
-            let mut order = match personal_record::lock(conn, id) {
-                Err(AppError::Gone(_)) => return Ok(()),
-                locked => locked?,
+            let Some(mut order) = personal_record::lock_unless_purged(conn, id)? else {
+                return Ok(());
             };
             let Some(restriction) = order.restriction.filter(|_| !order.is_held(now.business)) else {
                 return Ok(());
