@@ -52,6 +52,10 @@ impl JobKind {
     }
 }
 
+/// What our own work may take beside a courier's network time, before another takes over: a job's lease, a call that goes
+/// on as a job, a circuit breaker's probe.
+pub const MARGIN: TimeDelta = TimeDelta::seconds(15);
+
 /// Waits between tries, in business time: quick for a hiccup, then spaced so that a courier that is down for a day is
 /// outlived (27 hours and a half in all) without being hammered.
 const RETRY_AFTER: [Duration; 7] = [

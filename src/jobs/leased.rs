@@ -15,13 +15,10 @@ use crate::app::{App, AppError};
 use crate::clock::delta;
 use crate::domain::ids::{JobId, RowId};
 use crate::domain::job::Next;
-use crate::domain::job::{JobKind, retry_wait};
+use crate::domain::job::{JobKind, MARGIN, retry_wait};
 use crate::jobs::JobSettings;
 use crate::store::jobs::{self, Again, Job};
 use crate::store::{AnyConn, StoreError};
-
-/// What a lease must leave for our own database work beside the courier's network time.
-const MARGIN: TimeDelta = TimeDelta::seconds(15);
 
 /// How long a stopping worker waits for what runs; the whole stop must fit into ten seconds.
 const STOP_WITHIN: Duration = Duration::from_secs(6);

@@ -208,7 +208,13 @@ impl Keyring {
         self.epochs.contains_key(&epoch)
     }
 
-    /// The newest epoch that has a key here; a value under a newer one may only need a fresh ring.
+    /// Whether that epoch is newer than every key here: a fresh ring may have it, where [`VaultError::KeyGone`] says no
+    /// more than that this one has not.
+    pub fn is_older_than(&self, epoch: i64) -> bool {
+        self.newest().is_none_or(|newest| epoch > newest)
+    }
+
+    /// The newest epoch that has a key here.
     pub fn newest(&self) -> Option<i64> {
         self.epochs.keys().next_back().copied()
     }

@@ -3,17 +3,17 @@
 
 use crate::app::conflict::Conflict;
 use crate::app::orders::query::{lock_visible, visible};
-use crate::app::parcels::attempts::{self, By, Now, close_attempt, refuse_held, refuse_in_flight, step};
+use crate::app::parcels::attempts::{self, By, Now, close_attempt, refuse_held, refuse_in_flight};
 use crate::app::parcels::cancel_at_courier::{booked_parcel, call_off};
 use crate::app::records::notes;
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::{App, AppError, Caller};
 use crate::domain::actor::Actor;
 use crate::domain::ids::OrderId;
-use crate::domain::order::{OrderStatus, Step};
+use crate::domain::order::Step;
 use crate::domain::shipment::{CallingOff, ShipmentState};
 use crate::privacy::Pii;
-use crate::store::orders::{self, Change};
+use crate::store::orders;
 
 /// Cancels an order; `only_own` is the caller where it may act on its own client's orders alone.
 ///
@@ -77,18 +77,12 @@ pub(crate) async fn by(
                 close_attempt(conn, &attempt, now.business)?;
             }
         }
-        let mut change = Change::at(now.business).end_lease();
-        if order.status == OrderStatus::Draft {
-            change = change.free_reference();
-        }
         if let Some(reason) = &reason {
             notes::add(conn, ring, id, notes::note("cancel_reason", id, reason), now.business)?;
         }
-        step(
+        attempts::cancel_in_tx(
             conn,
             &mut order,
-            Step::Cancel,
-            change,
             &By {
                 actor: &actor,
                 code,

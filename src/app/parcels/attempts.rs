@@ -97,6 +97,25 @@ pub(crate) fn step(
     Ok(())
 }
 
+/// What ends with an order however it ends: the floor's lease, and a draft's claim on its reference.
+pub(crate) fn ending(order: &Order, now: BusinessTime) -> Change {
+    let change = Change::at(now).end_lease();
+    if order.status == OrderStatus::Draft {
+        change.free_reference()
+    } else {
+        change
+    }
+}
+
+/// Cancels a locked order; its parcel is the caller's affair.
+///
+/// # Errors
+/// Not cancellable; the store.
+pub(crate) fn cancel_in_tx(conn: &mut AnyConn, order: &mut Order, by: &By<'_>) -> Result<(), AppError> {
+    let change = ending(order, by.now);
+    step(conn, order, Step::Cancel, change, by)
+}
+
 /// Adds an entry to an order's timeline that changes no status.
 ///
 /// # Errors

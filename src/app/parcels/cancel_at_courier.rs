@@ -3,10 +3,8 @@
 //! Why a booked parcel is being called off is noted on its attempt before the courier is told, with a job that comes later:
 //! where the verb is interrupted between the courier's answer and its own second transaction, the job finishes it.
 
-use chrono::TimeDelta;
-
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight, step};
+use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight};
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
@@ -15,17 +13,14 @@ use crate::couriers::{CallError, CancelAnswer, ParcelRef};
 use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
-use crate::domain::job::{JobKind, Next};
-use crate::domain::order::{Order, Step};
+use crate::domain::job::{JobKind, MARGIN, Next};
+use crate::domain::order::Order;
 use crate::domain::shipment::{Attempt, CallingOff, ShipmentState};
 use crate::domain::timeline::TimelineKind;
-use crate::store::orders::{self, Change};
+use crate::store::orders;
 use crate::store::shipments::{self};
 use crate::store::{AnyConn, jobs};
 use crate::vault::keyring::Keyring;
-
-/// What a verb may take for its own work beside the courier's network time before the job takes over.
-const MARGIN: TimeDelta = TimeDelta::seconds(15);
 
 /// The order's booked parcel, as its courier must be asked about it; `None` where none is booked.
 ///
@@ -182,7 +177,7 @@ async fn record_cancelled(app: &App, attempt: Attempt, why: CallingOff) -> Resul
                         now,
                         window,
                     };
-                    step(conn, &mut order, Step::Cancel, Change::at(now).end_lease(), &by)?;
+                    attempts::cancel_in_tx(conn, &mut order, &by)?;
                 }
                 CallingOff::Correct => {
                     let code = "correction_interrupted";

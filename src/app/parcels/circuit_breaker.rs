@@ -12,12 +12,9 @@ use crate::app::{App, AppError};
 use crate::clock::{WallTime, delta};
 use crate::couriers::{BookError, Booked, CallError, Courier};
 use crate::domain::circuit_breaker::{Breaker, Call, CallOutcome, State, Transition};
-use crate::domain::job::{Next, bounded_retry_after};
+use crate::domain::job::{MARGIN, Next, bounded_retry_after};
 use crate::store::courier_state::{self, Queue};
 use crate::store::{AnyConn, StoreError};
-
-/// What a probe may take for our own work beside the courier's network time, before another may be sent.
-const MARGIN: TimeDelta = TimeDelta::seconds(15);
 
 /// A queue that is paused for so long does not keep orders for itself: their next attempt goes to a fallback.
 pub(crate) const FALL_BACK_AFTER: TimeDelta = TimeDelta::minutes(30);

@@ -73,9 +73,9 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
         meta::raise_in_tx(conn, meta::COUNTER, turn)?;
-        let mut order = match personal_record::lock(conn, id) {
-            Ok(order) => order,
-            Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Found::Nothing),
+        let mut order = match personal_record::lock_unless_purged(conn, id) {
+            Ok(Some(order)) => order,
+            Ok(None) | Err(AppError::NotFound) => return Ok(Found::Nothing),
             Err(error) => return Err(error),
         };
         let Some(attempt) = attempts::current(conn, &order)? else {

@@ -80,7 +80,7 @@ fn look(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Found, AppErr
     if let Some(row) = labels::find(conn, id, attempt.number)? {
         let place = place(&row.order_id, row.attempt);
         let document = match ring.open(row.epoch, Table::OrderLabel, &place, &row.sealed) {
-            Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {
+            Err(VaultError::KeyGone) if ring.is_older_than(row.epoch) => {
                 return Err(AppError::NeedsEpoch(row.epoch));
             }
             Err(VaultError::KeyGone) => return Err(AppError::Gone("unreadable")),

@@ -272,9 +272,9 @@ async fn shipments_to_watch(app: &App, id: AttemptId) -> Result<Option<(Attempt,
         let Some(attempt) = shipments::find(conn, id)? else {
             return Ok(None);
         };
-        let order = match personal_record::lock(conn, attempt.order_id) {
-            Ok(order) => order,
-            Err(AppError::Gone(_) | AppError::NotFound) => return Ok(None),
+        let order = match personal_record::lock_unless_purged(conn, attempt.order_id) {
+            Ok(Some(order)) => order,
+            Ok(None) | Err(AppError::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
         let person = match personal_record::find(conn, ring, order.id) {

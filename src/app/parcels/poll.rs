@@ -244,10 +244,8 @@ async fn take_number(app: &App, id: AttemptId, booked: Booked) -> Result<(), App
         };
         let now = Now::of(&app_.clock);
         let found = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
-        let order = match personal_record::lock(conn, found.order_id) {
-            Ok(order) => order,
-            Err(AppError::Gone(_)) => return Ok(()),
-            Err(error) => return Err(error),
+        let Some(order) = personal_record::lock_unless_purged(conn, found.order_id)? else {
+            return Ok(());
         };
         let attempt = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
         if attempt.state != ShipmentState::Booked {

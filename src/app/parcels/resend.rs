@@ -26,9 +26,9 @@ pub(super) async fn repeat(app: &App, attempt: Attempt, until: WallTime, failure
     let begun = app
         .write_sealed(move |conn, ring| {
             let now = Now::of(&app_.clock);
-            let order = match personal_record::lock(conn, attempt.order_id) {
-                Ok(order) => order,
-                Err(AppError::NotFound | AppError::Gone(_)) => return Ok(Err(Next::Done)),
+            let order = match personal_record::lock_unless_purged(conn, attempt.order_id) {
+                Ok(Some(order)) => order,
+                Ok(None) | Err(AppError::NotFound) => return Ok(Err(Next::Done)),
                 Err(error) => return Err(error),
             };
             let known = shipments::find(conn, attempt.id)?.ok_or(AppError::NotFound)?;

@@ -22,6 +22,18 @@ pub(crate) fn lock(conn: &mut AnyConn, id: OrderId) -> Result<Order, AppError> {
     }
 }
 
+/// As [`lock`]; `None` once the purge is decided, for what then has nothing more to do.
+///
+/// # Errors
+/// There is no such order; the store.
+pub(crate) fn lock_unless_purged(conn: &mut AnyConn, id: OrderId) -> Result<Option<Order>, AppError> {
+    match lock(conn, id) {
+        Ok(order) => Ok(Some(order)),
+        Err(AppError::Gone(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The epoch for new sealed values, held open until the transaction ends, certainly with a key in `ring`.
 ///
 /// # Errors
@@ -41,7 +53,7 @@ pub(crate) fn current_epoch(conn: &mut AnyConn, ring: &Keyring, now: BusinessTim
 /// The key is gone or newer than the ring; the value is corrupt.
 pub(crate) fn open(ring: &Keyring, row: &PersonalRecordRow) -> Result<PersonalRecord, AppError> {
     let plain = match ring.open(row.epoch, Table::OrderPerson, &row.order_id, &row.sealed) {
-        Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {
+        Err(VaultError::KeyGone) if ring.is_older_than(row.epoch) => {
             return Err(AppError::NeedsEpoch(row.epoch));
         }
         opened => opened?,
@@ -105,10 +117,7 @@ pub(crate) fn replace(
 /// Store; the ring must be fetched anew.
 pub(crate) fn living_epochs(conn: &mut AnyConn, ring: &Keyring) -> Result<Vec<i64>, AppError> {
     let living = epochs::living(conn)?;
-    match living
-        .iter()
-        .find(|epoch| ring.newest().is_none_or(|newest| **epoch > newest))
-    {
+    match living.iter().find(|epoch| ring.is_older_than(**epoch)) {
         Some(newer) => Err(AppError::NeedsEpoch(*newer)),
         None => Ok(living),
     }

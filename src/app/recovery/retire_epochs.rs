@@ -155,10 +155,10 @@ async fn reseal_orders(app: &App, after: Option<OrderId>) -> Result<(u64, Option
         let ids = reseal::orders_to_reseal(conn, after, BATCH)?;
         let mut count = 0;
         for id in &ids {
-            match personal_record::lock(conn, *id) {
-                Ok(_) => {}
+            match personal_record::lock_unless_purged(conn, *id) {
+                Ok(Some(_)) => {}
                 // Its purge was decided a moment ago: the purge takes it.
-                Err(AppError::Gone(_) | AppError::NotFound) => continue,
+                Ok(None) | Err(AppError::NotFound) => continue,
                 Err(error) => return Err(error),
             }
             match reseal_order(conn, ring, *id, now) {

@@ -2,6 +2,7 @@
 //! knows neither, and learns both here.
 
 use crate::app::AppError;
+use crate::app::parcels::attempts::ending;
 use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;
 use crate::domain::ids::OrderId;
@@ -9,7 +10,7 @@ use crate::domain::order::OrderStatus;
 use crate::domain::retention::PurgeReason;
 use crate::domain::timeline::TimelineKind;
 use crate::store::AnyConn;
-use crate::store::orders::{self, Change, change_in_tx};
+use crate::store::orders::{self, change_in_tx};
 use crate::store::purges::{self, Decided};
 use crate::store::timeline::{self, EventRow};
 
@@ -79,10 +80,7 @@ pub(crate) fn decide_again_in_tx(
     let open = orders::lock_in_tx(conn, id)?.filter(|order| order.purge_decided_at.is_none());
     let Some(mut order) = open else { return Ok(false) };
     if let Some((status, at)) = erasure.end.filter(|(status, _)| *status != order.status) {
-        let mut change = Change::at(now).end_lease();
-        if order.status == OrderStatus::Draft {
-            change = change.free_reference();
-        }
+        let change = ending(&order, now);
         order.status = status;
         order.updated_at = now;
         order.ended_at = Some(at);

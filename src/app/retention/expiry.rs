@@ -13,7 +13,7 @@ use crate::domain::ids::OrderId;
 use crate::domain::order::Step;
 use crate::domain::retention::PurgeReason;
 use crate::domain::shipment::ShipmentState;
-use crate::store::orders::{self, Change};
+use crate::store::orders;
 use crate::store::purges;
 
 /// Orders looked at in one go.
@@ -31,12 +31,9 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
             let expired = orders::pick_expired_drafts_in_tx(conn, cutoff, BATCH)?;
             for id in &expired {
                 let mut order = orders::find(conn, *id)?.ok_or(AppError::NotFound)?;
-                let change = Change::at(now).free_reference();
-                step(
+                attempts::cancel_in_tx(
                     conn,
                     &mut order,
-                    Step::Cancel,
-                    change,
                     &By {
                         actor: &Actor::System,
                         code: Some("draft_expired"),
@@ -86,7 +83,7 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
                 {
                     attempts::close_attempt(conn, &attempt, now.business)?;
                 }
-                let change = Change::at(now.business).end_lease();
+                let change = attempts::ending(&order, now.business);
                 step(
                     conn,
                     &mut order,

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{By, Now, in_fulfilment, step};
+use crate::app::parcels::attempts::{By, Now, cancel_in_tx, in_fulfilment};
 use crate::app::records::personal_record;
 use crate::app::retention::erasure::Erasure;
 use crate::app::{App, AppError, Caller, audit as chain};
@@ -19,12 +19,10 @@ use crate::domain::actor::Actor;
 use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrderId;
 use crate::domain::journal::JournalKind;
-use crate::domain::order::{OrderStatus, Step};
 use crate::domain::retention::PurgeReason;
 use crate::privacy::Pii;
 use crate::privacy::classes::classes;
 use crate::store::audit::{self, Act};
-use crate::store::orders::Change;
 use crate::store::purges::{self, Decided, ReceiptRow};
 use crate::store::vault::journal::NewEntry;
 use crate::store::{AnyConn, StoreError, meta, reseal, subject_texts, to_row};
@@ -339,15 +337,9 @@ pub async fn on_request(
                 return Err(AppError::Conflict(Conflict::InFulfilment));
             }
             if !order.status.is_ended() {
-                let mut change = Change::at(now.business).end_lease();
-                if order.status == OrderStatus::Draft {
-                    change = change.free_reference();
-                }
-                step(
+                cancel_in_tx(
                     conn,
                     &mut order,
-                    Step::Cancel,
-                    change,
                     &By {
                         actor: &decided_by,
                         code: Some("purge"),

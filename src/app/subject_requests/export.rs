@@ -146,9 +146,8 @@ async fn approvals(
         let waits = app
             .orders
             .write(move |conn| {
-                let order = match personal_record::lock(conn, id) {
-                    Err(AppError::Gone(_)) => return Ok(None),
-                    locked => locked?,
+                let Some(order) = personal_record::lock_unless_purged(conn, id)? else {
+                    return Ok(None);
                 };
                 if !takes_two(&order, now) {
                     return Ok(None);
@@ -180,11 +179,7 @@ async fn approvals(
 async fn one(app: &App, caller: &Caller, request: RequestId, id: OrderId) -> Result<Option<ExportedOrder>, AppError> {
     let (caller, now) = (caller.clone(), app.clock.business_now());
     app.write_sealed(move |conn, ring| {
-        let locked = match personal_record::lock(conn, id) {
-            Ok(order) => Some(order),
-            Err(AppError::Gone(_)) => None,
-            Err(error) => return Err(error),
-        };
+        let locked = personal_record::lock_unless_purged(conn, id)?;
         let Some(order) = locked else {
             let order = orders::find(conn, id)?.ok_or(AppError::NotFound)?;
             return Ok(Some(facts(conn, order, Held::Purged, Vec::new())?));
@@ -237,7 +232,7 @@ fn remarks(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Vec<Remark
     for row in personal_records::remarks_of(conn, id)? {
         let plain = match ring.open(row.epoch, Table::CourierRemark, &row.id, &row.sealed) {
             Ok(plain) => plain,
-            Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {
+            Err(VaultError::KeyGone) if ring.is_older_than(row.epoch) => {
                 return Err(AppError::NeedsEpoch(row.epoch));
             }
             // What nobody can read is not held on anybody.

@@ -129,10 +129,10 @@ pub(super) async fn journal_one(app: &App, id: RequestId) -> Result<(), AppError
         app.orders
             .write(move |conn| {
                 let now = clock.business_now();
-                match personal_record::lock(conn, order) {
-                    Ok(order) => restrict::mark_in_tx(conn, &order, restriction, Some((&actor, id)), now)?,
+                match personal_record::lock_unless_purged(conn, order) {
+                    Ok(Some(order)) => restrict::mark_in_tx(conn, &order, restriction, Some((&actor, id)), now)?,
                     // Purged meanwhile: there is nobody left to protect.
-                    Err(AppError::Gone(_) | AppError::NotFound) => {}
+                    Ok(None) | Err(AppError::NotFound) => {}
                     Err(error) => return Err(error),
                 }
                 Ok(meta::applied_in_tx(conn, number, number)?)
@@ -167,9 +167,9 @@ pub(crate) fn replay(conn: &mut AnyConn, entry: &JournalRow, now: BusinessTime) 
             return Ok(());
         };
         // The copy may be from before the order.
-        match personal_record::lock(conn, id) {
-            Ok(order) => restrict::mark_in_tx(conn, &order, restriction, None, now),
-            Err(AppError::Gone(_) | AppError::NotFound) => Ok(()),
+        match personal_record::lock_unless_purged(conn, id) {
+            Ok(Some(order)) => restrict::mark_in_tx(conn, &order, restriction, None, now),
+            Ok(None) | Err(AppError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
     } else {

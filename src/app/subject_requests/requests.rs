@@ -303,7 +303,7 @@ pub(super) fn text(conn: &mut AnyConn, ring: &Keyring, id: RequestId) -> Result<
     };
     let plain = match ring.open(row.epoch, Table::RequestTexts, &row.request_id, &row.sealed) {
         Ok(plain) => plain,
-        Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| row.epoch > newest) => {
+        Err(VaultError::KeyGone) if ring.is_older_than(row.epoch) => {
             return Err(AppError::NeedsEpoch(row.epoch));
         }
         Err(VaultError::KeyGone) => return Ok(None),

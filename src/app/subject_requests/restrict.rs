@@ -3,7 +3,7 @@
 
 use crate::app::conflict::Conflict;
 use crate::app::orders::cancel;
-use crate::app::parcels::attempts::{By, Now, current, note_event, step};
+use crate::app::parcels::attempts::{By, Now, cancel_in_tx, current, note_event};
 use crate::app::records::personal_record;
 use crate::app::retention::purge;
 use crate::app::{App, AppError};
@@ -11,7 +11,7 @@ use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;
 use crate::domain::audit::AuditAction;
 use crate::domain::ids::{OrderId, RequestId};
-use crate::domain::order::{Order, OrderStatus, Step};
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::shipment::{Attempt, ShipmentState};
 use crate::domain::subject_request::{NextStep, Restriction};
 use crate::domain::timeline::TimelineKind;
@@ -121,9 +121,8 @@ async fn call_off(app: &App, order: &Order, actor: &Actor) -> Result<(), AppErro
             let now = app.clock.business_now();
             app.orders
                 .write(move |conn| {
-                    let order = match personal_record::lock(conn, id) {
-                        Err(AppError::Gone(_)) => return Ok(()),
-                        locked => locked?,
+                    let Some(order) = personal_record::lock_unless_purged(conn, id)? else {
+                        return Ok(());
                     };
                     // Shipped, or ended, meanwhile: the courier was not even asked.
                     if order.status != OrderStatus::Printed {
@@ -144,9 +143,8 @@ async fn decide(app: &App, id: OrderId, actor: &Actor) -> Result<(), AppError> {
     app.orders
         .write(move |conn| {
             let now = Now::of(&clock);
-            let mut order = match personal_record::lock(conn, id) {
-                Err(AppError::Gone(_)) => return Ok(()),
-                locked => locked?,
+            let Some(mut order) = personal_record::lock_unless_purged(conn, id)? else {
+                return Ok(());
             };
             let Some(restriction) = order.restriction.filter(|_| !order.is_held(now.business)) else {
                 return Ok(());
@@ -154,17 +152,13 @@ async fn decide(app: &App, id: OrderId, actor: &Actor) -> Result<(), AppError> {
             match restriction.next(order.status) {
                 NextStep::Wait | NextStep::CallOff => return Ok(()),
                 NextStep::Cancel => {
-                    let mut change = Change::at(now.business).end_lease();
-                    if order.status == OrderStatus::Draft {
-                        change = change.free_reference();
-                    }
                     let by = By {
                         actor: &actor,
                         code: Some(restriction.as_str()),
                         now: now.business,
                         window,
                     };
-                    step(conn, &mut order, Step::Cancel, change, &by)?;
+                    cancel_in_tx(conn, &mut order, &by)?;
                 }
                 NextStep::Purge => {}
             }

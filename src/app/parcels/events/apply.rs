@@ -208,17 +208,13 @@ pub(crate) fn apply_to(
     now: Now,
 ) -> Result<(), AppError> {
     let found = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
-    let mut order = match personal_record::lock(conn, found.order_id) {
-        Ok(order) => order,
-        Err(AppError::Gone(_)) => {
-            tracing::info!(
-                courier = found.courier,
-                code = event.code,
-                "an event for a purged order: acknowledged, nothing stored"
-            );
-            return Ok(());
-        }
-        Err(error) => return Err(error),
+    let Some(mut order) = personal_record::lock_unless_purged(conn, found.order_id)? else {
+        tracing::info!(
+            courier = found.courier,
+            code = event.code,
+            "an event for a purged order: acknowledged, nothing stored"
+        );
+        return Ok(());
     };
     let mut attempt = shipments::find(conn, id)?.ok_or(AppError::NotFound)?;
     let current = order.attempt == attempt.number;
@@ -514,7 +510,7 @@ pub(crate) fn remark_row(
         match ring.fingerprint(*under, Kind::Remark, &identity) {
             Ok(same) if same == *fingerprint => return Ok(None),
             // A replica sealed it under a key that is newer than these.
-            Err(VaultError::KeyGone) if ring.newest().is_none_or(|newest| *under > newest) => {
+            Err(VaultError::KeyGone) if ring.is_older_than(*under) => {
                 return Err(AppError::NeedsEpoch(*under));
             }
             Ok(_) | Err(VaultError::KeyGone) => {}
