@@ -43,7 +43,7 @@ impl Worker {
         self.stop.cancel();
         while let Some(ended) = self.loops.join_next().await {
             if ended.is_err() {
-                tracing::error!("a worker loop panicked");
+                tracing::error!("Worker loop panicked; its work stops until the restart");
             }
         }
     }

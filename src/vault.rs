@@ -191,7 +191,7 @@ impl Vault {
                 .map_err(unavailable)?;
             // Whoever journals next tries again, and waits until it succeeds.
             if let Err(error) = self.complete(mirror) {
-                tracing::warn!(%error, "the journal's mirror could not be completed");
+                tracing::warn!(%error, "Failed to complete the journal mirror; will retry");
             }
         }
         Ok(recovered)
@@ -343,9 +343,7 @@ impl Vault {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        tracing::warn!(
-            "the vault's write-ahead log could not be emptied yet: a reader holds it; the next run tries again"
-        );
+        tracing::warn!("WAL of the vault not truncated because a reader holds it; the next run retries");
         Ok(())
     }
 
@@ -412,7 +410,7 @@ impl Vault {
                 if let Ok(_guard) = self.refreshing.try_lock()
                     && let Err(error) = self.refresh(now)
                 {
-                    tracing::warn!(%error, "the vault does not answer; going on with cached keys");
+                    tracing::warn!(%error, "Vault does not answer; continuing with cached keys");
                 }
                 return Ok(self.cached().unwrap_or_else(|| ring.clone()));
             }

@@ -101,8 +101,8 @@ const WORTH_WAITING: Duration = Duration::from_secs(1);
 pub(crate) async fn note_act(app: &App) {
     match tokio::time::timeout(WORTH_WAITING, note_head(app)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "the vault could not be told the audit chain's head"),
-        Err(_) => tracing::warn!("the vault did not hear of the audit chain's head in time; it is told again"),
+        Ok(Err(error)) => tracing::error!(%error, "Failed to write the audit chain head to the vault; will retry"),
+        Err(_) => tracing::warn!("Timed out writing the audit chain head to the vault; will retry"),
     }
 }
 

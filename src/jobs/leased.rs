@@ -48,7 +48,7 @@ pub(super) async fn work(app: App, settings: JobSettings, heartbeat: Heartbeat, 
                         });
                     }
                 }
-                Err(error) => tracing::error!(%error, "jobs could not be claimed"),
+                Err(error) => tracing::error!(%error, "Failed to claim jobs; will retry"),
             }
         } else {
             heartbeat.beat(app.clock.wall_now());
@@ -68,7 +68,7 @@ pub(super) async fn work(app: App, settings: JobSettings, heartbeat: Heartbeat, 
     }
     let released = app.orders.write(move |conn| jobs::release_all(conn, &owner)).await;
     if let Err(error) = released {
-        tracing::warn!(%error, "leases could not be given back; they lapse by themselves");
+        tracing::warn!(%error, "Failed to release job leases; they expire by themselves");
     }
 }
 
@@ -110,7 +110,7 @@ async fn run(app: &App, owner: &str, job: Job) {
     let (id, failures) = (job.id, job.failures);
     if let Err(error) = end(app, owner, id, failures, next).await {
         // The lease lapses, and whoever takes the job next finds its subject in a state to go on from.
-        tracing::error!(%error, "the end of a job could not be written down");
+        tracing::error!(%error, "Failed to record job outcome; the lease will expire and the job will rerun");
     }
 }
 
@@ -178,7 +178,7 @@ async fn end(app: &App, owner: &str, id: JobId, failures: u32, next: Result<Next
         Ok(Next::Stop { code }) => Some(Again::Dead { code }),
         // The store or the vault is in trouble, not the job: it is not counted as a failure.
         Err(error) => {
-            tracing::error!(%error, "a job could not be done; it is tried again");
+            tracing::error!(%error, "Job failed on the database or the vault; will retry");
             Some(Again::At {
                 run_at: now,
                 not_before: wall + TimeDelta::seconds(5),
@@ -187,7 +187,7 @@ async fn end(app: &App, owner: &str, id: JobId, failures: u32, next: Result<Next
         }
     };
     if let Some(Again::Dead { code }) = &again {
-        tracing::error!(code, "a job is dead: a person must look at it and requeue it");
+        tracing::error!(code, "Job exhausted its retries (state=dead); manual requeue required");
     }
     let owner = owner.to_owned();
     let kept = app
@@ -198,7 +198,7 @@ async fn end(app: &App, owner: &str, id: JobId, failures: u32, next: Result<Next
         })
         .await?;
     if !kept {
-        tracing::warn!("the lease of a job was lost while it ran; somebody else has it");
+        tracing::warn!("Job lease was lost while the job ran; another worker has it");
     }
     Ok(())
 }

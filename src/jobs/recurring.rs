@@ -150,7 +150,7 @@ where
 {
     loop {
         if let Err(error) = work(app.clone()).await {
-            tracing::error!(%error, work = name, "recurring work failed; it is done again");
+            tracing::error!(%error, work = name, "Recurring work failed; will run again");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -354,7 +354,7 @@ struct OpenTx<'a> {
 impl Drop for OpenTx<'_> {
     fn drop(&mut self) {
         if !self.done && self.conn.batch_execute("ROLLBACK").is_err() {
-            tracing::warn!("a rollback failed; the connection will be dropped");
+            tracing::warn!("Rollback failed; the connection is dropped");
         }
     }
 }

@@ -157,7 +157,7 @@ fn record_success(
 
 /// Another order's parcel is never taken: what became of this attempt is as unknown as before.
 fn foreign_parcel(conn: &mut AnyConn, order: &Order, attempt: &Attempt, now: Now) -> Result<Next, AppError> {
-    tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "the courier answered with another order's parcel: it is not taken");
+    tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "Courier returned a booking of another order; response discarded");
     if attempt.state.is_in_flight() {
         let change = Change::at(now.business)
             .state(ShipmentState::Unknown)
@@ -259,7 +259,7 @@ fn record_error(
         }
         BookError::Retry { code, .. } | BookError::Fail { code } => {
             fail(conn, &order, &attempt, code, now)?;
-            tracing::warn!(order = %order.id, courier = attempt.courier, code, "a booking failed for good");
+            tracing::warn!(order = %order.id, courier = attempt.courier, code, "Booking failed permanently");
             if fallback::is_open(&order, &attempt, now) {
                 fallback::fall_back(conn, ring, app, &mut order, &attempt, false, now)?;
             }

@@ -304,7 +304,7 @@ pub(crate) fn duplicate_parcel(
         }
         crate::app::records::notes::add(conn, ring, order.id, note, now.business)?;
     }
-    tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "a parcel exists that should not: calling it off");
+    tracing::error!(order = %order.id, attempt = attempt.number, courier = attempt.courier, "Duplicate parcel detected; cancelling it at the courier");
     note_event(
         conn,
         order,

@@ -91,7 +91,7 @@ pub(crate) async fn call_off(
             tracing::info!(
                 courier = attempt.courier,
                 code,
-                "the courier refuses to call a parcel off"
+                "Courier refused to cancel a parcel; the parcel stays booked"
             );
             keep(app, attempt).await?;
             Err(AppError::Conflict(Conflict::CourierKeepsParcel))

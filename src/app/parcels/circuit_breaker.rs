@@ -49,7 +49,7 @@ pub(crate) fn permit_in_tx(
     let next = wall + delta(deadline) + MARGIN;
     let due = breaker.paused_until.is_none_or(|until| until <= wall);
     if due && courier_state::take_probe_in_tx(conn, courier, wall, next)? {
-        tracing::info!(courier, "probing a paused courier");
+        tracing::info!(courier, "Circuit breaker half-open; sending one probe to the courier");
         return Ok(Permit::Go);
     }
     Ok(Permit::Wait {
@@ -93,19 +93,23 @@ pub(crate) fn record_in_tx(
                 tracing::error!(
                     courier,
                     code,
-                    "the courier does not accept our credentials: its queue waits until somebody mends them"
+                    "Courier rejected our credentials; circuit breaker opened until they are corrected"
                 );
             } else {
                 tracing::error!(
                     courier,
                     code,
-                    "the courier's queue is paused: its bookings failed in a row"
+                    "Circuit breaker opened after consecutive failed bookings; bookings of this courier wait"
                 );
             }
         }
         Transition::Closed => {
             let waiting = courier_state::hasten_jobs_in_tx(conn, courier, now.business, now.wall)?;
-            tracing::info!(courier, waiting, "the courier works again: its queue goes on");
+            tracing::info!(
+                courier,
+                waiting,
+                "Circuit breaker closed; waiting jobs of this courier are due now"
+            );
         }
     }
     Ok(())
@@ -160,7 +164,7 @@ pub(crate) async fn call_and_record<T>(
         })
         .await;
     if let Err(error) = noted {
-        tracing::warn!(%error, courier = name, "how a call ended could not be counted");
+        tracing::warn!(%error, courier = name, "Failed to record the outcome of a courier call; circuit breaker not updated");
     }
     answer
 }

@@ -221,7 +221,7 @@ async fn reconcile(app: &App, attempt: Attempt, parcel: ParcelRef, failures: u32
         }
         Ok(Reconciled::SafeToResendUntil(until)) if asked_at < until => repeat(app, attempt, until, failures).await,
         Ok(Reconciled::SafeToResendUntil(_) | Reconciled::CannotTell) => {
-            tracing::error!(order = %attempt.order_id, courier = attempt.courier, "no query can tell whether a parcel is booked: a person must resolve it");
+            tracing::error!(order = %attempt.order_id, courier = attempt.courier, "Booking outcome cannot be determined by any query; manual resolution required");
             Ok(Next::Stop {
                 code: "cannot_tell".to_owned(),
             })
@@ -252,7 +252,7 @@ async fn resend(app: &App, sent: Attempt, failures: u32) -> Result<Next, AppErro
                 let change = Change::at(now).state(ShipmentState::Failed).error(NOT_BOOKED);
                 shipments::change_in_tx(conn, attempt.id, &change)?;
                 note_event(conn, &order, TimelineKind::BookingFailed, &Actor::System, Some(NOT_BOOKED), now)?;
-                tracing::warn!(order = %order.id, courier = attempt.courier, "a booking failed for good: it never arrived");
+                tracing::warn!(order = %order.id, courier = attempt.courier, "Booking failed permanently; the courier never received it");
                 return Ok(Next::Done);
             }
             shipments::change_in_tx(conn, attempt.id, &Change::at(now).state(ShipmentState::Pending))?;

@@ -100,7 +100,7 @@ pub(crate) fn fall_back(
         Some(&next),
         now.business,
     )?;
-    tracing::warn!(order = %order.id, from = attempt.courier, to = next, "an order goes to a fallback courier");
+    tracing::warn!(order = %order.id, from = attempt.courier, to = next, "Order handed to a fallback courier");
     Ok(true)
 }
 

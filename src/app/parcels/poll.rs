@@ -61,7 +61,7 @@ impl Patience {
     }
 
     fn failed(&mut self, courier: &str, error: &CallError) {
-        tracing::warn!(%error, courier, "a courier did not answer about a parcel without news");
+        tracing::warn!(%error, courier, "Courier gave no answer to a tracking query; will ask again");
         let leave = error.unauthorized || error.after.is_some();
         self.failures_in_a_row = if leave {
             Self::ENDS_AT
@@ -149,7 +149,7 @@ async fn take_answer(
             apply::ingest(app, name, event, Trust::Sure).await
         }
         _ => {
-            tracing::warn!(courier = name, order = %attempt.order_id, "the courier cannot say more of a parcel that it accepted");
+            tracing::warn!(courier = name, order = %attempt.order_id, "Courier has no tracking number for an accepted parcel; will ask again");
             Ok(())
         }
     }
@@ -363,7 +363,9 @@ pub async fn confirm_end(app: &App, id: AttemptId) -> Result<Next, AppError> {
                 apply::ingest(app, courier.name(), event, Trust::Sure).await?;
             }
         }
-        Err(error) => tracing::warn!(%error, courier = courier.name(), "a reported end could not be confirmed yet"),
+        Err(error) => {
+            tracing::warn!(%error, courier = courier.name(), "Failed to confirm a reported end; will ask again")
+        }
     }
     let still = app.orders.read(move |conn| shipments::find(conn, id)).await?;
     if still.is_none_or(|still| still.end_reported.is_none()) {
@@ -371,7 +373,7 @@ pub async fn confirm_end(app: &App, id: AttemptId) -> Result<Next, AppError> {
     }
     let age = now.business - reported.at;
     if age >= CONFIRM_WITHIN {
-        tracing::error!(order = %attempt.order_id, courier = attempt.courier, "an end that only an unsigned push reported is not confirmed: a person must look");
+        tracing::error!(order = %attempt.order_id, courier = attempt.courier, "End reported by an unsigned push is not confirmed; manual check required");
         return Ok(Next::Done);
     }
     // Couriers' own queries lag their pushes by minutes, seldom by hours.

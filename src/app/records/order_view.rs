@@ -85,7 +85,7 @@ pub(crate) fn of(
             Some(Err(
                 error @ (AppError::Vault(VaultError::Corrupt { .. }) | AppError::Store(StoreError::Corrupt { .. })),
             )) => {
-                tracing::error!(%error, "a sealed row is corrupt");
+                tracing::error!(%error, "Sealed row is corrupt; order shown without its recipient");
                 PersonalRecordView::Unreadable
             }
             Some(Err(error)) => return Err(error),
@@ -140,7 +140,7 @@ impl App {
         let with_ring = work.clone();
         match self.read_sealed(move |conn, ring| with_ring(conn, Some(ring))).await {
             Err(AppError::Vault(VaultError::Unavailable(cause))) => {
-                tracing::warn!(%cause, "the vault is not available: orders are shown without their recipients");
+                tracing::warn!(%cause, "Vault unavailable; orders shown without their recipients");
                 self.orders.read(move |conn| work(conn, None)).await
             }
             done => done,

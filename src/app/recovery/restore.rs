@@ -69,7 +69,7 @@ pub fn check_pair(app: &App) -> Result<Started, StartError> {
     if recovered.entries > 0 {
         tracing::warn!(
             entries = recovered.entries,
-            "the journal's mirror gave back what the vault had lost"
+            "Journal entries lost by the vault were restored from the mirror"
         );
     }
     let mut pair = read(app)?;
@@ -91,7 +91,7 @@ pub fn check_pair(app: &App) -> Result<Started, StartError> {
     if restored {
         tracing::warn!(
             replayed,
-            "an old copy of the orders database was put back: no parcel is booked before its courier was asked"
+            "Orders database was restored from an older backup; open bookings marked unknown until reconciled"
         );
         app.orders
             .write_blocking(|conn| mark_unknown(conn, app))
@@ -310,7 +310,7 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
         None => tracing::error!(
             kind = entry.kind,
             number = entry.number,
-            "a journal entry of a kind that this program does not know"
+            "Journal entry has an unknown kind; entry skipped"
         ),
     }
     Ok(())

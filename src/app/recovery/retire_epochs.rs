@@ -126,7 +126,7 @@ async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sy
             left => {
                 tracing::error!(
                     left,
-                    "rows are left under closed epochs, whose keys are not destroyed; the next run goes on"
+                    "Rows remain under closed key epochs; their keys are kept and the next run continues"
                 );
                 Ok(0)
             }
@@ -141,7 +141,7 @@ async fn finish(app: &App, mut done: Retired, progress: impl Fn(u64) + Send + Sy
             epochs = done.retired,
             keys = done.destroyed,
             orders = done.resealed,
-            "key epochs retired"
+            "Key epochs retired"
         );
     }
     Ok(done)
@@ -165,7 +165,7 @@ async fn reseal_orders(app: &App, after: Option<OrderId>) -> Result<(u64, Option
                 Ok(resealed) => count += u64::from(resealed),
                 // It stops nobody else from being re-sealed; its key is kept until somebody has looked at it.
                 Err(error) if is_corrupt(&error) => {
-                    tracing::error!(%error, order = %id, "an order cannot be sealed anew: its key is not destroyed");
+                    tracing::error!(%error, order = %id, "Order cannot be re-sealed; its key is kept");
                 }
                 Err(error) => return Err(error),
             }
@@ -265,7 +265,7 @@ async fn reseal_parked(app: &App, after: String) -> Result<Option<String>, AppEr
                     tracing::error!(
                         row = row.id,
                         table = "parked_events",
-                        "a row cannot be sealed anew: its key is not destroyed"
+                        "Row cannot be re-sealed; its key is kept"
                     );
                     continue;
                 }

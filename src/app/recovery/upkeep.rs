@@ -34,7 +34,7 @@ pub async fn forget(app: &App) -> Result<(), AppError> {
     if dropped > 0 {
         tracing::warn!(
             dropped,
-            "courier events that matched no booking within 72 hours were dropped"
+            "Courier events that matched no booking within 72 hours were dropped"
         );
     }
     Ok(())

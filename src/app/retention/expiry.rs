@@ -101,7 +101,7 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
             })
             .await?;
         if done {
-            tracing::warn!(order = %id, "an order that nothing moved was ended and is purged");
+            tracing::warn!(order = %id, "Stuck order ended; its personal data is purged");
             purge::destroy_one(app, id, &Actor::System).await?;
             ended += 1;
         }
@@ -132,7 +132,7 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
         Ok(Some(found)) => found,
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(%error, order = %id, "a stuck order could not be asked about");
+            tracing::warn!(%error, order = %id, "Failed to query the courier about a stuck order; will retry");
             return;
         }
     };
@@ -145,16 +145,18 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
                 Ok(events) => {
                     for event in events {
                         if let Err(error) = apply::ingest(app, courier.name(), event, Trust::Sure).await {
-                            tracing::warn!(%error, order = %id, "the last news of a stuck order could not be taken in");
+                            tracing::warn!(%error, order = %id, "Failed to store the last tracking events of a stuck order; will retry");
                         }
                     }
                 }
-                Err(error) => tracing::warn!(%error, order = %id, "the courier did not answer about a stuck order"),
+                Err(error) => {
+                    tracing::warn!(%error, order = %id, "Courier gave no answer about a stuck order; will retry")
+                }
             }
         }
         ShipmentState::Booking | ShipmentState::Unknown => {
             if let Err(error) = dispatch::drive(app, id, 0).await {
-                tracing::warn!(%error, order = %id, "a stuck booking could not be reconciled");
+                tracing::warn!(%error, order = %id, "Failed to reconcile the booking of a stuck order; will retry");
             }
         }
         ShipmentState::Pending | ShipmentState::Failed | ShipmentState::Cancelled => {}

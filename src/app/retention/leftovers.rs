@@ -32,7 +32,7 @@ pub async fn take_back(app: &App) -> Result<i64, AppError> {
         let mut done = 0;
         for id in found {
             let emptied = app.orders.write(move |conn| take_back_in_tx(conn, id, now)).await?;
-            tracing::error!(order = %id, "personal data of a purged order was there again; it is destroyed");
+            tracing::error!(order = %id, "Personal data of a purged order found again; destroyed");
             done += i64::from(emptied);
         }
         done += purge::destroy_decided(app, &Actor::System).await?;
@@ -95,7 +95,7 @@ pub async fn decide_erased(app: &App) -> Result<usize, AppError> {
                 .write(move |conn| erasure::decide_again_in_tx(conn, order, erasure, now))
                 .await?;
             if decided {
-                tracing::error!(order = %order, "an order that was erased is there again; it is purged again");
+                tracing::error!(order = %order, "Erased order found again; purged again");
                 count += 1;
             }
         }

@@ -303,7 +303,7 @@ pub(crate) async fn truncate_wal(app: &App) -> Result<(), AppError> {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    tracing::warn!("the write-ahead log could not be emptied yet: a reader holds it; the next sweep tries again");
+    tracing::warn!("WAL not truncated because a reader holds it; the next sweep retries");
     Ok(())
 }
 

@@ -41,7 +41,7 @@ pub async fn complete(app: &App, caller: &Caller, id: RequestId) -> Result<Reque
         for order in requests::find(app, id).await?.orders {
             // What fails is in the log and is done again by the recurring work; the answer says where it stands.
             if let Err(error) = restrict::pursue(app, order.id, &actor).await {
-                tracing::warn!(%error, order = %order.id, "what a request asks of an order could not be done yet");
+                tracing::warn!(%error, order = %order.id, "Failed to carry out a data subject's request on an order; will retry");
             }
         }
     }

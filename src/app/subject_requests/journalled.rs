@@ -158,7 +158,7 @@ pub(crate) fn replay(conn: &mut AnyConn, entry: &JournalRow, now: BusinessTime) 
         tracing::error!(
             number = entry.number,
             kind = entry.kind,
-            "a journal entry cannot be read"
+            "Journal entry is corrupt; entry skipped"
         )
     };
     if entry.kind() == Some(JournalKind::Restrict) {

@@ -29,7 +29,7 @@ pub async fn pursue_all(app: &App) -> Result<usize, AppError> {
         looked_at += page.len();
         for id in page {
             if let Err(error) = restrict::pursue(app, id, &Actor::System).await {
-                tracing::warn!(%error, order = %id, "a restricted order could not go on; it is tried again");
+                tracing::warn!(%error, order = %id, "Failed to continue with a restricted order; will retry");
             }
         }
     }

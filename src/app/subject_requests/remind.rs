@@ -20,9 +20,9 @@ pub async fn remind(app: &App) -> Result<usize, AppError> {
     for request in &due {
         let (kind, due_on) = (request.kind.as_str(), request.due_on);
         if due_on < today {
-            tracing::error!(request = %request.id, kind, %due_on, "the answer to a data subject is late");
+            tracing::error!(request = %request.id, kind, %due_on, "Answer to a data subject is overdue");
         } else {
-            tracing::warn!(request = %request.id, kind, %due_on, "the answer to a data subject is due soon");
+            tracing::warn!(request = %request.id, kind, %due_on, "Answer to a data subject is due soon");
         }
     }
     Ok(due.len())

@@ -99,7 +99,7 @@ fn park(
         tracing::warn!(
             courier,
             code = event.code,
-            "an event names neither a known reference nor a tracking number"
+            "Courier event has no known reference and no tracking number; event ignored"
         );
         return Ok(());
     };
@@ -129,7 +129,7 @@ fn park(
         tracing::warn!(
             courier,
             code = event.code,
-            "so many events of one unknown number wait already that this one is dropped"
+            "Unmatched-event limit reached for this tracking number; event dropped"
         );
         return Ok(());
     }
@@ -147,7 +147,7 @@ fn park(
     tracing::info!(
         courier,
         code = event.code,
-        "an event matches no booking yet; it is kept for 72 hours"
+        "Courier event matches no booking yet; kept sealed for 72 hours"
     );
     Ok(())
 }
@@ -212,7 +212,7 @@ pub(crate) fn apply_to(
         tracing::info!(
             courier = found.courier,
             code = event.code,
-            "an event for a purged order: acknowledged, nothing stored"
+            "Courier event for a purged order acknowledged; nothing stored"
         );
         return Ok(());
     };
@@ -293,7 +293,7 @@ fn new_number<'a>(
             order = %attempt.order_id,
             courier = attempt.courier,
             code = event.code,
-            "an event gives a parcel another one's number: it keeps its own"
+            "Courier event assigns another parcel's tracking number; number ignored"
         );
         return Ok(None);
     }
@@ -376,7 +376,7 @@ pub(crate) fn note_unmapped(app: &App, attempt: &Attempt, event: &CourierEvent) 
     tracing::info!(
         courier = attempt.courier,
         code = event.code,
-        "a courier's code that moves nothing: the state stays"
+        "Courier status code is not mapped; event ignored"
     );
 }
 
@@ -465,7 +465,7 @@ fn called_off(
         return Ok(());
     }
     if trust == Trust::Unsigned {
-        tracing::info!(order = %order.id, courier = attempt.courier, code = event.code, "an unsigned push says that a booked parcel is called off: the courier is asked");
+        tracing::info!(order = %order.id, courier = attempt.courier, code = event.code, "Unsigned push reports a cancelled booking; asking the courier to confirm it");
         return attempts::enqueue(conn, JobKind::ConfirmCallOff, attempt.id, now);
     }
     let change = shipments::Change::at(now.business)
@@ -483,7 +483,7 @@ fn called_off(
         Some("called_off_by_courier"),
         now.business,
     )?;
-    tracing::warn!(order = %order.id, courier = attempt.courier, code = event.code, "the courier called a booked parcel off");
+    tracing::warn!(order = %order.id, courier = attempt.courier, code = event.code, "Courier cancelled a booked parcel; manual decision required");
     Ok(())
 }
 

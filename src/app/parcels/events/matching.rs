@@ -31,7 +31,7 @@ pub(crate) fn find_attempt(
                 order = %attempt.order_id,
                 courier,
                 code = event.code,
-                "an event came under the reference of another parcel than it is about; the reference is not believed"
+                "Booking reference contradicts the tracking number; reference ignored"
             ),
         }
     }
@@ -45,7 +45,7 @@ pub(crate) fn find_attempt(
             order = %attempt.order_id,
             courier,
             code = event.code,
-            "an event names one parcel's booking and another one's number: it moves neither"
+            "Courier event names the booking of one parcel and the tracking number of another; event ignored"
         );
         return Ok(None);
     }

@@ -47,7 +47,10 @@ pub async fn receive(
         Err(WebhookError::NotAuthentic) => return Ok(Received::NotAuthentic),
         Err(WebhookError::Malformed) => {
             // Authentic but not understood: sending it again would not help. Counted by the log line.
-            tracing::warn!(courier, "an authentic webhook was not understood");
+            tracing::warn!(
+                courier,
+                "Authentic webhook could not be parsed; acknowledged and dropped"
+            );
             return Ok(Received::Answer(
                 adapter.acknowledge(&request, WebhookOutcome::Accepted),
             ));
@@ -64,7 +67,7 @@ pub async fn receive(
     });
     for taken in futures_util::future::join_all(taken).await {
         if let Err(error) = taken {
-            tracing::error!(%error, courier, "a courier's event could not be taken in; it will be sent again");
+            tracing::error!(%error, courier, "Failed to store a courier event; the courier is asked to send it again");
             outcome = WebhookOutcome::Failed;
         }
     }
