@@ -132,6 +132,11 @@ pub fn pick_and_lock(
     Ok(keys.into_iter().map(|key| key.id).collect())
 }
 
+/// Ready jobs that are due by both clocks, of the kinds that this program knows: one that a newer program made waits for a
+/// newer worker.
+pub(in crate::store) const DUE_JOBS: &str = "SELECT id FROM jobs WHERE state = 'ready' AND run_at <= $1 AND not_before <= $2 \
+     AND kind IN ('ship', 'cancel_parcel', 'call_off', 'confirm_end', 'confirm_call_off', 'watch') ORDER BY run_at LIMIT $3";
+
 /// Ids of at most `limit` ready jobs that are due by both clocks, longest due first, each locked; those that another
 /// transaction holds are passed over.
 ///
@@ -144,15 +149,13 @@ pub fn pick_due_jobs(
     limit: i64,
 ) -> Result<Vec<String>, StoreError> {
     use diesel::sql_types::Timestamp;
-    const SELECT: &str =
-        "SELECT id FROM jobs WHERE state = 'ready' AND run_at <= $1 AND not_before <= $2 ORDER BY run_at LIMIT $3";
     let keys: Vec<Key> = match conn {
-        AnyConn::Sqlite(conn) => diesel::sql_query(SELECT)
+        AnyConn::Sqlite(conn) => diesel::sql_query(DUE_JOBS)
             .bind::<Timestamp, _>(now)
             .bind::<Timestamp, _>(wall)
             .bind::<BigInt, _>(limit)
             .load(conn)?,
-        AnyConn::Postgres(conn) => diesel::sql_query(format!("{SELECT} FOR UPDATE SKIP LOCKED"))
+        AnyConn::Postgres(conn) => diesel::sql_query(format!("{DUE_JOBS} FOR UPDATE SKIP LOCKED"))
             .bind::<Timestamp, _>(now)
             .bind::<Timestamp, _>(wall)
             .bind::<BigInt, _>(limit)

@@ -103,6 +103,10 @@ pub fn enqueue_in_tx(
     Ok(())
 }
 
+/// The kinds that this program knows. A job that a newer one made waits for a newer worker, and stops nobody else's.
+const LEASED_AND_OVER: &str = "state = 'leased' AND lease_until <= $1 AND kind IN ('ship', 'cancel_parcel', 'call_off', \
+     'confirm_end', 'confirm_call_off', 'watch')";
+
 /// Leases at most `limit` due jobs to `owner`: ready ones, and leased ones whose lease is over.
 ///
 /// # Errors
@@ -115,14 +119,7 @@ pub fn claim_in_tx(
     lease_until: WallTime,
     limit: i64,
 ) -> Result<Vec<Job>, StoreError> {
-    let mut ids = dialect::pick_and_lock(
-        conn,
-        "jobs",
-        "state = 'leased' AND lease_until <= $1",
-        "lease_until",
-        &[to_row(wall)],
-        limit,
-    )?;
+    let mut ids = dialect::pick_and_lock(conn, "jobs", LEASED_AND_OVER, "lease_until", &[to_row(wall)], limit)?;
     let left = limit.saturating_sub(i64::try_from(ids.len()).unwrap_or(limit));
     if left > 0 {
         ids.extend(dialect::pick_due_jobs(conn, to_row(now), to_row(wall), left)?);
@@ -308,4 +305,20 @@ pub fn requeue(conn: &mut AnyConn, id: JobId, now: BusinessTime, wall: WallTime)
     ))
     .execute(conn)?;
     Ok(done > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_claims_every_kind_that_this_program_knows() {
+        for claimed in [LEASED_AND_OVER, dialect::DUE_JOBS] {
+            let kinds: Vec<String> = JobKind::ALL.iter().map(|kind| format!("'{}'", kind.as_str())).collect();
+            assert!(
+                claimed.contains(&format!("kind IN ({})", kinds.join(", "))),
+                "{claimed}"
+            );
+        }
+    }
 }

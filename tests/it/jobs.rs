@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
+use diesel::connection::SimpleConnection;
 use macro_rules_attribute::apply;
 use safelight::domain::ids::JobId;
 use safelight::domain::job::JobKind;
@@ -194,4 +195,15 @@ async fn a_worker_that_stops_gives_its_jobs_back_untouched(app: &TestApp) {
     let released: Result<usize, StoreError> = app.app.orders.write_blocking(|conn| jobs::release_all(conn, "first"));
     assert_eq!(released.unwrap(), 1);
     assert_eq!(claim(app, "second", 1).len(), 1);
+}
+
+#[apply(on_both_engines)]
+async fn a_job_of_a_newer_program_stops_nobody_elses(app: &TestApp) {
+    enqueue(app, "a");
+    enqueue(app, "b");
+    let newer = "UPDATE jobs SET kind = 'of_a_newer_program' WHERE subject = 'a'";
+    app.conn().batch_execute(newer).unwrap();
+    let mine = claim(app, "first", 10);
+    assert_eq!(mine.iter().map(|job| &*job.subject).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(rows::count(&mut app.conn(), "jobs WHERE state = 'ready'"), 1);
 }
