@@ -1,8 +1,8 @@
 //! When personal data goes, and the proof that it is gone.
 
-pub(crate) mod erasure;
 pub mod expiry;
 pub mod hold;
+pub(crate) mod journalled_erasure;
 pub mod leftovers;
 pub mod prove;
 pub mod purge;

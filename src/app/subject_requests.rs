@@ -4,6 +4,6 @@ pub mod close;
 pub mod export;
 pub mod journalled;
 pub mod reconcile;
+pub mod register;
 pub mod remind;
-pub mod requests;
 pub mod restrict;

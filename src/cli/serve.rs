@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::app::group_commit::{BatchSettings, Writers};
-use crate::app::orders::intake::Intake;
+use crate::app::orders::write_new::Intake;
 use crate::app::parcels::events::inbox::Inbox;
 use crate::app::recovery::restore;
 use crate::app::retention::purge;

@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::app::audit;
-use crate::app::recovery::{restore, retire_epochs};
+use crate::app::recovery::{restore, retire_key_epochs};
 use crate::cli::{Failure, VaultCommand, out, runtime, setup};
 use crate::config::Config;
 use crate::domain::actor::Actor;
@@ -62,9 +62,9 @@ pub(super) fn run(config: &Config, command: &VaultCommand) -> Result<(), Failure
             let heard = |count| bar.set_position(count);
             let done = runtime()?.block_on(async {
                 if *now {
-                    retire_epochs::now(&app, heard).await
+                    retire_key_epochs::now(&app, heard).await
                 } else {
-                    retire_epochs::nightly(&app).await
+                    retire_key_epochs::nightly(&app).await
                 }
             })?;
             bar.finish_and_clear();

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::app::orders::intake::Intake;
 use crate::app::orders::place::{Placed, place as place_order};
-use crate::app::orders::{cancel as calling_off, confirm as confirming, correct as correcting};
+use crate::app::orders::write_new::Intake;
+use crate::app::orders::{cancel as calling_off, confirm_draft as confirming, correct_recipient as correcting};
 use crate::domain::ids::OrderId;
 use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody, WithQuery};
 use crate::http::errors::problem::Problem;

@@ -11,7 +11,7 @@ use actix_web::{App as Routes, HttpServer};
 
 use crate::app::App;
 use crate::app::access::api_keys::Authenticator;
-use crate::app::orders::intake::Intake;
+use crate::app::orders::write_new::Intake;
 use crate::app::parcels::events::inbox::Inbox;
 use crate::app::privacy::notice::Notice;
 use crate::config::Config;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::parcels::dispatch;
-use crate::app::parcels::{cancel_at_courier, manual, poll};
+use crate::app::parcels::{cancel_at_courier, manual_operations, poll_tracking};
 use crate::app::worker_heartbeat::Heartbeat;
 use crate::app::{App, AppError};
 use crate::clock::delta;
@@ -128,9 +128,9 @@ async fn perform(app: &App, job: &Job) -> Result<Next, AppError> {
         JobKind::Ship => Ok(bad_subject()),
         JobKind::CancelParcel => cancel_at_courier::cancel_duplicate(app, attempt).await,
         JobKind::CallOff => cancel_at_courier::finish(app, attempt).await,
-        JobKind::ConfirmEnd => poll::confirm_end(app, attempt).await,
-        JobKind::ConfirmCallOff => poll::confirm_call_off(app, attempt).await,
-        JobKind::Watch => manual::watch(app, attempt).await,
+        JobKind::ConfirmEnd => poll_tracking::confirm_end(app, attempt).await,
+        JobKind::ConfirmCallOff => poll_tracking::confirm_call_off(app, attempt).await,
+        JobKind::Watch => manual_operations::watch(app, attempt).await,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Recurring work: reconcilers without input that re-read the database, each safe beside the same one elsewhere.
 
 use crate::app::orders::print_floor;
-use crate::app::parcels::poll;
-use crate::app::recovery::{restore, retire_epochs, upkeep};
+use crate::app::parcels::poll_tracking;
+use crate::app::recovery::{housekeeping, restore, retire_key_epochs};
 use crate::app::retention::{expiry, leftovers, purge};
 use crate::app::subject_requests::{reconcile, remind};
 use crate::app::{App, AppError, audit};
@@ -58,7 +58,7 @@ const TABLE: &[Recurring] = &[
     Recurring {
         name: "keys_ahead",
         every: Every::PartOfEpoch(4),
-        work: |app| Box::pin(async move { upkeep::make_keys_ahead(&app).await }),
+        work: |app| Box::pin(async move { housekeeping::make_keys_ahead(&app).await }),
     },
     Recurring {
         name: "retention",
@@ -83,7 +83,7 @@ const TABLE: &[Recurring] = &[
     Recurring {
         name: "poll",
         every: Every::Business(MINUTE.saturating_mul(5)),
-        work: |app| Box::pin(async move { poll::sweep(&app).await.map(drop) }),
+        work: |app| Box::pin(async move { poll_tracking::sweep(&app).await.map(drop) }),
     },
     Recurring {
         name: "restricted",
@@ -109,12 +109,12 @@ const TABLE: &[Recurring] = &[
     Recurring {
         name: "forget",
         every: Every::Business(HOUR),
-        work: |app| Box::pin(async move { upkeep::forget(&app).await }),
+        work: |app| Box::pin(async move { housekeeping::forget(&app).await }),
     },
     Recurring {
         name: "retire",
-        every: Every::PartOfEpoch(retire_epochs::RUNS_AN_EPOCH),
-        work: |app| Box::pin(async move { retire_epochs::nightly(&app).await.map(drop) }),
+        every: Every::PartOfEpoch(retire_key_epochs::RUNS_AN_EPOCH),
+        work: |app| Box::pin(async move { retire_key_epochs::nightly(&app).await.map(drop) }),
     },
     Recurring {
         name: "erased",

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use macro_rules_attribute::apply;
 use reqwest::Method;
 use safelight::app::audit;
-use safelight::app::recovery::retire_epochs;
+use safelight::app::recovery::retire_key_epochs;
 use safelight::app::retention::prove::{self, scan};
 use safelight::clock::BusinessTime;
 use safelight::domain::order::OrderStatus;
@@ -196,7 +196,7 @@ async fn days_pass(app: &TestApp, days: i64) {
         app.run_jobs().await;
         app.run_polls().await;
         app.run_upkeep().await;
-        retire_epochs::nightly(&app.app).await.unwrap();
+        retire_key_epochs::nightly(&app.app).await.unwrap();
     }
 }
 
@@ -576,7 +576,7 @@ async fn its_epochs_are_given_up_and_what_lives_is_sealed_anew(engine: Engine) {
     let epochs = "(SELECT DISTINCT epoch FROM order_person) AS living";
     assert!(rows::count(&mut app.conn(), epochs) > 1);
     let newest = rows::count(&mut app.conn(), "key_epochs");
-    let done = retire_epochs::now(&app.app, |_| {}).await.unwrap();
+    let done = retire_key_epochs::now(&app.app, |_| {}).await.unwrap();
     assert_eq!(done.resealed, persons.unsigned_abs());
     assert_eq!(rows::count(&mut app.conn(), epochs), 1);
     let old = format!("key_epochs WHERE id <= {newest} AND state <> 'retired'");

@@ -467,7 +467,7 @@ async fn what_was_written_survives_the_retirement_of_its_key(app: &TestApp) {
     refuse(app, &id).await.is(200);
     let mut conn = app.conn();
     let before = rows::texts(&mut conn, "CAST(epoch AS TEXT)", "subject_request_texts");
-    safelight::app::recovery::retire_epochs::now(&app.app, |_| {})
+    safelight::app::recovery::retire_key_epochs::now(&app.app, |_| {})
         .await
         .unwrap();
     let after = rows::texts(&mut conn, "CAST(epoch AS TEXT)", "subject_request_texts");

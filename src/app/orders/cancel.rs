@@ -3,7 +3,7 @@
 
 use crate::app::conflict::Conflict;
 use crate::app::orders::query::{lock_visible, visible};
-use crate::app::parcels::attempts::{self, By, Now, close_attempt, refuse_held, refuse_in_flight};
+use crate::app::parcels::booking_attempts::{self, By, Now, close_attempt, refuse_held, refuse_in_flight};
 use crate::app::parcels::cancel_at_courier::{booked_parcel, call_off};
 use crate::app::records::notes;
 use crate::app::records::order_view::{self, OrderView};
@@ -66,7 +66,7 @@ pub(crate) async fn by(
     app.write_sealed(move |conn, ring| {
         let mut order = lock_visible(conn, id, owner.as_ref())?;
         refuse_held(&order, now.business)?;
-        let attempt = attempts::current(conn, &order)?;
+        let attempt = booking_attempts::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         if let Some(attempt) = attempt {
             // Booked in between: the courier was not asked about this one.
@@ -80,7 +80,7 @@ pub(crate) async fn by(
         if let Some(reason) = &reason {
             notes::add(conn, ring, id, notes::note("cancel_reason", id, reason), now.business)?;
         }
-        attempts::cancel_in_tx(
+        booking_attempts::cancel_in_tx(
             conn,
             &mut order,
             &By {

@@ -1,6 +1,6 @@
 //! Placing an order: checked, keyed, and handed to the writers; answered only after its commit.
 
-use crate::app::orders::intake::{Intake, Submission, Written};
+use crate::app::orders::write_new::{Intake, Submission, Written};
 use crate::app::parcels::fallback;
 use crate::app::records::order_view::OrderView;
 use crate::app::{App, AppError, Caller};

@@ -1,7 +1,7 @@
 //! The print floor: leased work, printed orders, and the push to the courier that follows from them.
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{By, Now, new_attempt, note_event, refuse_held, step};
+use crate::app::parcels::booking_attempts::{By, Now, new_attempt, note_event, refuse_held, step};
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
 use crate::app::{App, AppError, Caller};

@@ -4,7 +4,7 @@
 //! where the verb is interrupted between the courier's answer and its own second transaction, the job finishes it.
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight};
+use crate::app::parcels::booking_attempts::{self, By, DUPLICATE, Now, close_attempt, note_event, refuse_in_flight};
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
@@ -31,12 +31,12 @@ pub(crate) fn booked_parcel(
     ring: &Keyring,
     order: &Order,
 ) -> Result<Option<(Attempt, ParcelRef)>, AppError> {
-    let attempt = attempts::current(conn, order)?;
+    let attempt = booking_attempts::current(conn, order)?;
     refuse_in_flight(attempt.as_ref())?;
     match attempt {
         Some(attempt) if attempt.state == ShipmentState::Booked => {
             let person = personal_record::find(conn, ring, order.id)?;
-            let parcel = attempts::parcel_ref(
+            let parcel = booking_attempts::parcel_ref(
                 &attempt,
                 person.tracking_of(attempt.number).cloned(),
                 Some(person.recipient.phone),
@@ -135,7 +135,7 @@ pub async fn finish(app: &App, id: AttemptId) -> Result<Next, AppError> {
                 Err(AppError::Gone(_) | AppError::Store(_)) => (None, None),
                 Err(error) => return Err(error),
             };
-            let parcel = attempts::parcel_ref(&attempt, tracking_no, phone);
+            let parcel = booking_attempts::parcel_ref(&attempt, tracking_no, phone);
             Ok(Some((attempt, parcel, why)))
         })
         .await?;
@@ -177,7 +177,7 @@ async fn record_cancelled(app: &App, attempt: Attempt, why: CallingOff) -> Resul
                         now,
                         window,
                     };
-                    attempts::cancel_in_tx(conn, &mut order, &by)?;
+                    booking_attempts::cancel_in_tx(conn, &mut order, &by)?;
                 }
                 CallingOff::Correct => {
                     let code = "correction_interrupted";
@@ -221,7 +221,7 @@ pub async fn cancel_duplicate(app: &App, id: AttemptId) -> Result<Next, AppError
                 Err(AppError::Gone(_) | AppError::Store(_)) => (None, None),
                 Err(error) => return Err(error),
             };
-            let parcel = attempts::parcel_ref(&attempt, tracking_no, phone);
+            let parcel = booking_attempts::parcel_ref(&attempt, tracking_no, phone);
             Ok(Some((attempt, parcel)))
         })
         .await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::app::parcels::attempts::Now;
+use crate::app::parcels::booking_attempts::Now;
 use crate::app::{App, AppError};
 use crate::clock::{WallTime, delta};
 use crate::couriers::{BookError, Booked, CallError, Courier};

@@ -11,11 +11,11 @@
 
 use std::time::Duration;
 
-use crate::app::parcels::attempt_io::{fail, may_try_again, record, send_to_courier, sending};
-use crate::app::parcels::attempts::{self, Now, note_event};
+use crate::app::parcels::booking_attempts::{self, Now, note_event};
+use crate::app::parcels::booking_io::{fail, may_try_again, record, send_to_courier, sending};
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::parcels::fallback;
-use crate::app::parcels::resend::repeat;
+use crate::app::parcels::resend_booking::repeat;
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::clock::{WallTime, delta};
@@ -78,7 +78,7 @@ async fn begin(app: &App, id: OrderId, turn: i64) -> Result<Found, AppError> {
             Ok(None) | Err(AppError::NotFound) => return Ok(Found::Nothing),
             Err(error) => return Err(error),
         };
-        let Some(attempt) = attempts::current(conn, &order)? else {
+        let Some(attempt) = booking_attempts::current(conn, &order)? else {
             return Ok(Found::Nothing);
         };
         match attempt.state {
@@ -196,7 +196,7 @@ fn ask(conn: &mut AnyConn, ring: &Keyring, app: &App, attempt: Attempt, now: Now
         Err(AppError::Gone(_)) => None,
         Err(error) => return Err(error),
     };
-    let parcel = attempts::parcel_ref(&attempt, None, phone);
+    let parcel = booking_attempts::parcel_ref(&attempt, None, phone);
     Ok(Found::Ask(Box::new((attempt, parcel))))
 }
 

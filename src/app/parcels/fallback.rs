@@ -1,7 +1,7 @@
 //! Who else may carry an order: couriers that handle personal data outside the country need consent for it, and a courier
 //! that refuses for good or stays paused hands its orders on, in the configured order. Never while an outcome is unknown.
 
-use crate::app::parcels::attempts::{Now, new_attempt, note_event};
+use crate::app::parcels::booking_attempts::{Now, new_attempt, note_event};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
 use crate::domain::actor::Actor;

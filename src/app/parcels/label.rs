@@ -4,7 +4,7 @@
 //! audited as a reveal is; the audit log would drown in it.
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts;
+use crate::app::parcels::booking_attempts;
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
@@ -75,7 +75,7 @@ fn look(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Found, AppErr
     if order.purge_decided_at.is_some() {
         return Err(AppError::Gone("purged"));
     }
-    let attempt = attempts::current(conn, &order)?.filter(|attempt| attempt.state == ShipmentState::Booked);
+    let attempt = booking_attempts::current(conn, &order)?.filter(|attempt| attempt.state == ShipmentState::Booked);
     let attempt = attempt.ok_or(AppError::Conflict(Conflict::NotBooked))?;
     if let Some(row) = labels::find(conn, id, attempt.number)? {
         let place = place(&row.order_id, row.attempt);
@@ -95,7 +95,7 @@ fn look(conn: &mut AnyConn, ring: &Keyring, id: OrderId) -> Result<Found, AppErr
         return Err(AppError::Conflict(Conflict::ConsentWithdrawn));
     }
     let person = personal_record::find(conn, ring, id)?;
-    let parcel = attempts::parcel_ref(
+    let parcel = booking_attempts::parcel_ref(
         &attempt,
         person.tracking_of(attempt.number).cloned(),
         Some(person.recipient.phone),

@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use crate::app::parcels::attempts::{Now, enqueue_ship};
-use crate::app::retention::erasure::{self, Erasure};
+use crate::app::parcels::booking_attempts::{Now, enqueue_ship};
+use crate::app::retention::journalled_erasure::{self, Erasure};
 use crate::app::subject_requests::journalled;
 use crate::app::{App, AppError, audit};
 use crate::clock::{BusinessTime, delta};
@@ -275,7 +275,7 @@ fn apply(conn: &mut AnyConn, app: &App, entry: &JournalRow) -> Result<(), AppErr
                 return Ok(());
             };
             // The copy may be from before the order; and what is decided there already is destroyed by the sweep.
-            erasure::decide_again_in_tx(conn, id, Erasure::parse(&entry.detail), now)?;
+            journalled_erasure::decide_again_in_tx(conn, id, Erasure::parse(&entry.detail), now)?;
         }
         Some(JournalKind::RevokeKey) => {
             keys::revoke_in_tx(conn, &entry.subject, now)?;

@@ -1,6 +1,6 @@
 //! What ends by itself: drafts that nobody confirms, and orders that nothing moves any more. Both are purged at once.
 
-use crate::app::parcels::attempts::{self, By, Now, step};
+use crate::app::parcels::booking_attempts::{self, By, Now, step};
 use crate::app::parcels::events::apply;
 use crate::app::parcels::events::apply::Trust;
 use crate::app::parcels::{circuit_breaker, dispatch};
@@ -31,7 +31,7 @@ pub async fn expire_drafts(app: &App) -> Result<usize, AppError> {
             let expired = orders::pick_expired_drafts_in_tx(conn, cutoff, BATCH)?;
             for id in &expired {
                 let mut order = orders::find(conn, *id)?.ok_or(AppError::NotFound)?;
-                attempts::cancel_in_tx(
+                booking_attempts::cancel_in_tx(
                     conn,
                     &mut order,
                     &By {
@@ -77,13 +77,13 @@ pub async fn end_stuck(app: &App) -> Result<usize, AppError> {
                 } else {
                     Step::Cancel
                 };
-                if let Some(attempt) = attempts::current(conn, &order)?
+                if let Some(attempt) = booking_attempts::current(conn, &order)?
                     && last == Step::Cancel
                     && attempt.state != ShipmentState::Failed
                 {
-                    attempts::close_attempt(conn, &attempt, now.business)?;
+                    booking_attempts::close_attempt(conn, &attempt, now.business)?;
                 }
-                let change = attempts::ending(&order, now.business);
+                let change = booking_attempts::ending(&order, now.business);
                 step(
                     conn,
                     &mut order,
@@ -116,11 +116,11 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
             let Some(order) = orders::find(conn, id)? else {
                 return Ok(None);
             };
-            let Some(attempt) = attempts::current(conn, &order)? else {
+            let Some(attempt) = booking_attempts::current(conn, &order)? else {
                 return Ok(None);
             };
             let person = personal_record::find(conn, ring, id)?;
-            let parcel = attempts::parcel_ref(
+            let parcel = booking_attempts::parcel_ref(
                 &attempt,
                 person.tracking_of(attempt.number).cloned(),
                 Some(person.recipient.phone),

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{Now, enqueue_ship, note_event};
+use crate::app::parcels::booking_attempts::{Now, enqueue_ship, note_event};
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
 use crate::app::{App, AppError, Caller, audit as chain};

@@ -1,7 +1,7 @@
 //! What was purged once and is there again: rows of an old copy that somebody put back by hand, or a writer that this
 //! program does not know. It goes again, and the audit chain says so; the receipt that it has is kept.
 
-use crate::app::retention::erasure::{self, Erasure};
+use crate::app::retention::journalled_erasure::{self, Erasure};
 use crate::app::retention::purge::{self, ROUND};
 use crate::app::{App, AppError};
 use crate::clock::BusinessTime;
@@ -92,7 +92,7 @@ pub async fn decide_erased(app: &App) -> Result<usize, AppError> {
             let erasure = Erasure::parse(&detail);
             let decided = app
                 .orders
-                .write(move |conn| erasure::decide_again_in_tx(conn, order, erasure, now))
+                .write(move |conn| journalled_erasure::decide_again_in_tx(conn, order, erasure, now))
                 .await?;
             if decided {
                 tracing::error!(order = %order, "Erased order found again; purged again");

@@ -1,11 +1,11 @@
 //! The auditor's question: is what was purged gone, and does the record of it stand?
 
-mod leaks;
+mod planted_values;
 pub mod scan;
 
 use std::collections::HashMap;
 
-use crate::app::retention::erasure::Erasure;
+use crate::app::retention::journalled_erasure::Erasure;
 use crate::app::retention::purge;
 use crate::app::{App, AppError, audit};
 use crate::domain::audit::AuditAction;
@@ -14,7 +14,7 @@ use crate::store::vault::journal::{self, JournalRow};
 use crate::store::vault::keys as vault_keys;
 use crate::store::{StoreError, audit as audit_rows, epochs, proof};
 
-pub use leaks::{all_looked_for, scan};
+pub use planted_values::{all_looked_for, scan};
 
 /// One thing that was checked.
 #[derive(Debug, Clone)]

@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{By, Now, cancel_in_tx, in_fulfilment};
+use crate::app::parcels::booking_attempts::{By, Now, cancel_in_tx, in_fulfilment};
 use crate::app::records::personal_record;
-use crate::app::retention::erasure::Erasure;
+use crate::app::retention::journalled_erasure::Erasure;
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;

@@ -2,7 +2,7 @@
 //! conflict.
 
 use crate::app::conflict::Conflict;
-use crate::app::subject_requests::requests::{self, RequestView};
+use crate::app::subject_requests::register::{self, RequestView};
 use crate::app::subject_requests::{journalled, restrict};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
@@ -38,14 +38,14 @@ pub async fn complete(app: &App, caller: &Caller, id: RequestId) -> Result<Reque
     journalled::journal_one(app, id).await?;
     chain::note_act(app).await;
     if request.kind.restriction().is_some() {
-        for order in requests::find(app, id).await?.orders {
+        for order in register::find(app, id).await?.orders {
             // What fails is in the log and is done again by the recurring work; the answer says where it stands.
             if let Err(error) = restrict::pursue(app, order.id, &actor).await {
                 tracing::warn!(%error, order = %order.id, "Failed to carry out a data subject's request on an order; will retry");
             }
         }
     }
-    requests::find(app, id).await
+    register::find(app, id).await
 }
 
 /// Refuses a request.
@@ -67,13 +67,13 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
             Some(hash),
             now,
         )?;
-        let verified_by = requests::text(conn, ring, id)?.and_then(|text| text.verified_by);
+        let verified_by = register::text(conn, ring, id)?.and_then(|text| text.verified_by);
         let text = RequestText {
             verified_by,
             refusal: Some(reason.clone()),
             salt: Some(Pii::new(salt)),
         };
-        let row = requests::seal(conn, ring, id, &text, now)?;
+        let row = register::seal(conn, ring, id, &text, now)?;
         // An old copy that was put back may know the request and not what was written about it.
         if !subject_texts::replace_in_tx(conn, &row)? {
             subject_texts::add_in_tx(conn, &row)?;
@@ -84,7 +84,7 @@ pub async fn refuse(app: &App, caller: &Caller, id: RequestId, reason: Pii<Strin
     .await?;
     journalled::journal_one(app, id).await?;
     chain::note_act(app).await;
-    requests::find(app, id).await
+    register::find(app, id).await
 }
 
 /// The request, locked, where it is open; `None` where it has ended as `wanted` already.

@@ -5,7 +5,7 @@
 use crate::app::conflict::Conflict;
 use crate::app::privacy::reveal::{asked_for, takes_two};
 use crate::app::records::personal_record;
-use crate::app::subject_requests::requests::{self, RequestView};
+use crate::app::subject_requests::register::{self, RequestView};
 use crate::app::{App, AppError, Caller, audit as chain};
 use crate::clock::BusinessTime;
 use crate::domain::audit::AuditAction;
@@ -89,7 +89,7 @@ pub struct ExportedOrder {
 /// # Errors
 /// Not found, refused, store or vault.
 pub async fn export(app: &App, caller: &Caller, id: RequestId) -> Result<Exporting, AppError> {
-    let request = requests::find(app, id).await?;
+    let request = register::find(app, id).await?;
     if request.request.state == RequestState::Refused {
         return Err(AppError::Conflict(Conflict::AlreadyRefused));
     }

@@ -3,7 +3,7 @@
 
 use crate::app::conflict::Conflict;
 use crate::app::orders::cancel;
-use crate::app::parcels::attempts::{By, Now, cancel_in_tx, current, note_event};
+use crate::app::parcels::booking_attempts::{By, Now, cancel_in_tx, current, note_event};
 use crate::app::records::personal_record;
 use crate::app::retention::purge;
 use crate::app::{App, AppError};

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::parcels::manual;
+use crate::app::parcels::manual_operations;
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
 use crate::domain::shipment::TrackingStatus;
@@ -62,7 +62,7 @@ pub(in crate::http) async fn ship(
         Some(number) if known => Pii::new(number),
         _ => return Err(app_error::invalid(errors.into_vec())),
     };
-    let view = manual::ship(&app, &caller, id, body.courier, number).await?;
+    let view = manual_operations::ship(&app, &caller, id, body.courier, number).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
@@ -107,7 +107,7 @@ pub(in crate::http) async fn mark(
     let (Some(end), Some(reason)) = (end, reason) else {
         return Err(app_error::invalid(errors.into_vec()));
     };
-    let view = manual::mark(&app, &caller, id, end, reason).await?;
+    let view = manual_operations::mark(&app, &caller, id, end, reason).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
@@ -140,7 +140,7 @@ pub(in crate::http) async fn courier(
         ..
     }: Keyed<Ops, (PathId<OrderId>, Json<CourierBody>)>,
 ) -> Result<HttpResponse, Problem> {
-    let view = manual::change_courier(&app, &caller, id, body.courier).await?;
+    let view = manual_operations::change_courier(&app, &caller, id, body.courier).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
@@ -165,6 +165,6 @@ pub(in crate::http) async fn reship(
         ..
     }: Keyed<Ops, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
-    let view = manual::reship(&app, &caller, id).await?;
+    let view = manual_operations::reship(&app, &caller, id).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }

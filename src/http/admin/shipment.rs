@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::parcels::resolve::{self, Resolution};
+use crate::app::parcels::resolve_unknown::{self, Resolution};
 use crate::domain::ids::OrderId;
 use crate::domain::invalid::{FieldErrors, Invalid, bounded_text};
 use crate::http::docs::documented::{ByKey, OfOne, ProblemSchema, WithBody};
@@ -38,7 +38,7 @@ pub(in crate::http) async fn retry(
         ..
     }: Keyed<Ops, PathId<OrderId>>,
 ) -> Result<HttpResponse, Problem> {
-    let view = resolve::retry(&app, &caller, id).await?;
+    let view = resolve_unknown::retry(&app, &caller, id).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 
@@ -95,7 +95,7 @@ pub(in crate::http) async fn resolve(
     }: Keyed<Ops, (PathId<OrderId>, Json<ResolutionBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let (resolution, reason) = body.read()?;
-    let view = resolve::resolve(&app, &caller, id, resolution, reason).await?;
+    let view = resolve_unknown::resolve(&app, &caller, id, resolution, reason).await?;
     Ok(HttpResponse::Ok().json(OrderBody::of(&view, Audience::Ops)))
 }
 

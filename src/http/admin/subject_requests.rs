@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::app::subject_requests::close;
-use crate::app::subject_requests::requests::{self, NewRequest, OrderStands, RequestView, Whose};
+use crate::app::subject_requests::register::{self, NewRequest, OrderStands, RequestView, Whose};
 use crate::clock::BusinessTime;
 use crate::domain::contact::{Country, Phone};
 use crate::domain::ids::{OrderId, RequestId};
@@ -259,7 +259,7 @@ pub(in crate::http) async fn create(
 ) -> Result<HttpResponse, Problem> {
     let new = body.read(app.clock.business_now())?;
     let app = app.get_ref().clone();
-    let view = run_to_completion(async move { requests::receive(&app, &caller, new).await }).await?;
+    let view = run_to_completion(async move { register::receive(&app, &caller, new).await }).await?;
     let shown = RequestBody::from(&view);
     let location = format!("/admin/v1/subject-requests/{}", shown.id);
     Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(shown))
@@ -301,7 +301,7 @@ pub(in crate::http) async fn list(
             ));
         }
     };
-    let found = requests::list(&app, state, page.after, page.fetch()).await?;
+    let found = register::list(&app, state, page.after, page.fetch()).await?;
     let shown = page.page(found, |view| view.request.id);
     Ok(HttpResponse::Ok().json(shown.map(|view| RequestBody::from(&view))))
 }
@@ -314,7 +314,7 @@ pub(in crate::http) async fn read(
     app: Data<App>,
     Keyed { given: PathId(id), .. }: Keyed<Privacy, PathId<RequestId>>,
 ) -> Result<HttpResponse, Problem> {
-    let view = requests::find(&app, id).await?;
+    let view = register::find(&app, id).await?;
     Ok(HttpResponse::Ok().json(RequestBody::from(&view)))
 }
 

@@ -11,7 +11,7 @@ use diesel::connection::SimpleConnection;
 use reqwest::Method;
 use safelight::app::access::api_keys;
 use safelight::app::group_commit::{BatchSettings, Writers};
-use safelight::app::orders::intake::Intake;
+use safelight::app::orders::write_new::Intake;
 use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::recovery::restore::{self, StartError, Started};
 use safelight::app::{self, App, Settings};
@@ -485,12 +485,12 @@ impl TestApp {
 
     /// Asks the couriers about parcels without news, as the worker's loop does; returns how many.
     pub(crate) async fn run_polls(&self) -> usize {
-        app::parcels::poll::sweep(&self.app).await.unwrap()
+        app::parcels::poll_tracking::sweep(&self.app).await.unwrap()
     }
 
     /// Runs the recurring work once, as the worker's loops do.
     pub(crate) async fn run_upkeep(&self) {
-        app::recovery::upkeep::make_keys_ahead(&self.app).await.unwrap();
+        app::recovery::housekeeping::make_keys_ahead(&self.app).await.unwrap();
         while app::orders::print_floor::return_lapsed(&self.app).await.unwrap() > 0 {}
         while app::retention::expiry::expire_drafts(&self.app).await.unwrap() > 0 {}
         app::retention::expiry::end_stuck(&self.app).await.unwrap();
@@ -498,7 +498,7 @@ impl TestApp {
         app::subject_requests::remind::remind(&self.app).await.unwrap();
         app::retention::purge::sweep(&self.app, &Actor::System).await.unwrap();
         app::retention::leftovers::take_back(&self.app).await.unwrap();
-        app::recovery::upkeep::forget(&self.app).await.unwrap();
+        app::recovery::housekeeping::forget(&self.app).await.unwrap();
     }
 
     /// Asks until it holds; for what happens in other threads. Gives up after half a minute of real time.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use actix_web::dev::ServerHandle;
 use safelight::app::App;
-use safelight::app::orders::intake::Intake;
+use safelight::app::orders::write_new::Intake;
 use safelight::app::parcels::events::inbox::Inbox;
 use safelight::app::worker_heartbeat::Heartbeat;
 use safelight::config::{Config, LoadOptions};

@@ -89,7 +89,7 @@ async fn a_retirement_seals_labels_anew(app: &TestApp) {
     gives_one(app);
     let id = booked(app).await;
     fetch(app, &app.keys.floor, &id).await;
-    safelight::app::recovery::retire_epochs::now(&app.app, |_| {})
+    safelight::app::recovery::retire_key_epochs::now(&app.app, |_| {})
         .await
         .unwrap();
     let left = "order_label WHERE epoch NOT IN (SELECT id FROM key_epochs WHERE state = 'open')";

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use macro_rules_attribute::apply;
-use safelight::app::recovery::retire_epochs;
+use safelight::app::recovery::retire_key_epochs;
 use serde_json::{Value, json};
 
 use crate::harness::app::{COPY_HORIZON, STUCK_AFTER, TestApp};
@@ -11,8 +11,8 @@ use crate::harness::databases::Engine;
 use crate::harness::journey::News;
 use crate::harness::{fixtures, planted, rows};
 
-async fn retire_now(app: &TestApp) -> safelight::app::recovery::retire_epochs::Retired {
-    safelight::app::recovery::retire_epochs::now(&app.app, |_| {})
+async fn retire_now(app: &TestApp) -> safelight::app::recovery::retire_key_epochs::Retired {
+    safelight::app::recovery::retire_key_epochs::now(&app.app, |_| {})
         .await
         .unwrap()
 }
@@ -147,21 +147,21 @@ async fn keys_past_the_copy_horizon_go_every_night_and_younger_ones_stay(app: &T
     let id = app.placed().await;
     app.advance(COPY_HORIZON - TimeDelta::days(1));
     app.run_upkeep().await;
-    let before = safelight::app::recovery::retire_epochs::nightly(&app.app)
+    let before = safelight::app::recovery::retire_key_epochs::nightly(&app.app)
         .await
         .unwrap();
     assert_eq!((before.retired, before.destroyed), (0, 0), "not yet");
     let keys_before = keys(app);
     app.advance(TimeDelta::days(3));
     app.run_upkeep().await;
-    let done = safelight::app::recovery::retire_epochs::nightly(&app.app)
+    let done = safelight::app::recovery::retire_key_epochs::nightly(&app.app)
         .await
         .unwrap();
     assert!(done.retired >= 1 && done.destroyed >= 1, "{done:?}");
     assert!(keys(app) < keys_before + 10);
     assert!(COPY_HORIZON < STUCK_AFTER, "the order is still there");
     assert_eq!(app.own(&id).await["recipient"]["name"], "司***");
-    let again = safelight::app::recovery::retire_epochs::nightly(&app.app)
+    let again = safelight::app::recovery::retire_key_epochs::nightly(&app.app)
         .await
         .unwrap();
     assert_eq!((again.retired, again.destroyed), (0, 0), "once");
@@ -169,7 +169,7 @@ async fn keys_past_the_copy_horizon_go_every_night_and_younger_ones_stay(app: &T
 
 #[apply(on_both_engines)]
 async fn no_copy_older_than_the_horizon_is_readable_whenever_it_was_made(app: &TestApp) {
-    let part = TimeDelta::days(1) / retire_epochs::RUNS_AN_EPOCH;
+    let part = TimeDelta::days(1) / retire_key_epochs::RUNS_AN_EPOCH;
     let id = app.placed().await;
     let epoch: i64 = rows::texts(&mut app.conn(), "CAST(epoch AS text)", "order_person")
         .remove(0)
@@ -178,7 +178,7 @@ async fn no_copy_older_than_the_horizon_is_readable_whenever_it_was_made(app: &T
     // A copy made in the epoch's very first moment, and the last run before it is as old as the horizon.
     app.advance(COPY_HORIZON - part);
     app.run_upkeep().await;
-    retire_epochs::nightly(&app.app).await.unwrap();
+    retire_key_epochs::nightly(&app.app).await.unwrap();
     assert!(
         !app.app.vault.ring().unwrap().knows(epoch),
         "the copy's key is gone before it is that old"

@@ -8,7 +8,7 @@ use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use macro_rules_attribute::apply;
-use safelight::app::recovery::retire_epochs;
+use safelight::app::recovery::retire_key_epochs;
 use safelight::domain::ids::OrderId;
 use safelight::store::{epochs, personal_records};
 use safelight::vault::VaultError;
@@ -84,7 +84,7 @@ async fn the_bytes_of_a_destroyed_key_are_gone_from_the_vault(app: &TestApp) {
     if app.databases.engine == Engine::Sqlite {
         assert!(in_files(), "it is looked for in the right place");
     }
-    retire_epochs::now(&app.app, |_| {}).await.unwrap();
+    retire_key_epochs::now(&app.app, |_| {}).await.unwrap();
     let left = "vault_keys WHERE purpose = 'epoch' AND id = 1 AND wrapped IS NOT NULL";
     assert_eq!(rows::count(&mut app.databases.open_vault(), left), 0);
     if app.databases.engine == Engine::Sqlite {
@@ -102,7 +102,7 @@ async fn a_retirement_that_died_anywhere_is_finished_by_the_next_run(app: &TestA
         .orders
         .write_blocking(|conn| epochs::close_in_tx(conn, until, now))
         .unwrap();
-    let done = retire_epochs::nightly(&app.app).await.unwrap();
+    let done = retire_key_epochs::nightly(&app.app).await.unwrap();
     assert_eq!((done.resealed, done.retired > 0, done.destroyed > 0), (8, true, true));
     assert_eq!(openable(app, &ids), 8);
     // Died after the epochs were given up and before their keys were destroyed.
@@ -117,7 +117,7 @@ async fn a_retirement_that_died_anywhere_is_finished_by_the_next_run(app: &TestA
         AND id NOT IN (SELECT epoch FROM order_person)",
         )
         .unwrap();
-    let done = retire_epochs::nightly(&app.app).await.unwrap();
+    let done = retire_key_epochs::nightly(&app.app).await.unwrap();
     assert!(done.destroyed > 0, "{done:?}");
     assert_eq!(openable(app, &ids), 8);
     let left = safelight::app::retention::prove::prove(&app.app).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_retirement_that_died_anywhere_is_finished_by_the_next_run(app: &TestA
 #[apply(on_both_engines)]
 async fn what_was_tampered_with_moved_or_put_under_another_epoch_is_refused(app: &TestApp) {
     let (id, other) = (app.placed().await, app.placed().await);
-    retire_epochs::now(&app.app, |_| {}).await.unwrap();
+    retire_key_epochs::now(&app.app, |_| {}).await.unwrap();
     app.app.vault.begin_epoch(&app.app.orders).unwrap();
     let newest = rows::texts(
         &mut app.conn(),
@@ -244,7 +244,7 @@ async fn what_was_moved_to_another_table_is_refused_and_stops_nobody_else(app: &
             .unwrap();
         let open = |epochs: &str| rows::count(&mut app.conn(), &format!("key_epochs WHERE state = '{epochs}'"));
         // A retirement re-seals everybody else, names this one, and destroys no key that may still be needed.
-        let done = retire_epochs::now(&app.app, |_| {}).await.unwrap();
+        let done = retire_key_epochs::now(&app.app, |_| {}).await.unwrap();
         assert_eq!((done.retired, done.destroyed), (0, 0), "{table} from {from}");
         assert!(open("closed") > 0);
         let logged = app.logged();
@@ -266,7 +266,7 @@ async fn what_was_moved_to_another_table_is_refused_and_stops_nobody_else(app: &
             reveal(app, &id).await.problem(500, "internal");
         }
         app.conn().batch_execute(&mend).unwrap();
-        let done = retire_epochs::now(&app.app, |_| {}).await.unwrap();
+        let done = retire_key_epochs::now(&app.app, |_| {}).await.unwrap();
         assert!(
             done.retired > 0 && done.destroyed > 0 && open("closed") == 0,
             "{done:?}"

@@ -72,7 +72,7 @@ fn bytes(app: &TestApp) -> &'static str {
 #[apply(on_both_engines)]
 async fn nothing_is_found_after_a_whole_life_and_its_purge(app: &TestApp) {
     app.purged().await;
-    safelight::app::recovery::retire_epochs::now(&app.app, |_| {})
+    safelight::app::recovery::retire_key_epochs::now(&app.app, |_| {})
         .await
         .unwrap();
     audit::note_head(&app.app).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_row_of_a_purged_order_is_found_in_every_table_that_a_purge_empties(ap
 #[apply(on_both_engines)]
 async fn a_key_of_a_retired_epoch_that_exists_again_is_found(app: &TestApp) {
     app.purged().await;
-    safelight::app::recovery::retire_epochs::now(&app.app, |_| {})
+    safelight::app::recovery::retire_key_epochs::now(&app.app, |_| {})
         .await
         .unwrap();
     let raise = format!(
@@ -387,7 +387,7 @@ async fn leftovers_of_a_purged_order_go_in_the_sweep_and_keep_no_key_alive(app: 
         assert_eq!(rows::count(&mut app.conn(), "order_person"), 0, "orphaned: {orphaned}");
     }
     app.conn().batch_execute(put_back).unwrap();
-    let done = safelight::app::recovery::retire_epochs::now(&app.app, |_| {})
+    let done = safelight::app::recovery::retire_key_epochs::now(&app.app, |_| {})
         .await
         .unwrap();
     assert!(done.retired > 0 && done.destroyed > 0, "{done:?}");

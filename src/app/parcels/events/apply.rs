@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::app::parcels::attempts::{self, By, Now, duplicate_parcel, note_event, record_booked};
+use crate::app::parcels::booking_attempts::{self, By, Now, duplicate_parcel, note_event, record_booked};
 use crate::app::parcels::events::matching::{Holder, find_attempt, holder};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};
@@ -271,9 +271,9 @@ fn take_numbers<'a>(
     let mut numbers = Vec::new();
     let its_new = new_number(conn, ring, attempt, event)?;
     for number in [event.tracking_no.as_ref(), its_new].into_iter().flatten() {
-        let added = attempts::add_tracking(conn, ring, order, attempt, number, now.business)?;
+        let added = booking_attempts::add_tracking(conn, ring, order, attempt, number, now.business)?;
         if added && its_new == Some(number) {
-            attempts::enqueue(conn, JobKind::Watch, attempt.id, now)?;
+            booking_attempts::enqueue(conn, JobKind::Watch, attempt.id, now)?;
         }
         numbers.push((number, added));
     }
@@ -365,7 +365,7 @@ pub(crate) fn write_moved(
     let entries: Vec<EventRow> = moved.iter().flat_map(|moved| &moved.entries).cloned().collect();
     timeline::add_all_in_tx(conn, &entries)?;
     for attempt in moved.iter().filter_map(|moved| moved.unconfirmed) {
-        attempts::enqueue(conn, JobKind::ConfirmEnd, attempt, now)?;
+        booking_attempts::enqueue(conn, JobKind::ConfirmEnd, attempt, now)?;
     }
     Ok(())
 }
@@ -434,7 +434,7 @@ pub(crate) fn advance(
                     now,
                     window,
                 };
-                entries.push(attempts::stepped(order, step, &by)?);
+                entries.push(booking_attempts::stepped(order, step, &by)?);
             }
             // No step of the order, but the parcel moves: it is not stuck.
             _ if !order.status.is_ended() => {
@@ -466,7 +466,7 @@ fn called_off(
     }
     if trust == Trust::Unsigned {
         tracing::info!(order = %order.id, courier = attempt.courier, code = event.code, "Unsigned push reports a cancelled booking; asking the courier to confirm it");
-        return attempts::enqueue(conn, JobKind::ConfirmCallOff, attempt.id, now);
+        return booking_attempts::enqueue(conn, JobKind::ConfirmCallOff, attempt.id, now);
     }
     let change = shipments::Change::at(now.business)
         .state(ShipmentState::Failed)

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::app::parcels::attempts::Now;
+use crate::app::parcels::booking_attempts::Now;
 use crate::app::parcels::events::apply::{self, Arrival, Moved};
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};

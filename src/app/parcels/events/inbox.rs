@@ -2,7 +2,7 @@
 //! only after COMMIT; what fails is told too, and it sends again.
 
 use crate::app::group_commit::{self, BatchSettings, Batched, Queue, Writers};
-use crate::app::parcels::attempts::Now;
+use crate::app::parcels::booking_attempts::Now;
 use crate::app::parcels::events::apply::{self, Arrival};
 use crate::app::parcels::events::{batch, matching};
 use crate::app::{App, AppError, with_keys};

@@ -3,7 +3,9 @@
 
 use crate::app::conflict::Conflict;
 use crate::app::orders::query::{lock_visible, visible};
-use crate::app::parcels::attempts::{self, Now, close_attempt, new_attempt, note_event, refuse_held, refuse_in_flight};
+use crate::app::parcels::booking_attempts::{
+    self, Now, close_attempt, new_attempt, note_event, refuse_held, refuse_in_flight,
+};
 use crate::app::parcels::cancel_at_courier::{booked_parcel, call_off};
 use crate::app::parcels::fallback;
 use crate::app::records::order_view::{self, OrderView};
@@ -49,7 +51,7 @@ pub async fn correct(
     app.write_sealed(move |conn, ring| {
         let mut order = lock_visible(conn, id, owner.as_ref())?;
         allow(&order, now)?;
-        let attempt = attempts::current(conn, &order)?;
+        let attempt = booking_attempts::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         let person = match personal_record::find(conn, ring, id) {
             Ok(person) => PersonalRecord {

@@ -1,7 +1,7 @@
 //! Operators and shipments in trouble: try again, or say what no query can tell.
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{self, Now, enqueue_ship, new_attempt, note_event, record_booked};
+use crate::app::parcels::booking_attempts::{self, Now, enqueue_ship, new_attempt, note_event, record_booked};
 use crate::app::parcels::events::apply;
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::records::{notes, personal_record};
@@ -32,7 +32,7 @@ pub async fn retry(app: &App, caller: &Caller, id: OrderId) -> Result<OrderView,
     let (now, actor) = (Now::of(&app.clock), caller.actor());
     app.write_sealed(move |conn, ring| {
         let mut order = personal_record::lock(conn, id)?;
-        let attempt = attempts::current(conn, &order)?;
+        let attempt = booking_attempts::current(conn, &order)?;
         let Some(attempt) = attempt.filter(|_| order.status == OrderStatus::Printed) else {
             return Err(AppError::Conflict(Conflict::NothingToRetry));
         };
@@ -75,7 +75,7 @@ pub async fn resolve(
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
         let mut order = personal_record::lock(conn, id)?;
-        let mut attempt = match attempts::current(conn, &order)? {
+        let mut attempt = match booking_attempts::current(conn, &order)? {
             Some(attempt) if attempt.state == ShipmentState::Unknown => attempt,
             _ => {
                 return Err(AppError::Conflict(Conflict::NotUnknown));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use crate::app::parcels::attempts::{self, Now, add_tracking, note_event};
+use crate::app::parcels::booking_attempts::{self, Now, add_tracking, note_event};
 use crate::app::parcels::circuit_breaker::{self, Permit};
 use crate::app::parcels::events::apply::{self, Trust};
 use crate::app::records::personal_record;
@@ -209,7 +209,7 @@ fn take_one(conn: &mut AnyConn, ring: &Keyring, attempt: Attempt, now: Now) -> R
 /// An attempt's parcel as its courier is asked for it; `None` where its person cannot be read any more.
 fn parcel_of(conn: &mut AnyConn, ring: &Keyring, attempt: &Attempt) -> Result<Option<ParcelRef>, AppError> {
     match personal_record::find(conn, ring, attempt.order_id) {
-        Ok(person) => Ok(Some(attempts::parcel_ref(
+        Ok(person) => Ok(Some(booking_attempts::parcel_ref(
             attempt,
             person.tracking_of(attempt.number).cloned(),
             Some(person.recipient.phone),

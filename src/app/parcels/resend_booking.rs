@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 
-use crate::app::parcels::attempt_io::{may_try_again, record, send_to_courier, sending};
-use crate::app::parcels::attempts::Now;
+use crate::app::parcels::booking_attempts::Now;
+use crate::app::parcels::booking_io::{may_try_again, record, send_to_courier, sending};
 use crate::app::parcels::circuit_breaker;
 use crate::app::records::personal_record;
 use crate::app::{App, AppError};

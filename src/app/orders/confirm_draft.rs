@@ -2,7 +2,7 @@
 
 use crate::app::conflict::Conflict;
 use crate::app::orders::query::lock_visible;
-use crate::app::parcels::attempts::{By, refuse_held, step};
+use crate::app::parcels::booking_attempts::{By, refuse_held, step};
 use crate::app::records::order_view::{self, OrderView};
 use crate::app::{App, AppError, Caller};
 use crate::domain::ids::OrderId;

@@ -2,7 +2,7 @@
 //! courier, a returned order that goes out again.
 
 use crate::app::conflict::Conflict;
-use crate::app::parcels::attempts::{
+use crate::app::parcels::booking_attempts::{
     self, By, Now, add_attempt, close_attempt, enqueue, new_attempt, note_event, record_booked, refuse_in_flight, step,
 };
 use crate::app::parcels::circuit_breaker::{self, Permit};
@@ -39,7 +39,7 @@ pub async fn ship(
     app.write_sealed(move |conn, ring| {
         let now = Now::of(&app_.clock);
         let mut order = personal_record::lock(conn, id)?;
-        let attempt = attempts::current(conn, &order)?;
+        let attempt = booking_attempts::current(conn, &order)?;
         if let Some(attempt) = attempt
             .as_ref()
             .filter(|attempt| attempt.state == ShipmentState::Booked)
@@ -104,7 +104,7 @@ pub async fn mark(
             return order_view::one(conn, Some(ring), order, now.business);
         }
         order.status.after(next)?;
-        let attempt = attempts::current(conn, &order)?;
+        let attempt = booking_attempts::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         close_pending(conn, attempt.as_ref(), now)?;
         if let Some(attempt) = attempt {
@@ -136,7 +136,7 @@ pub async fn change_courier(app: &App, caller: &Caller, id: OrderId, courier: St
         let now = Now::of(&app_.clock);
         let mut order = personal_record::lock(conn, id)?;
         allow_change(&order, now)?;
-        let attempt = attempts::current(conn, &order)?;
+        let attempt = booking_attempts::current(conn, &order)?;
         refuse_in_flight(attempt.as_ref())?;
         if attempt
             .as_ref()
@@ -289,7 +289,7 @@ async fn shipments_to_watch(app: &App, id: AttemptId) -> Result<Option<(Attempt,
             shipments::disclose_in_tx(conn, &attempt, "tracking_no,phone", "tracking", now.business)?;
         }
         let number = person.tracking_of(attempt.number).cloned();
-        let parcel = attempts::parcel_ref(&attempt, number, Some(person.recipient.phone));
+        let parcel = booking_attempts::parcel_ref(&attempt, number, Some(person.recipient.phone));
         Ok(Some((attempt, parcel)))
     })
     .await

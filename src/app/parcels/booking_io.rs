@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::app::parcels::attempts::{Now, duplicate_parcel, note_event, record_booked};
+use crate::app::parcels::booking_attempts::{Now, duplicate_parcel, note_event, record_booked};
 use crate::app::parcels::events::apply;
 use crate::app::parcels::events::matching::is_foreign;
 use crate::app::parcels::{circuit_breaker, fallback};

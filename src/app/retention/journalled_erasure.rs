@@ -2,7 +2,7 @@
 //! knows neither, and learns both here.
 
 use crate::app::AppError;
-use crate::app::parcels::attempts::ending;
+use crate::app::parcels::booking_attempts::ending;
 use crate::clock::BusinessTime;
 use crate::domain::actor::Actor;
 use crate::domain::ids::OrderId;
