@@ -132,7 +132,7 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
         Ok(Some(found)) => found,
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(%error, order = %id, "Failed to query the courier about a stuck order; will retry");
+            tracing::warn!(%error, order = %id, "Failed to read a stuck order for a last courier query; the order is ended without it");
             return;
         }
     };
@@ -145,18 +145,18 @@ async fn ask_a_last_time(app: &App, id: OrderId) {
                 Ok(events) => {
                     for event in events {
                         if let Err(error) = apply::ingest(app, courier.name(), event, Trust::Sure).await {
-                            tracing::warn!(%error, order = %id, "Failed to store the last tracking events of a stuck order; will retry");
+                            tracing::warn!(%error, order = %id, "Failed to store the last tracking events of a stuck order; the order is ended without them");
                         }
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, order = %id, "Courier gave no answer about a stuck order; will retry")
+                    tracing::warn!(%error, order = %id, "Courier gave no answer about a stuck order; the order is ended without it")
                 }
             }
         }
         ShipmentState::Booking | ShipmentState::Unknown => {
             if let Err(error) = dispatch::drive(app, id, 0).await {
-                tracing::warn!(%error, order = %id, "Failed to reconcile the booking of a stuck order; will retry");
+                tracing::warn!(%error, order = %id, "Failed to reconcile the booking of a stuck order; the order is ended without it");
             }
         }
         ShipmentState::Pending | ShipmentState::Failed | ShipmentState::Cancelled => {}
