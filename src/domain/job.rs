@@ -5,21 +5,73 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::clock::WallTime;
+use crate::domain::ids::{AttemptId, OrderId};
 
-/// What a job row asks for. A payload is an id and nothing else.
+/// A job: what is to be done, and the one id that it is about. Its verb reads everything else again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JobKind {
+pub enum Job {
     /// Drive the order's current booking attempt one step: send it, or find out what became of it.
-    Ship,
+    Ship(OrderId),
     /// Call off, at the courier, a parcel that should not exist (a late second booking).
-    CancelParcel,
+    CancelParcel(AttemptId),
     /// Finish calling a booked parcel off where a cancellation or correction was interrupted.
-    CallOff,
+    CallOff(AttemptId),
     /// Ask the courier whether an end that only an unsigned push reported is true.
-    ConfirmEnd,
+    ConfirmEnd(AttemptId),
     /// Ask the courier whether it has called a booking off, as an unsigned push says.
-    ConfirmCallOff,
+    ConfirmCallOff(AttemptId),
     /// Ask the courier to send news of a parcel that was not booked through it.
+    Watch(AttemptId),
+}
+
+impl Job {
+    /// What is to be done.
+    pub const fn kind(self) -> JobKind {
+        match self {
+            Self::Ship(_) => JobKind::Ship,
+            Self::CancelParcel(_) => JobKind::CancelParcel,
+            Self::CallOff(_) => JobKind::CallOff,
+            Self::ConfirmEnd(_) => JobKind::ConfirmEnd,
+            Self::ConfirmCallOff(_) => JobKind::ConfirmCallOff,
+            Self::Watch(_) => JobKind::Watch,
+        }
+    }
+
+    /// The id that it is about, as it is written in rows.
+    pub fn subject(self) -> String {
+        match self {
+            Self::Ship(order) => order.to_string(),
+            Self::CancelParcel(attempt)
+            | Self::CallOff(attempt)
+            | Self::ConfirmEnd(attempt)
+            | Self::ConfirmCallOff(attempt)
+            | Self::Watch(attempt) => attempt.to_string(),
+        }
+    }
+
+    /// Reads what [`kind`](Self::kind) and [`subject`](Self::subject) wrote; `None` where the subject is not such an id.
+    pub fn read(kind: JobKind, subject: &str) -> Option<Self> {
+        let attempt = || subject.parse().ok();
+        match kind {
+            JobKind::Ship => subject.parse().ok().map(Self::Ship),
+            JobKind::CancelParcel => attempt().map(Self::CancelParcel),
+            JobKind::CallOff => attempt().map(Self::CallOff),
+            JobKind::ConfirmEnd => attempt().map(Self::ConfirmEnd),
+            JobKind::ConfirmCallOff => attempt().map(Self::ConfirmCallOff),
+            JobKind::Watch => attempt().map(Self::Watch),
+        }
+    }
+}
+
+/// What a [`Job`] is to do, without what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is explained at Job")]
+pub enum JobKind {
+    Ship,
+    CancelParcel,
+    CallOff,
+    ConfirmEnd,
+    ConfirmCallOff,
     Watch,
 }
 
@@ -115,6 +167,24 @@ pub enum Next {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_is_read_back_as_it_was_written_and_not_without_an_id() {
+        let attempt = AttemptId::generate();
+        let jobs = [
+            Job::Ship(OrderId::generate()),
+            Job::CancelParcel(attempt),
+            Job::CallOff(attempt),
+            Job::ConfirmEnd(attempt),
+            Job::ConfirmCallOff(attempt),
+            Job::Watch(attempt),
+        ];
+        assert_eq!(jobs.map(Job::kind), JobKind::ALL);
+        for job in jobs {
+            assert_eq!(Job::read(job.kind(), &job.subject()), Some(job));
+            assert_eq!(Job::read(job.kind(), "a"), None);
+        }
+    }
 
     #[test]
     fn waits_grow_stay_within_the_jitter_and_end() {

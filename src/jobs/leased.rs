@@ -14,10 +14,9 @@ use crate::app::worker_heartbeat::Heartbeat;
 use crate::app::{App, AppError};
 use crate::clock::delta;
 use crate::domain::ids::{JobId, RowId};
-use crate::domain::job::Next;
-use crate::domain::job::{JobKind, MARGIN, retry_wait};
+use crate::domain::job::{Job, MARGIN, Next, retry_wait};
 use crate::jobs::JobSettings;
-use crate::store::jobs::{self, Again, Job};
+use crate::store::jobs::{self, Again, StoredJob};
 use crate::store::{AnyConn, StoreError};
 
 /// How long a stopping worker waits for what runs; the whole stop must fit into ten seconds.
@@ -88,7 +87,7 @@ pub(super) async fn run_due(app: &App) -> Result<usize, AppError> {
     }
 }
 
-async fn claim(app: &App, owner: &str, limit: i64) -> Result<Vec<Job>, AppError> {
+async fn claim(app: &App, owner: &str, limit: i64) -> Result<Vec<StoredJob>, AppError> {
     let longest = app
         .couriers
         .names()
@@ -105,7 +104,7 @@ async fn claim(app: &App, owner: &str, limit: i64) -> Result<Vec<Job>, AppError>
 
 /// Runs one job and writes down how it ended.
 #[tracing::instrument(name = "job", skip_all, fields(kind = job.kind.as_str(), job = %job.id))]
-async fn run(app: &App, owner: &str, job: Job) {
+async fn run(app: &App, owner: &str, job: StoredJob) {
     let next = perform(app, &job).await;
     let (id, failures) = (job.id, job.failures);
     if let Err(error) = end(app, owner, id, failures, next).await {
@@ -114,29 +113,19 @@ async fn run(app: &App, owner: &str, job: Job) {
     }
 }
 
-async fn perform(app: &App, job: &Job) -> Result<Next, AppError> {
-    if job.kind == JobKind::Ship {
-        return match job.subject.parse() {
-            Ok(order) => dispatch::drive(app, order, job.failures).await,
-            Err(_) => Ok(bad_subject()),
-        };
-    }
-    let Ok(attempt) = job.subject.parse() else {
-        return Ok(bad_subject());
+async fn perform(app: &App, job: &StoredJob) -> Result<Next, AppError> {
+    let Some(what) = Job::read(job.kind, &job.subject) else {
+        return Ok(Next::Stop {
+            code: "bad_subject".to_owned(),
+        });
     };
-    match job.kind {
-        JobKind::Ship => Ok(bad_subject()),
-        JobKind::CancelParcel => cancel_at_courier::cancel_duplicate(app, attempt).await,
-        JobKind::CallOff => cancel_at_courier::finish(app, attempt).await,
-        JobKind::ConfirmEnd => poll_tracking::confirm_end(app, attempt).await,
-        JobKind::ConfirmCallOff => poll_tracking::confirm_call_off(app, attempt).await,
-        JobKind::Watch => manual_operations::watch(app, attempt).await,
-    }
-}
-
-fn bad_subject() -> Next {
-    Next::Stop {
-        code: "bad_subject".to_owned(),
+    match what {
+        Job::Ship(order) => dispatch::drive(app, order, job.failures).await,
+        Job::CancelParcel(attempt) => cancel_at_courier::cancel_duplicate(app, attempt).await,
+        Job::CallOff(attempt) => cancel_at_courier::finish(app, attempt).await,
+        Job::ConfirmEnd(attempt) => poll_tracking::confirm_end(app, attempt).await,
+        Job::ConfirmCallOff(attempt) => poll_tracking::confirm_call_off(app, attempt).await,
+        Job::Watch(attempt) => manual_operations::watch(app, attempt).await,
     }
 }
 

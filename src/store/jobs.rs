@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use crate::clock::{BusinessTime, WallTime};
 use crate::domain::ids::JobId;
-use crate::domain::job::JobKind;
+use crate::domain::job::{Job, JobKind};
 use crate::store::schema::jobs;
 use crate::store::{AnyConn, StoreError, dialect, from_row, to_row};
 
@@ -29,7 +29,7 @@ struct JobRow {
 /// A job as an operator sees it.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of migrations/orders, where each is explained")]
-pub struct Job {
+pub struct StoredJob {
     pub id: JobId,
     pub kind: JobKind,
     pub subject: String,
@@ -40,7 +40,7 @@ pub struct Job {
     pub created_at: BusinessTime,
 }
 
-impl TryFrom<JobRow> for Job {
+impl TryFrom<JobRow> for StoredJob {
     type Error = StoreError;
 
     fn try_from(row: JobRow) -> Result<Self, StoreError> {
@@ -58,22 +58,16 @@ impl TryFrom<JobRow> for Job {
     }
 }
 
-/// Makes sure that there is a job of that kind for that subject and that it is due at once: a new one, or the one that
-/// waits. One that is running just now is poked: when it would end, it runs once more.
+/// Makes sure that there is that job and that it is due at once: a new one, or the one that waits. One that is running just now is poked: when it would end, it runs once more.
 ///
 /// # Errors
 /// The database.
-pub fn enqueue_in_tx(
-    conn: &mut AnyConn,
-    kind: JobKind,
-    subject: &str,
-    now: BusinessTime,
-    wall: WallTime,
-) -> Result<(), StoreError> {
+pub fn enqueue_in_tx(conn: &mut AnyConn, job: Job, now: BusinessTime, wall: WallTime) -> Result<(), StoreError> {
+    let (kind, subject) = (job.kind().as_str(), job.subject());
     let row = JobRow {
         id: JobId::generate().to_string(),
-        kind: kind.as_str().to_owned(),
-        subject: subject.to_owned(),
+        kind: kind.to_owned(),
+        subject: subject.clone(),
         state: "ready".to_owned(),
         run_at: to_row(now),
         not_before: to_row(wall),
@@ -86,8 +80,8 @@ pub fn enqueue_in_tx(
     };
     if dialect::insert_or_pass!(conn, jobs::table, &[row][..]) == 0 {
         let same = jobs::table
-            .filter(jobs::kind.eq(kind.as_str()))
-            .filter(jobs::subject.eq(subject));
+            .filter(jobs::kind.eq(kind))
+            .filter(jobs::subject.eq(subject.as_str()));
         let waiting = diesel::update(same.filter(jobs::state.ne("leased")))
             .set((
                 jobs::state.eq("ready"),
@@ -118,7 +112,7 @@ pub fn claim_in_tx(
     wall: WallTime,
     lease_until: WallTime,
     limit: i64,
-) -> Result<Vec<Job>, StoreError> {
+) -> Result<Vec<StoredJob>, StoreError> {
     let mut ids = dialect::pick_and_lock(conn, "jobs", LEASED_AND_OVER, "lease_until", &[to_row(wall)], limit)?;
     let left = limit.saturating_sub(i64::try_from(ids.len()).unwrap_or(limit));
     if left > 0 {
@@ -138,7 +132,7 @@ pub fn claim_in_tx(
         .filter(jobs::id.eq_any(&ids))
         .select(JobRow::as_select())
         .load(conn)?;
-    rows.into_iter().map(Job::try_from).collect()
+    rows.into_iter().map(StoredJob::try_from).collect()
 }
 
 /// Ends a job that `owner` still holds, or makes it ready again where it was poked. `false`: the lease was lost, and
@@ -271,7 +265,7 @@ pub fn list(
     state: Option<&str>,
     before: Option<JobId>,
     limit: i64,
-) -> Result<Vec<Job>, StoreError> {
+) -> Result<Vec<StoredJob>, StoreError> {
     let mut query = jobs::table
         .order(jobs::id.desc())
         .limit(limit)
@@ -284,7 +278,7 @@ pub fn list(
         query = query.filter(jobs::id.lt(before.to_string()));
     }
     let rows: Vec<JobRow> = query.load(conn)?;
-    rows.into_iter().map(Job::try_from).collect()
+    rows.into_iter().map(StoredJob::try_from).collect()
 }
 
 /// Makes a dead job due at once, with its failures forgotten. `false`: there is no such dead job.

@@ -217,7 +217,7 @@ impl App {
         state: Option<String>,
         before: Option<JobId>,
         limit: i64,
-    ) -> Result<Vec<jobs::Job>, AppError> {
+    ) -> Result<Vec<jobs::StoredJob>, AppError> {
         self.orders
             .read(move |conn| Ok(jobs::list(conn, state.as_deref(), before, limit)?))
             .await

@@ -8,7 +8,7 @@ use crate::couriers::{Booked, ParcelRef};
 use crate::domain::actor::Actor;
 use crate::domain::contact::Phone;
 use crate::domain::ids::{AttemptId, OrderId};
-use crate::domain::job::JobKind;
+use crate::domain::job::Job;
 use crate::domain::order::{Order, OrderStatus, Step};
 use crate::domain::personal_record::{Note, TrackingNumber};
 use crate::domain::retention::purge_due_at;
@@ -165,7 +165,7 @@ pub(crate) fn add_attempt(
         && last.state == ShipmentState::Failed
         && last.booked_at.is_some()
     {
-        enqueue(conn, JobKind::CancelParcel, last.id, now)?;
+        enqueue(conn, Job::CancelParcel(last.id), now)?;
     }
     let id = shipments::add_in_tx(conn, order.id, number, courier, now.business, unknown_since)?;
     change_in_tx(conn, order.id, &Change::at(now.business).attempt(number, courier))?;
@@ -179,16 +179,15 @@ pub(crate) fn add_attempt(
 /// # Errors
 /// The store.
 pub(crate) fn enqueue_ship(conn: &mut AnyConn, order: OrderId, now: Now) -> Result<(), AppError> {
-    jobs::enqueue_in_tx(conn, JobKind::Ship, &order.to_string(), now.business, now.wall)?;
-    Ok(())
+    enqueue(conn, Job::Ship(order), now)
 }
 
-/// Makes sure that a job about an attempt runs, at once.
+/// Makes sure that a job runs, at once.
 ///
 /// # Errors
 /// The store.
-pub(crate) fn enqueue(conn: &mut AnyConn, kind: JobKind, attempt: AttemptId, now: Now) -> Result<(), AppError> {
-    jobs::enqueue_in_tx(conn, kind, &attempt.to_string(), now.business, now.wall)?;
+pub(crate) fn enqueue(conn: &mut AnyConn, job: Job, now: Now) -> Result<(), AppError> {
+    jobs::enqueue_in_tx(conn, job, now.business, now.wall)?;
     Ok(())
 }
 
@@ -313,7 +312,7 @@ pub(crate) fn duplicate_parcel(
         Some(&attempt.courier),
         now.business,
     )?;
-    enqueue(conn, JobKind::CancelParcel, attempt.id, now)
+    enqueue(conn, Job::CancelParcel(attempt.id), now)
 }
 
 /// The kind of note that keeps a stray parcel's tracking number.

@@ -13,7 +13,7 @@ use crate::couriers::{CallError, CancelAnswer, ParcelRef};
 use crate::domain::actor::Actor;
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::AttemptId;
-use crate::domain::job::{JobKind, MARGIN, Next};
+use crate::domain::job::{Job, MARGIN, Next};
 use crate::domain::order::Order;
 use crate::domain::shipment::{Attempt, CallingOff, ShipmentState};
 use crate::domain::timeline::TimelineKind;
@@ -81,7 +81,7 @@ pub(crate) async fn call_off(
             let change = shipments::Change::at(now.business).calling_off(Some(why));
             shipments::change_in_tx(conn, id, &change)?;
             let takes_over = now.wall + deadline + MARGIN;
-            jobs::enqueue_in_tx(conn, JobKind::CallOff, &id.to_string(), now.business, takes_over)?;
+            jobs::enqueue_in_tx(conn, Job::CallOff(id), now.business, takes_over)?;
             Ok::<_, AppError>(())
         })
         .await?;

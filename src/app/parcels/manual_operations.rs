@@ -14,7 +14,7 @@ use crate::app::{App, AppError, Caller};
 use crate::couriers::{Booked, ParcelRef};
 use crate::domain::circuit_breaker::Call;
 use crate::domain::ids::{AttemptId, OrderId};
-use crate::domain::job::{JobKind, Next};
+use crate::domain::job::{Job, Next};
 use crate::domain::order::{Order, OrderStatus, Step};
 use crate::domain::shipment::{Attempt, DISCLOSED_TO_COURIERS, ShipmentState, TrackingStatus};
 use crate::domain::timeline::TimelineKind;
@@ -74,7 +74,7 @@ pub async fn ship(
         let booked = Booked::under(Some(number.clone()));
         record_booked(conn, ring, &order, &mut attempt, &booked, &actor, now.business)?;
         shipments::disclose_in_tx(conn, &attempt, DISCLOSED_TO_COURIERS, "delivery", now.business)?;
-        enqueue(conn, JobKind::Watch, attempt.id, now)?;
+        enqueue(conn, Job::Watch(attempt.id), now)?;
         apply::apply_parked(conn, ring, &app_, order, attempt, Some(&number), now)?;
         let order = orders::find(conn, id)?.ok_or(AppError::NotFound)?;
         order_view::one(conn, Some(ring), order, now.business)

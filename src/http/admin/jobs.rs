@@ -14,7 +14,7 @@ use crate::http::extract::auth::{Keyed, Ops};
 use crate::http::extract::page::{Page, PageRequest};
 use crate::http::extract::path::PathId;
 use crate::http::extract::query::Query;
-use crate::store::jobs::Job;
+use crate::store::jobs::StoredJob;
 
 /// Which jobs to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -73,8 +73,8 @@ pub struct JobBody {
     created_at: DateTime<Utc>,
 }
 
-impl From<Job> for JobBody {
-    fn from(job: Job) -> Self {
+impl From<StoredJob> for JobBody {
+    fn from(job: StoredJob) -> Self {
         Self {
             id: job.id.to_string(),
             kind: job.kind.as_str(),

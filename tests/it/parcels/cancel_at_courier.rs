@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use macro_rules_attribute::apply;
 use safelight::couriers::{CallError, CancelAnswer};
+use safelight::domain::job::Job;
 use safelight::domain::shipment::CallingOff;
 use safelight::store::shipments::{self, Change};
 use serde_json::{Value, json};
@@ -48,8 +49,7 @@ fn interrupted(app: &TestApp, id: &str, why: CallingOff) {
         .write_blocking(|conn| {
             let attempt = shipments::of_order(conn, order, 1)?.unwrap();
             shipments::change_in_tx(conn, attempt.id, &Change::at(now).calling_off(Some(why)))?;
-            let kind = safelight::domain::job::JobKind::CallOff;
-            safelight::store::jobs::enqueue_in_tx(conn, kind, &attempt.id.to_string(), now, wall)
+            safelight::store::jobs::enqueue_in_tx(conn, Job::CallOff(attempt.id), now, wall)
         })
         .unwrap();
 }

@@ -10,7 +10,7 @@ use crate::clock::BusinessTime;
 use crate::couriers::{Booked, CourierEvent, News};
 use crate::domain::actor::Actor;
 use crate::domain::ids::{AttemptId, RowId};
-use crate::domain::job::JobKind;
+use crate::domain::job::Job;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::shipment::{Attempt, Progress, ReportedEnd, ShipmentState, TrackingStatus, ask_again_at};
 use crate::domain::timeline::TimelineKind;
@@ -273,7 +273,7 @@ fn take_numbers<'a>(
     for number in [event.tracking_no.as_ref(), its_new].into_iter().flatten() {
         let added = booking_attempts::add_tracking(conn, ring, order, attempt, number, now.business)?;
         if added && its_new == Some(number) {
-            booking_attempts::enqueue(conn, JobKind::Watch, attempt.id, now)?;
+            booking_attempts::enqueue(conn, Job::Watch(attempt.id), now)?;
         }
         numbers.push((number, added));
     }
@@ -365,7 +365,7 @@ pub(crate) fn write_moved(
     let entries: Vec<EventRow> = moved.iter().flat_map(|moved| &moved.entries).cloned().collect();
     timeline::add_all_in_tx(conn, &entries)?;
     for attempt in moved.iter().filter_map(|moved| moved.unconfirmed) {
-        booking_attempts::enqueue(conn, JobKind::ConfirmEnd, attempt, now)?;
+        booking_attempts::enqueue(conn, Job::ConfirmEnd(attempt), now)?;
     }
     Ok(())
 }
@@ -466,7 +466,7 @@ fn called_off(
     }
     if trust == Trust::Unsigned {
         tracing::info!(order = %order.id, courier = attempt.courier, code = event.code, "Unsigned push reports a cancelled booking; asking the courier to confirm it");
-        return booking_attempts::enqueue(conn, JobKind::ConfirmCallOff, attempt.id, now);
+        return booking_attempts::enqueue(conn, Job::ConfirmCallOff(attempt.id), now);
     }
     let change = shipments::Change::at(now.business)
         .state(ShipmentState::Failed)
